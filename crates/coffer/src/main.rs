@@ -1,0 +1,3 @@
+//! The server and its administration.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! mount.efs, efs-tunnel and amazon-efs-mount-watchdog in one binary.
+
+fn main() {}

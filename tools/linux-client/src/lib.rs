@@ -1,0 +1,1 @@
+//! Runs real Linux NFS clients in user-mode Linux.
