@@ -1,1 +1,23 @@
-//! bytes
+//! The storage traits, their limits, and the embedded engine (DESIGN section 4).
+//!
+//! A [`Shard`] is an ordered key-value map with one writer; its companion [`Segments`] keeps bulk bytes in append-only
+//! files. Both are small enough for one machine and strong enough for a distributed engine. They know nothing of files
+//! or keys: everything given to them is sealed already.
+//!
+//! - [`Engine`] is the embedded implementation, [`memory`] one that keeps everything in memory, and [`faulty`] wraps
+//!   either to cut, delay, reorder and fail.
+//! - [`SealedRecords`] keeps the small records of services (keys, identities, the control plane) sealed in a shard.
+
+mod error;
+pub mod memory;
+mod segments;
+mod shard;
+
+use std::pin::Pin;
+
+pub use error::{CommitError, StorageError};
+pub use segments::{Place, Sealed, SegmentId, Segments};
+pub use shard::{Batch, Keyspace, Limits, Now, Page, Scan, Seq, Shard, Snapshot, Space};
+
+/// A future behind a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
