@@ -1,1 +1,3 @@
 //! tracing
+
+pub mod model;

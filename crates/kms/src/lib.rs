@@ -1,1 +1,3 @@
 //! hex
+
+pub mod model;

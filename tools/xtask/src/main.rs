@@ -1,5 +1,6 @@
 //! The project's commands: `cargo xtask demo | test | bench | tidy`.
 
+mod generate;
 mod tidy;
 
 use std::process::{Command, ExitCode};
@@ -7,6 +8,7 @@ use std::process::{Command, ExitCode};
 fn main() -> ExitCode {
     let outcome = match std::env::args().nth(1).as_deref() {
         Some("tidy") => tidy::run(),
+        Some("generate") => generate::run(&std::env::args().skip(2).collect::<Vec<_>>()),
         Some("test") => tidy::run().and_then(|()| test()),
         _ => Err("usage: cargo xtask test|tidy".to_owned()),
     };

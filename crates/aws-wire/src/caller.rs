@@ -1,0 +1,90 @@
+//! Who calls and under which circumstances: what every handler is told besides its input.
+
+use std::net::IpAddr;
+
+use crate::{Arn, Timestamp};
+
+/// What kind of identity a caller is. IAM User Guide, "Principal"; CloudTrail `userIdentity.type`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallerKind {
+    /// The account's root.
+    Root,
+    /// An IAM user.
+    User,
+    /// A role's session.
+    AssumedRole,
+    /// A service that acts for an account, by its principal (`elasticfilesystem.REGION.amazonaws.com`).
+    Service(String),
+}
+
+/// An authenticated identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The account it belongs to.
+    pub account: String,
+    /// Its ARN: `arn:aws:iam::ACCOUNT:root` and so on.
+    pub arn: Arn,
+    /// The unique id: the account's number for root, `AIDA...` for users.
+    pub principal_id: String,
+    /// The user's name; none for root and services.
+    pub user_name: Option<String>,
+    /// The access key that signed; none for calls inside the process.
+    pub access_key_id: Option<String>,
+    /// What it is.
+    pub kind: CallerKind,
+}
+
+impl Caller {
+    /// The root of an account.
+    pub fn root(account: &str, access_key_id: Option<String>) -> Self {
+        Self {
+            account: account.to_owned(),
+            arn: Arn::new("iam", "", account, "root"),
+            principal_id: account.to_owned(),
+            user_name: None,
+            access_key_id,
+            kind: CallerKind::Root,
+        }
+    }
+
+    /// A service that works for `account`, for example `elasticfilesystem.us-east-1.amazonaws.com`.
+    pub fn service(account: &str, principal: &str) -> Self {
+        Self {
+            account: account.to_owned(),
+            arn: Arn::new("iam", "", account, format!("service/{principal}")),
+            principal_id: principal.to_owned(),
+            user_name: None,
+            access_key_id: None,
+            kind: CallerKind::Service(principal.to_owned()),
+        }
+    }
+
+    /// The service principal, when a service calls.
+    pub fn service_principal(&self) -> Option<&str> {
+        match &self.kind {
+            CallerKind::Service(principal) => Some(principal),
+            CallerKind::Root | CallerKind::User | CallerKind::AssumedRole => None,
+        }
+    }
+}
+
+/// One call's circumstances.
+#[derive(Debug, Clone)]
+pub struct CallContext {
+    /// Who calls.
+    pub caller: Caller,
+    /// The region that the signature was made for.
+    pub region: String,
+    /// The account that the call works on: the caller's own.
+    pub account: String,
+    /// The id in `x-amzn-RequestId` and in the audit record.
+    pub request_id: String,
+    /// Where the call came from; none for calls inside the process.
+    pub source_ip: Option<IpAddr>,
+    /// The client's word about itself, bounded and printable.
+    pub user_agent: Option<String>,
+    /// Whether the call came over TLS.
+    pub secure: bool,
+    /// When it came.
+    pub time: Timestamp,
+}
