@@ -25,10 +25,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("sqlite3", "sqlite3"),
 ];
 
-const GANESHA: &[(&str, &str)] = &[
-    ("ganesha.nfsd", "nfs-ganesha"),
-    ("/usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so", "nfs-ganesha-vfs"),
-];
+const GANESHA: &[(&str, &str)] =
+    &[("ganesha.nfsd", "nfs-ganesha"), ("/usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so", "nfs-ganesha-vfs")];
 
 /// The packages that are missing, by their Debian names.
 #[must_use]
@@ -64,7 +62,9 @@ fn present(what: &str) -> bool {
     if what.starts_with('/') {
         return Path::new(what).exists();
     }
-    ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/bin"].iter().any(|place| Path::new(place).join(what).exists())
+    ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/bin"]
+        .iter()
+        .any(|place| Path::new(place).join(what).exists())
 }
 
 /// Runs a system program and takes a failure with its own words.
