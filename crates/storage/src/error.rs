@@ -62,6 +62,9 @@ pub enum StorageError {
     /// More than the limits allow.
     #[error("larger than the limits allow")]
     TooLarge,
+    /// A sealed record does not open: another control key, or changed bytes.
+    #[error("{0}")]
+    Sealed(String),
     /// The place or the range asked for does not exist.
     #[error("no such place: {0}")]
     NoSuchPlace(String),

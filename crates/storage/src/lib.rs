@@ -4,18 +4,19 @@
 //! files. Both are small enough for one machine and strong enough for a distributed engine. They know nothing of files
 //! or keys: everything given to them is sealed already.
 //!
-//! - [`Engine`] is the embedded implementation, [`memory`] one that keeps everything in memory, and [`faulty`] wraps
-//!   either to cut, delay, reorder and fail.
+//! - [`memory`] is an implementation that keeps everything in memory.
 //! - [`SealedRecords`] keeps the small records of services (keys, identities, the control plane) sealed in a shard.
 
 mod error;
 pub mod memory;
+mod records;
 mod segments;
 mod shard;
 
 use std::pin::Pin;
 
 pub use error::{CommitError, StorageError};
+pub use records::{Change, SealedRecords};
 pub use segments::{Place, Sealed, SegmentId, Segments};
 pub use shard::{Batch, Keyspace, Limits, Now, Page, Scan, Seq, Shard, Snapshot, Space};
 
