@@ -1,16 +1,32 @@
-//! The project's commands: `cargo xtask demo | test | bench | tidy`.
+//! The project's commands: `cargo xtask demo | test | bench | tidy | generate`.
+#![allow(clippy::disallowed_methods, reason = "a tool works in real time; nothing here is simulated")]
 
 mod generate;
 mod tidy;
 
-use std::process::{Command, ExitCode};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's commands")]
+enum Command {
+    /// Checks the house rules.
+    Tidy,
+    /// Writes the services' types from their models.
+    Generate {
+        /// `--models DIR`: botocore's data directory.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
 
 fn main() -> ExitCode {
-    let outcome = match std::env::args().nth(1).as_deref() {
-        Some("tidy") => tidy::run(),
-        Some("generate") => generate::run(&std::env::args().skip(2).collect::<Vec<_>>()),
-        Some("test") => tidy::run().and_then(|()| test()),
-        _ => Err("usage: cargo xtask test|tidy".to_owned()),
+    let root = root();
+    let outcome = match Command::parse() {
+        Command::Tidy => tidy::run(&root),
+        Command::Generate { arguments } => generate::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -21,10 +37,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn test() -> Result<(), String> {
-    let status = Command::new("cargo")
-        .args(["test", "--workspace", "--quiet"])
-        .status()
-        .map_err(|error| format!("cannot start cargo: {error}"))?;
-    if status.success() { Ok(()) } else { Err("the tests failed".to_owned()) }
+/// The root of the workspace.
+fn root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.ancestors().nth(2).unwrap_or(own).to_owned()
 }

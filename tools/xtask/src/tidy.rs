@@ -1,44 +1,27 @@
-//! House rules that run: the order of the workspace's members is the architecture.
+//! House rules that run: each rule is a file, reads the sources as text, and names the place that breaks it.
 
-use std::fs;
+mod cycles;
+mod length;
+mod order;
+mod source;
+mod tables;
+mod words;
 
-/// Checks every rule and names the first file that breaks one.
-pub(crate) fn run() -> Result<(), String> {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    let manifest = read(&format!("{root}/Cargo.toml"))?;
-    let members = members(&manifest)?;
-    for (position, member) in members.iter().enumerate() {
-        let text = read(&format!("{root}/{member}/Cargo.toml"))?;
-        let table: toml::Table = text.parse().map_err(|error| format!("{member}/Cargo.toml: {error}"))?;
-        let dependencies = table.get("dependencies").and_then(toml::Value::as_table);
-        for dependency in dependencies.into_iter().flat_map(toml::Table::keys) {
-            let below = |path: &String| path.rsplit('/').next() == Some(dependency);
-            if let Some(found) = members.iter().position(below)
-                && found >= position
-            {
-                return Err(format!("{member} uses {dependency}, which stands below it in the members list"));
-            }
-        }
+use std::path::Path;
+
+use source::Source;
+
+/// Checks every rule and names every place that breaks one.
+pub(crate) fn run(root: &Path) -> Result<(), String> {
+    let sources = source::all(root)?;
+    let mut findings = order::check(root)?;
+    for source in &sources {
+        findings.extend(length::check(source));
+        findings.extend(words::check(source));
     }
-    Ok(())
-}
-
-fn read(path: &str) -> Result<String, String> {
-    fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))
-}
-
-fn members(manifest: &str) -> Result<Vec<String>, String> {
-    let table: toml::Table = manifest.parse().map_err(|error| format!("Cargo.toml: {error}"))?;
-    let list = table.get("workspace").and_then(|workspace| workspace.get("members")).and_then(toml::Value::as_array);
-    let list = list.ok_or("Cargo.toml has no workspace.members")?;
-    Ok(list.iter().filter_map(toml::Value::as_str).map(str::to_owned).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    /// STYLE: dependencies point up the members list.
-    #[test]
-    fn the_workspace_keeps_its_order() {
-        super::run().unwrap();
-    }
+    findings.extend(tables::check(root, &sources));
+    findings.extend(cycles::check(&sources));
+    let long = sources.iter().filter(|source| length::over_wanted(source)).count();
+    println!("tidy: {} files, {long} longer than wanted (400 lines), {} findings", sources.len(), findings.len());
+    if findings.is_empty() { Ok(()) } else { Err(format!("tidy:\n  {}", findings.join("\n  "))) }
 }
