@@ -1,5 +1,7 @@
 //! The shape of an API error: code, HTTP status, sentence, extra members. Smithy, "Operation error serialization".
 
+use crate::shape::Protocol;
+
 /// One row of a service's error table, generated from its model.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ErrorShape {
@@ -43,8 +45,13 @@ impl ApiError {
     }
 
     /// The text AWS uses for every denial; the reason goes to the audit record only.
-    pub fn denied(caller: &str, action: &str) -> Self {
+    pub fn denied(protocol: Protocol, caller: &str, action: &str) -> Self {
         let message = format!("User: {caller} is not authorized to perform: {action} on the specified resource.");
-        Self::new("AccessDeniedException", 400, message)
+        match protocol {
+            Protocol::Json11 => Self::new("AccessDeniedException", 400, message),
+            Protocol::RestJson => Self::new("AccessDeniedException", 403, message),
+            Protocol::Query => Self::new("AccessDenied", 403, message),
+            Protocol::Ec2Query => Self::new("UnauthorizedOperation", 403, message),
+        }
     }
 }

@@ -14,7 +14,11 @@ mod error;
 mod pattern;
 mod timestamp;
 
+pub mod json;
+pub mod paging;
+pub mod query;
 pub mod shape;
+pub mod sigv4;
 pub mod validate;
 
 pub use arn::Arn;
