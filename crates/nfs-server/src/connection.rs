@@ -1,0 +1,214 @@
+//! The loop of one connection: read requests, start them, send replies as they finish. A request is polled once where
+//! it stands, so what needs no waiting costs no task; the others run in tasks of their own and outlive the connection.
+//! What a peer does not take bounds what is read from it. DESIGN section 2.7.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use env::{Env, Instant};
+use tokio::sync::{mpsc, watch};
+
+use crate::limits::Limits;
+use crate::record::Records;
+use crate::transport::{Filled, Transport, TransportError};
+
+/// How often a connection looks at its time limits.
+const TICK: Duration = Duration::from_secs(5);
+
+/// A reply as its parts, record mark included; none for a request that gets no answer.
+pub(crate) type Reply = Option<Vec<Bytes>>;
+
+/// What a request becomes.
+pub(crate) enum Call {
+    /// Answered already.
+    Done(Reply),
+    /// To be run; with the bytes that it may bring into memory beyond the request.
+    Run(Pin<Box<dyn Future<Output = Reply> + Send>>, usize),
+    /// Not a request of this protocol: the connection ends.
+    Close,
+}
+
+/// The protocol above record marking.
+pub(crate) trait Service: Send + 'static {
+    /// Takes one request.
+    fn call(&mut self, request: Bytes) -> Call;
+}
+
+/// A reply that is finished, with the weight it had while it ran.
+struct Finished {
+    reply: Reply,
+    weight: usize,
+}
+
+/// What runs for a connection.
+struct Running {
+    finished: mpsc::UnboundedSender<Finished>,
+    count: usize,
+    bytes: usize,
+}
+
+/// Serves the connection until its end.
+pub(crate) async fn serve<S: Service>(
+    mut transport: Transport,
+    mut records: Records,
+    mut service: S,
+    limits: &Limits,
+    env: &Env,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), TransportError> {
+    // Not bounded itself: at most `running_max` replies are ever on their way.
+    let (finished, mut replies) = mpsc::unbounded_channel();
+    let mut running = Running { finished, count: 0, bytes: 0 };
+    let mut clock = Clock::new(env);
+    let mut tick = pin!(env.sleep(TICK));
+    let mut ended = false;
+    let result = loop {
+        if !start(&mut transport, &mut records, &mut service, &mut running, limits) {
+            break Ok(());
+        }
+        match transport.flush() {
+            Ok(0) => {}
+            Ok(_) => clock.reply_taken = env.now(),
+            Err(error) => break Err(error),
+        }
+        if running.count == 0 && transport.pending() == 0 {
+            clock.reply_taken = env.now();
+            if ended || *stop.borrow() {
+                break Ok(());
+            }
+            if !records.is_partial() {
+                transport.rest();
+            }
+        }
+        let read = !ended && !*stop.borrow() && !records.has_complete() && has_room(&transport, &running, limits);
+        tokio::select! {
+            biased;
+            Some(done) = replies.recv() => {
+                finish(&mut transport, &mut running, done);
+                while let Ok(done) = replies.try_recv() {
+                    finish(&mut transport, &mut running, done);
+                }
+            }
+            ready = transport.ready(read, transport.pending() > 0) => {
+                if let Err(error) = ready {
+                    break Err(error.into());
+                }
+                if read {
+                    match transport.fill(&mut records) {
+                        Ok(Filled::Some) => {}
+                        Ok(Filled::End) => ended = true,
+                        Err(error) => break Err(error),
+                    }
+                    if records.has_complete() {
+                        clock.request = env.now();
+                    }
+                }
+            }
+            () = &mut tick => {
+                tick.set(env.sleep(TICK));
+                if let Some(end) = clock.over(&transport, &records, &running, limits) {
+                    break end;
+                }
+            }
+            changed = stop.changed() => {
+                if changed.is_err() {
+                    break Ok(());
+                }
+            }
+        }
+    };
+    transport.close();
+    result
+}
+
+/// The times that end a connection.
+struct Clock<'a> {
+    env: &'a Env,
+    request: Instant,
+    reply_taken: Instant,
+    partial: Option<Instant>,
+}
+
+impl<'a> Clock<'a> {
+    fn new(env: &'a Env) -> Self {
+        Self { env, request: env.now(), reply_taken: env.now(), partial: None }
+    }
+
+    fn over(
+        &mut self,
+        transport: &Transport,
+        records: &Records,
+        running: &Running,
+        limits: &Limits,
+    ) -> Option<Result<(), TransportError>> {
+        let now = self.env.now();
+        if transport.pending() > 0 && now.since(self.reply_taken) > limits.reply_taken_max {
+            return Some(Err(TransportError::Stuck));
+        }
+        // While replies are held back the request is not read, so its time stands still.
+        if records.is_partial() && has_room(transport, running, limits) {
+            let since = *self.partial.get_or_insert(now);
+            if now.since(since.max(self.request)) > limits.record_max {
+                return Some(Err(TransportError::Unfinished));
+            }
+        } else {
+            self.partial = None;
+        }
+        let idle = running.count == 0 && transport.pending() == 0 && !records.is_partial();
+        (idle && now.since(self.request) > limits.idle_max).then_some(Ok(()))
+    }
+}
+
+fn has_room(transport: &Transport, running: &Running, limits: &Limits) -> bool {
+    running.count < limits.running_max
+        && running.bytes < limits.running_bytes_max
+        && transport.pending() < limits.pending_bytes_max
+}
+
+fn finish(transport: &mut Transport, running: &mut Running, done: Finished) {
+    running.count -= 1;
+    running.bytes = running.bytes.saturating_sub(done.weight);
+    transport.send(done.reply.into_iter().flatten());
+}
+
+/// Starts what has arrived, as far as the bounds allow. False is the connection's end.
+fn start<S: Service>(
+    transport: &mut Transport,
+    records: &mut Records,
+    service: &mut S,
+    running: &mut Running,
+    limits: &Limits,
+) -> bool {
+    while has_room(transport, running, limits)
+        && let Some(request) = records.next()
+    {
+        let bytes = request.len();
+        match service.call(request) {
+            Call::Close => return false,
+            Call::Done(reply) => transport.send(reply.into_iter().flatten()),
+            Call::Run(mut future, more) => {
+                let poll = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                if let Poll::Ready(reply) = poll {
+                    transport.send(reply.into_iter().flatten());
+                    continue;
+                }
+                let weight = bytes + more;
+                running.count += 1;
+                running.bytes += weight;
+                let finished = running.finished.clone();
+                // Its own task: from its first change an operation runs to its end, whatever happens to the connection.
+                tokio::spawn(async move {
+                    let reply = future.await;
+                    let _ = finished.send(Finished { reply, weight });
+                });
+            }
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! Every bound of the server that a peer could push against, in one place.
+
+use std::time::Duration;
+
+/// The bounds of one server.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections in all.
+    pub connections_max: usize,
+    /// Connections from one address that have not yet sent a valid request.
+    pub waiting_per_source_max: usize,
+    /// Connections in all that have not yet sent a valid request.
+    pub waiting_max: usize,
+    /// From the connection to its first request, handshake included.
+    pub handshake_max: Duration,
+    /// A request that began must be whole within this time.
+    pub record_max: Duration,
+    /// A peer must take some of its replies within this time.
+    pub reply_taken_max: Duration,
+    /// A connection without a request for this long is closed.
+    pub idle_max: Duration,
+    /// The largest RPC record.
+    pub record_bytes_max: usize,
+    /// Requests of one connection that run at once.
+    pub running_max: usize,
+    /// Bytes of requests that run, and of the data they read, for one connection.
+    pub running_bytes_max: usize,
+    /// Bytes of replies that wait for the peer before its requests are no longer read.
+    pub pending_bytes_max: usize,
+    /// The largest READ and WRITE.
+    pub io_bytes_max: u32,
+    /// The lease of clients, in seconds.
+    pub lease_seconds: u32,
+    /// Slots of one session.
+    pub slots_max: u32,
+    /// Operations of one compound.
+    pub operations_max: u32,
+    /// Entries of the pseudo-root.
+    pub pseudo_entries_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 25_000,
+            waiting_per_source_max: 256,
+            waiting_max: 2_048,
+            handshake_max: Duration::from_secs(15),
+            record_max: Duration::from_secs(60),
+            reply_taken_max: Duration::from_secs(60),
+            idle_max: Duration::from_secs(900),
+            record_bytes_max: (1 << 20) + (64 << 10),
+            running_max: 128,
+            running_bytes_max: 16 << 20,
+            pending_bytes_max: 4 << 20,
+            io_bytes_max: 1 << 20,
+            lease_seconds: 60,
+            slots_max: 64,
+            operations_max: 64,
+            pseudo_entries_max: 4_096,
+        }
+    }
+}
