@@ -5,7 +5,6 @@ use aws_lc_rs::digest;
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 use x509_parser::asn1_rs::{Any, FromDer as _, Tag};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer as _;
 
 /// The largest certificate that is read; efs-utils makes about 1.2 KiB, a session token adds up to 4 KiB.
 pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;

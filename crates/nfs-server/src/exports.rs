@@ -7,8 +7,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// filesystem
-pub enum FileSystem {}
+use filesystem::FileSystem;
 
 use crate::certificate::ClientCertificate;
 

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, UnbufferedServerConnection};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerConnectionData, UnbufferedServerConnection,
+};
 use rustls::sign::CertifiedKey;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{CipherSuite, ServerConfig};
 
 use crate::buffers::Window;
@@ -59,7 +61,7 @@ impl Tls {
         let mut config = self.config.clone();
         config.cert_resolver = Arc::clone(&name) as Arc<dyn ResolvesServerCert>;
         let session = UnbufferedServerConnection::new(Arc::new(config))?;
-        Ok(TlsSession { session, name, closed: false })
+        Ok(TlsSession { session, name, incoming: Window::default(), closed: false, failed: false })
     }
 }
 
@@ -99,89 +101,107 @@ pub(crate) enum Progress {
     Closed,
 }
 
-/// One TLS connection.
+/// One TLS connection. It owns its incoming bytes: rustls keeps offsets into them between calls, so no call may be made
+/// with any other buffer.
 pub(crate) struct TlsSession {
     session: UnbufferedServerConnection,
     name: Arc<Named>,
+    incoming: Window,
     closed: bool,
+    /// After an error the session is not touched again: rustls would raise its alert twice.
+    failed: bool,
+}
+
+/// What one step of the session asks for.
+enum Step {
+    Again,
+    Over(Progress),
 }
 
 impl TlsSession {
-    /// Takes whole records from the front of `incoming`, gives their plaintext to `plaintext` and appends to `outgoing`
-    /// what the protocol itself wants to send. Returns how many bytes of `incoming` were used. On an error `outgoing`
-    /// holds the alert to send before closing.
+    /// Where bytes from the socket go, before [`TlsSession::receive`].
+    pub(crate) fn incoming(&mut self) -> &mut Window {
+        &mut self.incoming
+    }
+
+    /// Takes whole records of the incoming bytes, gives their plaintext to `plaintext` and appends to `outgoing` what the
+    /// protocol itself wants to send. On an error `outgoing` holds the alert to send before closing.
     pub(crate) fn receive(
         &mut self,
-        incoming: &mut [u8],
         outgoing: &mut Window,
         mut plaintext: impl FnMut(&[u8]),
-    ) -> (usize, Result<Progress, TlsError>) {
-        let mut used = 0;
+    ) -> Result<Progress, TlsError> {
         loop {
-            let rest = incoming.get_mut(used..).unwrap_or_default();
-            let UnbufferedStatus { mut discard, state } = self.session.process_tls_records(rest);
-            let mut over = None;
-            match state {
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(record) = traffic.next_record() {
-                        match record {
-                            Ok(record) => {
-                                discard += record.discard;
-                                plaintext(record.payload);
-                            }
-                            Err(error) => over = Some(Err(error.into())),
+            if self.failed {
+                return Err(TlsError::Unexpected);
+            }
+            match self.step(outgoing, &mut plaintext) {
+                Ok(Step::Again) => {}
+                Ok(Step::Over(progress)) => return Ok(progress),
+                Err(error) => {
+                    // What is queued after a failure is the alert; it comes before anything is read again.
+                    let _ = self.step(outgoing, &mut |_| {});
+                    self.failed = true;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, outgoing: &mut Window, plaintext: &mut dyn FnMut(&[u8])) -> Result<Step, TlsError> {
+        let UnbufferedStatus { mut discard, state } = self.session.process_tls_records(self.incoming.held_mut());
+        let step = match state {
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                let mut step = Ok(Step::Again);
+                while let Some(record) = traffic.next_record() {
+                    match record {
+                        Ok(record) => {
+                            discard += record.discard;
+                            plaintext(record.payload);
                         }
+                        Err(error) => step = Err(error.into()),
                     }
                 }
-                Ok(ConnectionState::EncodeTlsData(mut encode)) => {
-                    over = append(outgoing, |out| encode.encode(out).map_err(needed)).err().map(Err);
-                }
-                Ok(ConnectionState::TransmitTlsData(transmit)) => transmit.done(),
-                Ok(ConnectionState::BlockedHandshake) => over = Some(Ok(Progress::Hungry)),
-                Ok(ConnectionState::WriteTraffic(_)) if self.closed => over = Some(Ok(Progress::Closed)),
-                Ok(ConnectionState::WriteTraffic(_)) => over = Some(Ok(Progress::Established)),
-                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
-                    self.closed = true;
-                    over = Some(Ok(Progress::Closed));
-                }
-                Ok(_) => over = Some(Err(TlsError::Unexpected)),
-                Err(error) => {
-                    self.alert(outgoing);
-                    over = Some(Err(error.into()));
-                }
+                step
             }
-            used += discard;
-            if let Some(over) = over {
-                return (used, over);
+            Ok(ConnectionState::EncodeTlsData(mut encode)) => {
+                append(outgoing, |out| encode.encode(out).map_err(needed)).map(|()| Step::Again)
             }
-        }
+            Ok(ConnectionState::TransmitTlsData(transmit)) => {
+                transmit.done();
+                Ok(Step::Again)
+            }
+            Ok(ConnectionState::BlockedHandshake) => Ok(Step::Over(Progress::Hungry)),
+            Ok(ConnectionState::WriteTraffic(_)) if self.closed => Ok(Step::Over(Progress::Closed)),
+            Ok(ConnectionState::WriteTraffic(_)) => Ok(Step::Over(Progress::Established)),
+            Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
+                self.closed = true;
+                Ok(Step::Over(Progress::Closed))
+            }
+            Ok(_) => Err(TlsError::Unexpected),
+            Err(error) => Err(error.into()),
+        };
+        self.incoming.consume(discard);
+        step
     }
 
-    /// After a failed handshake: the alert that says why.
-    fn alert(&mut self, outgoing: &mut Window) {
-        for _ in 0..4 {
-            match self.session.process_tls_records(&mut []).state {
-                Ok(ConnectionState::EncodeTlsData(mut encode)) => {
-                    let _ = append(outgoing, |out| encode.encode(out).map_err(needed));
-                }
-                _ => return,
-            }
-        }
-    }
-
-    /// Seals up to [`SEAL_BYTES_MAX`] bytes to the end of `outgoing`. Only after the handshake.
-    pub(crate) fn seal(&mut self, plaintext: &[u8], outgoing: &mut Window) -> Result<(), TlsError> {
+    /// Calls `write` when the session may send: after the handshake, and after all that came in was taken.
+    fn write<T>(
+        &mut self,
+        outgoing: &mut Window,
+        write: impl FnOnce(WriteTraffic<'_, ServerConnectionData>, &mut Window) -> Result<T, TlsError>,
+    ) -> Result<T, TlsError> {
         for _ in 0..8 {
-            match self.session.process_tls_records(&mut []).state? {
-                ConnectionState::WriteTraffic(mut traffic) => {
-                    return match traffic.encrypt(plaintext, outgoing.room(SEALED_BYTES_MAX)) {
-                        Ok(sealed) => {
-                            outgoing.commit(sealed);
-                            Ok(())
-                        }
-                        Err(EncryptError::EncryptExhausted) => Err(TlsError::Exhausted),
-                        Err(EncryptError::InsufficientSize(_)) => Err(TlsError::Unexpected),
-                    };
+            if self.failed {
+                break;
+            }
+            let UnbufferedStatus { discard, state } = self.session.process_tls_records(self.incoming.held_mut());
+            self.failed = state.is_err();
+            match state? {
+                ConnectionState::WriteTraffic(traffic) => {
+                    let written = write(traffic, outgoing);
+                    self.incoming.consume(discard);
+                    return written;
                 }
                 ConnectionState::EncodeTlsData(mut encode) => {
                     append(outgoing, |out| encode.encode(out).map_err(needed))?;
@@ -190,26 +210,32 @@ impl TlsSession {
                 ConnectionState::PeerClosed => self.closed = true,
                 _ => return Err(TlsError::Unexpected),
             }
+            self.incoming.consume(discard);
         }
         Err(TlsError::Unexpected)
     }
 
+    /// Seals up to [`SEAL_BYTES_MAX`] bytes to the end of `outgoing`. Only after the handshake.
+    pub(crate) fn seal(&mut self, plaintext: &[u8], outgoing: &mut Window) -> Result<(), TlsError> {
+        self.write(outgoing, |mut traffic, outgoing| match traffic.encrypt(plaintext, outgoing.room(SEALED_BYTES_MAX)) {
+            Ok(sealed) => {
+                outgoing.commit(sealed);
+                Ok(())
+            }
+            Err(EncryptError::EncryptExhausted) => Err(TlsError::Exhausted),
+            Err(EncryptError::InsufficientSize(_)) => Err(TlsError::Unexpected),
+        })
+    }
+
     /// Says that nothing more will be sent.
     pub(crate) fn close(&mut self, outgoing: &mut Window) {
-        for _ in 0..4 {
-            match self.session.process_tls_records(&mut []).state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    let mut notify = [0; 256];
-                    if let Ok(length) = traffic.queue_close_notify(&mut notify) {
-                        outgoing.extend(notify.get(..length).unwrap_or_default());
-                    }
-                    return;
-                }
-                Ok(ConnectionState::TransmitTlsData(transmit)) => transmit.done(),
-                Ok(ConnectionState::PeerClosed) => {}
-                _ => return,
+        // A session that cannot say it any more just ends.
+        let _ = self.write(outgoing, |mut traffic, outgoing| {
+            if let Ok(length) = traffic.queue_close_notify(outgoing.room(256)) {
+                outgoing.commit(length);
             }
-        }
+            Ok(())
+        });
     }
 
     /// The host name that the client asked for, where it is one (an address is ignored, as RFC 6066 has it).

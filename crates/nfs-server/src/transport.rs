@@ -96,12 +96,12 @@ impl Transport {
             let Some(tls) = &mut self.tls else { return Ok(()) };
             let mut fed = Ok(());
             // The client's first request may come in the same flight as the end of its handshake.
-            let (used, progress) = tls.receive(self.incoming.held_mut(), &mut self.outgoing, |plaintext| {
+            let progress = tls.receive(&mut self.outgoing, |plaintext| {
                 if fed.is_ok() {
                     fed = records.feed(plaintext);
                 }
             });
-            self.incoming.consume(used);
+            let held = tls.incoming().len();
             fed?;
             while !self.outgoing.is_empty() {
                 self.stream.writable().await?;
@@ -113,7 +113,7 @@ impl Transport {
                 Progress::Hungry => {}
             }
             // A handshake takes a few KiB; a certificate that is far too large never gets complete in this room.
-            if self.incoming.len() > 2 * GATHER_BYTES + 512 {
+            if held > 2 * GATHER_BYTES + 512 {
                 return Err(TlsError::Unexpected.into());
             }
             self.stream.readable().await?;
@@ -156,23 +156,23 @@ impl Transport {
     }
 
     /// Opens the TLS records that are already here. Says whether the peer closed.
-    pub(crate) fn open(&mut self, records: &mut Records) -> Result<bool, TransportError> {
+    fn open(&mut self, records: &mut Records) -> Result<bool, TransportError> {
         let Some(tls) = &mut self.tls else { return Ok(false) };
         let mut fed = Ok(());
-        let (used, progress) = tls.receive(self.incoming.held_mut(), &mut self.outgoing, |plaintext| {
+        let progress = tls.receive(&mut self.outgoing, |plaintext| {
             if fed.is_ok() {
                 fed = records.feed(plaintext);
             }
         });
-        self.incoming.consume(used);
         fed?;
         Ok(progress? == Progress::Closed)
     }
 
     /// Reads once into the incoming buffer. `None`: nothing there now.
     fn read_incoming(&mut self) -> io::Result<Option<usize>> {
-        let read = would_block(self.stream.try_read(self.incoming.room(READ_BYTES)))?;
-        self.incoming.commit(read.unwrap_or(0));
+        let incoming = self.tls.as_mut().map_or(&mut self.incoming, |tls| tls.incoming());
+        let read = would_block(self.stream.try_read(incoming.room(READ_BYTES)))?;
+        incoming.commit(read.unwrap_or(0));
         Ok(read)
     }
 
@@ -281,7 +281,7 @@ impl Transport {
 
     /// Gives memory back while the connection is idle.
     pub(crate) fn rest(&mut self) {
-        self.incoming.release();
+        self.tls.as_mut().map_or(&mut self.incoming, |tls| tls.incoming()).release();
         self.outgoing.release();
         if self.queue.is_empty() {
             self.queue = VecDeque::new();

@@ -31,7 +31,7 @@ impl Service for Echo {
                 }),
                 0,
             ),
-            Some(b'b') => Call::Run(Box::pin(async { reply(Bytes::from(vec![7; 1 << 20])) }), 0),
+            Some(b'b') => Call::Run(Box::pin(async { reply(Bytes::from(vec![7; 256 << 10])) }), 0),
             _ => Call::Done(reply(request)),
         }
     }
@@ -79,15 +79,16 @@ async fn a_peer_that_does_not_read_is_not_read() {
     let limits = Limits { pending_bytes_max: 2 << 20, ..Limits::default() };
     let (mut client, task, _stop) = start(limits).await;
     let mut asked = 0;
-    let request = [&mark(1 << 16).to_be_bytes()[..], b"b", &vec![0; (1 << 16) - 1]].concat();
-    // Both sockets' buffers take a few MiB; after that the server must stop taking requests.
+    let request = [&mark(1 << 15).to_be_bytes()[..], b"b", &vec![0; (1 << 15) - 1]].concat();
+    // The sockets' buffers take a few MiB each way; after that the server must stop taking requests.
     while let Ok(sent) = tokio::time::timeout(Duration::from_millis(500), client.write_all(&request)).await {
         sent.unwrap();
         asked += 1;
-        assert!(asked < 2_000, "the server took requests without end");
+        assert!(asked < 20_000, "the server took requests without end");
     }
-    for _ in 0..asked {
-        assert_eq!(receive(&mut client).await.len(), 1 << 20);
+    // Once it reads, the answers come.
+    for _ in 0..32 {
+        assert_eq!(receive(&mut client).await.len(), 256 << 10);
     }
     drop(client);
     let _ = task.await.unwrap();

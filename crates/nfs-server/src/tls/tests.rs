@@ -13,7 +13,6 @@ const NAME: &str = "fs-0123456789abcdef0.efs.us-east-1.coffer.internal";
 struct Pair {
     server: TlsSession,
     client: ClientConnection,
-    incoming: Window,
     outgoing: Window,
     received: Vec<u8>,
 }
@@ -46,7 +45,6 @@ impl Pair {
         Self {
             server: Tls::new(resolver).unwrap().accept().unwrap(),
             client: client(&root, version, identity),
-            incoming: Window::default(),
             outgoing: Window::default(),
             received: Vec::new(),
         }
@@ -59,12 +57,9 @@ impl Pair {
             while self.client.wants_write() {
                 self.client.write_tls(&mut sent).unwrap();
             }
-            self.incoming.extend(&sent);
+            self.server.incoming().extend(&sent);
             let received = &mut self.received;
-            let (used, progress) =
-                self.server.receive(self.incoming.held_mut(), &mut self.outgoing, |bytes| received.extend(bytes));
-            self.incoming.consume(used);
-            let progress = progress?;
+            let progress = self.server.receive(&mut self.outgoing, |bytes| received.extend(bytes))?;
             if sent.is_empty() && self.outgoing.is_empty() {
                 return Ok(progress);
             }
@@ -95,7 +90,7 @@ fn both_versions_carry_data_both_ways() {
         assert_eq!(pair.received, data);
 
         let mut back = Vec::new();
-        for chunk in data.chunks(super::SEAL_BYTES_MAX) {
+        for chunk in data.chunks(16_000) {
             pair.server.seal(chunk, &mut pair.outgoing).unwrap();
             pair.exchange().unwrap();
             let mut piece = vec![0; chunk.len()];
@@ -168,9 +163,7 @@ fn an_address_as_server_name_is_ignored() {
     pair.client.write_tls(&mut hello).unwrap();
     // The name in the hello becomes an address of the same length, as stunnel would have sent it.
     let at = hello.windows(NAME.len()).position(|window| window == NAME.as_bytes()).unwrap();
-    let address = b"[2001:0db8:0000:0000:0000:0000:0000:0000]";
     let literal: Vec<u8> = b"127.77.0.9".to_vec();
-    let _ = address;
     // host_name: type(1) length(2) inside list length(2) inside extension length(2); shorten all of them.
     let shorter = NAME.len() - literal.len();
     hello.splice(at..at + NAME.len(), literal);
@@ -194,8 +187,8 @@ fn an_address_as_server_name_is_ignored() {
     hello[extensions] = (length >> 8) as u8;
     hello[extensions + 1] = length as u8;
 
-    pair.incoming.extend(&hello);
-    let (_, progress) = pair.server.receive(pair.incoming.held_mut(), &mut pair.outgoing, |_| {});
+    pair.server.incoming().extend(&hello);
+    let progress = pair.server.receive(&mut pair.outgoing, |_| {});
     assert_eq!(progress.unwrap(), Progress::Hungry);
     assert_eq!(pair.outgoing.held()[0], 22, "the server answers with its handshake, not with an alert");
     assert_eq!(pair.server.server_name(), None);
@@ -208,9 +201,10 @@ fn garbage_is_refused() {
     let tls = Tls::new(resolver).unwrap();
     for garbage in [&[0x16, 3, 1, 0xff, 0xff][..], &[0x16; 64], &[0x16, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff]] {
         let mut session = tls.accept().unwrap();
-        let (mut incoming, mut outgoing) = (garbage.to_vec(), Window::default());
-        let (used, progress) = session.receive(&mut incoming, &mut outgoing, |_| {});
-        assert!(used <= garbage.len());
+        let mut outgoing = Window::default();
+        session.incoming().extend(garbage);
+        let progress = session.receive(&mut outgoing, |_| {});
         assert!(matches!(progress, Err(_) | Ok(Progress::Hungry)));
+        session.close(&mut outgoing);
     }
 }
