@@ -1,1 +1,17 @@
-//! thiserror
+//! Who may do what: the `Authorize` trait, IAM-style policy documents, and their evaluation.
+//!
+//! IAM User Guide, "Policy evaluation logic". This crate knows callers, actions, resources and conditions by name only;
+//! the services say what those are.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic"))]
+
+mod authorize;
+mod condition;
+mod document;
+mod evaluate;
+mod wildcard;
+
+pub use authorize::{Authorize, Conditions, Decision, Request, RootMayAll};
+pub use condition::Condition;
+pub use document::{Document, Effect, Malformed, Principals, Scope, Statement};
+pub use evaluate::{Kind, Verdict, evaluate, settle};
+pub use wildcard::matches;

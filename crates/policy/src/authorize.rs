@@ -1,0 +1,97 @@
+//! The question every call asks before it acts, and the rule that answers it for now.
+
+use std::collections::BTreeMap;
+
+use aws_wire::{Arn, Caller, CallerKind};
+
+/// The facts of a call that conditions may ask for, by condition key. Keys are compared without regard to case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conditions(BTreeMap<String, Vec<String>>);
+
+impl Conditions {
+    /// No facts.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a fact; several under one key are a set.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.0.entry(key.to_ascii_lowercase()).or_default().push(value.into());
+        self
+    }
+
+    /// The values of a key; empty when it is absent.
+    pub fn values(&self, key: &str) -> &[String] {
+        self.0.get(&key.to_ascii_lowercase()).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What someone wants to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Who.
+    pub caller: &'a Caller,
+    /// Which action: `kms:Encrypt`.
+    pub action: &'a str,
+    /// To what: the resource's ARN, `*` in its place for lists and creations.
+    pub resource: &'a Arn,
+    /// Under which circumstances.
+    pub conditions: &'a Conditions,
+}
+
+/// The answer. The reason of a denial is for the audit record and the log, never for the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It may be done.
+    Allow,
+    /// It may not, because of this.
+    Deny(String),
+}
+
+/// Decides calls. Asked once for every call of every API, before anything is looked at or changed.
+pub trait Authorize: Send + Sync {
+    /// Whether this may be done.
+    fn decide(&self, request: &Request<'_>) -> Decision;
+}
+
+/// The account's root may do everything to the resources of its account; nobody else may do anything.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RootMayAll;
+
+impl Authorize for RootMayAll {
+    fn decide(&self, request: &Request<'_>) -> Decision {
+        let owner = request.resource.account.as_str();
+        if request.caller.kind != CallerKind::Root {
+            return Decision::Deny("only the account's root may call".to_owned());
+        }
+        // Resources without an account (`arn:aws:iam:::...`) belong to whoever asks.
+        if !owner.is_empty() && owner != request.caller.account {
+            return Decision::Deny(format!("the resource belongs to account {owner}"));
+        }
+        Decision::Allow
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_wire::{Arn, Caller};
+
+    use super::{Authorize, Conditions, Decision, Request, RootMayAll};
+
+    /// IAM User Guide, "AWS account root user": root may all, in its own account.
+    #[test]
+    fn root_may_all_in_its_account_and_nobody_else() {
+        let conditions = Conditions::new();
+        let decide = |caller: &Caller, owner: &str| {
+            let resource = Arn::new("kms", "us-east-1", owner, "key/*");
+            RootMayAll.decide(&Request { caller, action: "kms:Encrypt", resource: &resource, conditions: &conditions })
+        };
+        let root = Caller::root("000000000001", None);
+        assert_eq!(decide(&root, "000000000001"), Decision::Allow);
+        assert_eq!(decide(&root, ""), Decision::Allow);
+        assert!(matches!(decide(&root, "000000000002"), Decision::Deny(_)));
+        let service = Caller::service("000000000001", "elasticfilesystem.us-east-1.amazonaws.com");
+        assert!(matches!(decide(&service, "000000000001"), Decision::Deny(_)));
+    }
+}
