@@ -1,0 +1,228 @@
+//! What happened, in the shape of a CloudTrail record.
+
+use aws_wire::{CallContext, Caller, CallerKind, Timestamp};
+use serde_json::{Map, Value, json};
+
+/// Parameters or results larger than this are left out, as CloudTrail does with large events.
+const PART_BYTES_MAX: usize = 64 * 1024;
+/// Texts that a peer chose are cut at this length.
+const TEXT_MAX: usize = 1024;
+
+/// CloudTrail `eventType`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventType {
+    /// A call of an API.
+    ApiCall,
+    /// Something that the service did by itself, such as the deletion of a key at its date.
+    ServiceEvent,
+}
+
+/// One entry of `resources`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// Its ARN.
+    pub arn: String,
+    /// Whose it is.
+    pub account: String,
+    /// Its type: `AWS::KMS::Key`, `AWS::EFS::FileSystem`.
+    pub kind: &'static str,
+}
+
+/// What is known before the act.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// `kms.amazonaws.com`.
+    pub source: &'static str,
+    /// The action's name.
+    pub name: String,
+    /// The API's version, where CloudTrail has one.
+    pub api_version: Option<&'static str>,
+    /// Whether it is a call or the service's own doing.
+    pub event_type: EventType,
+    /// CloudTrail `userIdentity`.
+    pub identity: Value,
+    /// The region.
+    pub region: String,
+    /// The account it concerns.
+    pub account: String,
+    /// Where it came from: an address, or a service's name.
+    pub source_ip: Option<String>,
+    /// The client's word about itself.
+    pub user_agent: Option<String>,
+    /// The request's id.
+    pub request_id: Option<String>,
+    /// Whether it changes nothing.
+    pub read_only: bool,
+    /// Parameters in lowerCamelCase, without secrets; null when there are none.
+    pub parameters: Value,
+    /// What it is about.
+    pub resources: Vec<Resource>,
+    /// When it came.
+    pub time: Timestamp,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Code and message of the error, as the caller got them.
+    pub error: Option<(String, String)>,
+    /// `responseElements`: null for reads and failures.
+    pub response: Value,
+    /// Resources that were only known afterwards, such as a new key.
+    pub resources: Vec<Resource>,
+    /// What only the log may know, such as the reason of a denial.
+    pub additional: Value,
+}
+
+impl Event {
+    /// A call of an API.
+    pub fn call(cx: &CallContext, source: &'static str, name: &str, read_only: bool, parameters: Value) -> Self {
+        let service = cx.caller.service_principal().map(str::to_owned);
+        Self {
+            source,
+            name: name.to_owned(),
+            api_version: None,
+            event_type: EventType::ApiCall,
+            identity: identity(&cx.caller),
+            region: cx.region.clone(),
+            account: cx.account.clone(),
+            source_ip: cx.source_ip.map(|address| address.to_string()).or_else(|| service.clone()),
+            user_agent: cx.user_agent.clone().or(service),
+            request_id: Some(cx.request_id.clone()),
+            read_only,
+            parameters,
+            resources: Vec::new(),
+            time: cx.time,
+        }
+    }
+
+    /// Something that the service does by itself: no caller, no parameters. CloudTrail `AwsServiceEvent`.
+    pub fn service(source: &'static str, name: &str, region: &str, account: &str, time: Timestamp) -> Self {
+        Self {
+            source,
+            name: name.to_owned(),
+            api_version: None,
+            event_type: EventType::ServiceEvent,
+            identity: json!({"accountId": account, "invokedBy": "AWS Internal"}),
+            region: region.to_owned(),
+            account: account.to_owned(),
+            source_ip: Some("AWS Internal".to_owned()),
+            user_agent: Some("AWS Internal".to_owned()),
+            request_id: None,
+            read_only: false,
+            parameters: Value::Null,
+            resources: Vec::new(),
+            time,
+        }
+    }
+
+    /// The record as far as it is known before the act.
+    pub(crate) fn record(&self, event_id: &str) -> Map<String, Value> {
+        let text = |text: &Option<String>| text.as_deref().map_or(Value::Null, |text| Value::String(cut(text)));
+        let kind = match self.event_type {
+            EventType::ApiCall => "AwsApiCall",
+            EventType::ServiceEvent => "AwsServiceEvent",
+        };
+        let mut record = Map::new();
+        let mut put = |name: &str, value: Value| _ = record.insert(name.to_owned(), value);
+        put("eventVersion", "1.08".into());
+        put("userIdentity", self.identity.clone());
+        put("eventTime", self.time.iso().into());
+        put("eventSource", self.source.into());
+        put("eventName", cut(&self.name).into());
+        put("awsRegion", cut(&self.region).into());
+        put("sourceIPAddress", text(&self.source_ip));
+        put("userAgent", text(&self.user_agent));
+        put("requestParameters", bounded(self.parameters.clone()));
+        put("responseElements", Value::Null);
+        if self.request_id.is_some() {
+            put("requestID", text(&self.request_id));
+        }
+        put("eventID", event_id.into());
+        put("readOnly", self.read_only.into());
+        put("eventType", kind.into());
+        if let Some(version) = self.api_version {
+            put("apiVersion", version.into());
+        }
+        put("managementEvent", true.into());
+        put("eventCategory", "Management".into());
+        put("recipientAccountId", self.account.clone().into());
+        if !self.resources.is_empty() {
+            put("resources", resources(&self.resources));
+        }
+        record
+    }
+}
+
+impl Outcome {
+    /// It worked; reads answer with null here, as CloudTrail has it.
+    pub fn success(response: Value) -> Self {
+        Self { response, ..Self::default() }
+    }
+
+    /// It failed, with what the caller was told.
+    pub fn failure(code: &str, message: &str) -> Self {
+        Self { error: Some((code.to_owned(), message.to_owned())), ..Self::default() }
+    }
+
+    /// Completes a record.
+    pub(crate) fn complete(self, event: &Event, mut record: Map<String, Value>) -> Map<String, Value> {
+        let mut put = |name: &str, value: Value| _ = record.insert(name.to_owned(), value);
+        match self.error {
+            Some((code, message)) => {
+                put("errorCode", cut(&code).into());
+                put("errorMessage", cut(&message).into());
+            }
+            None if !self.response.is_null() => put("responseElements", bounded(self.response)),
+            None => {}
+        }
+        let mut all = event.resources.clone();
+        all.extend(self.resources);
+        if !all.is_empty() {
+            put("resources", resources(&all));
+        }
+        if !self.additional.is_null() {
+            put("additionalEventData", bounded(self.additional));
+        }
+        record
+    }
+}
+
+fn resources(all: &[Resource]) -> Value {
+    all.iter().map(|one| json!({"ARN": one.arn, "accountId": one.account, "type": one.kind})).collect()
+}
+
+/// CloudTrail `userIdentity`.
+fn identity(caller: &Caller) -> Value {
+    let kind = match &caller.kind {
+        CallerKind::Service(principal) => {
+            return json!({"type": "AWSService", "accountId": caller.account, "invokedBy": principal});
+        }
+        CallerKind::Root => "Root",
+        CallerKind::User => "IAMUser",
+        CallerKind::AssumedRole => "AssumedRole",
+    };
+    let mut identity = json!({
+        "type": kind,
+        "principalId": caller.principal_id,
+        "arn": caller.arn.to_string(),
+        "accountId": caller.account,
+    });
+    if let Some(object) = identity.as_object_mut() {
+        object.extend(caller.access_key_id.iter().map(|id| ("accessKeyId".to_owned(), id.clone().into())));
+        object.extend(caller.user_name.iter().map(|name| ("userName".to_owned(), name.clone().into())));
+    }
+    identity
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(TEXT_MAX).collect()
+}
+
+fn bounded(part: Value) -> Value {
+    let size = part.to_string().len();
+    if size <= PART_BYTES_MAX {
+        return part;
+    }
+    json!({"omitted": true, "originalSize": size, "reason": "too large"})
+}

@@ -1,0 +1,172 @@
+//! The log as its users see it: begin an entry, act, complete the entry.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use env::Env;
+use parking_lot::Mutex;
+use serde_json::{Map, Value};
+use tokio::sync::oneshot;
+
+use crate::chain::Head;
+use crate::writer::{Message, Queue};
+use crate::{AuditError, Event, Outcome, chain, writer};
+
+/// So many lines may wait for the disk; then callers wait.
+const QUEUE_LINES: usize = 4096;
+
+/// An open log. Clones share it; the file is closed when the last one goes or at [`AuditLog::close`].
+#[derive(Clone)]
+pub struct AuditLog(Arc<Open>);
+
+struct Open {
+    queue: Arc<Queue>,
+    env: Env,
+    path: PathBuf,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// An act that was written down and is not finished. Dropped without an outcome, it is completed as abandoned.
+#[must_use = "an entry must be completed"]
+pub struct Entry {
+    queue: Arc<Queue>,
+    event: Event,
+    event_id: String,
+    completed: bool,
+}
+
+impl AuditLog {
+    /// Opens or makes a log. A line that a crash tore is put aside, and the log says so.
+    pub fn open(path: &Path, env: Env) -> Result<Self, AuditError> {
+        let failed = |error: std::io::Error| chain::io(path, &error);
+        let existed = path.exists();
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path).map_err(failed)?;
+        file.try_lock().map_err(|_| AuditError::Locked(path.to_owned()))?;
+        if !existed && let Some(directory) = path.parent() {
+            File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
+        }
+        let tail = chain::tail(path, &mut file)?;
+        chain::set_aside(path, &mut file, &tail)?;
+        let log = Self::start(path, file, tail.head, env)?;
+        if !tail.torn.is_empty() {
+            let mut body = Map::new();
+            body.insert("phase".to_owned(), "recovery".into());
+            body.insert("tornBytes".to_owned(), tail.torn.len().into());
+            log.0.queue.push(Message { body: Some(body), durable: None })?;
+        }
+        Ok(log)
+    }
+
+    fn start(path: &Path, file: File, head: Head, env: Env) -> Result<Self, AuditError> {
+        let queue = Queue::new(QUEUE_LINES);
+        let (name, shared) = (path.to_owned(), queue.clone());
+        let thread = std::thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || writer::run(&name, file, head, &shared))
+            .map_err(|error| chain::io(path, &error))?;
+        Ok(Self(Arc::new(Open { queue, env, path: path.to_owned(), thread: Mutex::new(Some(thread)) })))
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Writes down that something begins. With `durable` the line is on disk when this returns: so it must be for
+    /// whatever changes something or uses a key.
+    pub async fn begin(&self, event: Event, durable: bool) -> Result<Entry, AuditError> {
+        let queue = self.0.queue.clone();
+        // One permit for this line and one for its completion, so that completing never waits and never fails for room.
+        queue.room.acquire_many(2).await.map_err(|_| AuditError::Failed)?.forget();
+        let event_id = self.0.env.uuid();
+        let body = line("begin", &event_id, event.record(&event_id));
+        let (sender, receiver) = oneshot::channel();
+        queue.push(Message { body: Some(body), durable: durable.then_some(sender) })?;
+        let entry = Entry { queue, event, event_id, completed: false };
+        if durable {
+            receiver.await.map_err(|_| AuditError::Failed)??;
+        }
+        Ok(entry)
+    }
+
+    /// Writes down something that has no act of its own, such as a refused signature or a client's connection.
+    pub async fn note(&self, event: Event, outcome: Outcome) -> Result<(), AuditError> {
+        self.0.queue.room.acquire().await.map_err(|_| AuditError::Failed)?.forget();
+        let event_id = self.0.env.uuid();
+        let record = outcome.complete(&event, event.record(&event_id));
+        self.0.queue.push(Message { body: Some(line("note", &event_id, record)), durable: None })
+    }
+
+    /// Waits until everything written so far is on disk.
+    pub async fn flush(&self) -> Result<(), AuditError> {
+        let (sender, receiver) = oneshot::channel();
+        self.0.queue.push(Message { body: None, durable: Some(sender) })?;
+        receiver.await.map_err(|_| AuditError::Failed)?
+    }
+
+    /// Writes what waits, syncs, and closes the file. Later entries are refused.
+    pub async fn close(&self) -> Result<(), AuditError> {
+        let outcome = self.flush().await;
+        self.0.queue.close();
+        outcome
+    }
+
+    /// Whether a write has failed: nothing is accepted any more.
+    pub fn failed(&self) -> bool {
+        self.0.queue.failed()
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(thread) = self.thread.lock().take() {
+            // A writer that panicked has nothing more to write.
+            _ = thread.join();
+        }
+    }
+}
+
+impl Entry {
+    /// The event's id.
+    pub fn id(&self) -> &str {
+        &self.event_id
+    }
+
+    /// Writes down how it ended.
+    pub fn complete(mut self, outcome: Outcome) -> Result<(), AuditError> {
+        self.finish(outcome)
+    }
+
+    fn finish(&mut self, outcome: Outcome) -> Result<(), AuditError> {
+        self.completed = true;
+        let record = outcome.complete(&self.event, self.event.record(&self.event_id));
+        self.queue.push(Message { body: Some(line("complete", &self.event_id, record)), durable: None })
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if !self.completed {
+            // When the log itself has failed there is nowhere left to write this.
+            _ = self.finish(Outcome::failure("Abandoned", "The call ended without an outcome."));
+        }
+    }
+}
+
+/// `sequence` and `previous` come first in the line; `eventID` stands outside the record too, for whoever pairs lines.
+fn line(phase: &str, event_id: &str, record: Map<String, Value>) -> Map<String, Value> {
+    let mut body = Map::new();
+    body.insert("phase".to_owned(), phase.into());
+    body.insert("eventID".to_owned(), event_id.into());
+    body.insert("record".to_owned(), Value::Object(record));
+    body
+}
+
+#[cfg(test)]
+mod tests;
