@@ -1,0 +1,355 @@
+//! Sessions: slots, the reply cache, SEQUENCE, and the connections bound to a session. RFC 8881, sections 2.10.5, 2.10.6, 18.34,
+//! 18.37 and 18.46.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use env::Instant;
+use nfs_wire::NfsStat4;
+use nfs_wire::nfs4::{
+    BindConnToSession4Args, BindConnToSession4Resok, ChannelAttrs4, ChannelDirFromClient4, ChannelDirFromServer4,
+    Sequence4Args, Sequence4Resok, SessionId4,
+};
+
+use crate::client::Client;
+use crate::error::StateError;
+use crate::virtual_server::{Dropped, VirtualServer};
+
+/// A connection, by a number that the caller never uses again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// What SEQUENCE must know of the request around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestFacts {
+    /// The record's length, record mark excluded.
+    pub bytes: usize,
+    /// How many operations the compound declares, SEQUENCE included.
+    pub operations: u32,
+    /// A hash of the whole request behind its xid, so that a false retry is seen.
+    pub fingerprint: u64,
+}
+
+/// What a reply may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplyLimits {
+    /// Above this: NFS4ERR_REP_TOO_BIG. RPC header included.
+    pub bytes_max: usize,
+    /// Above this: NFS4ERR_REP_TOO_BIG_TO_CACHE; none if the client does not ask to keep the reply.
+    pub cached_bytes_max: Option<usize>,
+}
+
+/// The right to run one request, to be handed back with its reply.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a slot stays busy until its reply is handed in"]
+pub struct SlotToken {
+    /// The session.
+    pub session: SessionId4,
+    /// The slot.
+    pub slot: u32,
+    /// The request's number on the slot.
+    pub sequence: u32,
+    fingerprint: u64,
+    cachethis: bool,
+}
+
+/// A request that may run.
+#[derive(Debug)]
+pub struct Admitted {
+    /// SEQUENCE's own reply.
+    pub resok: Sequence4Resok,
+    /// To be handed to `finish`.
+    pub token: SlotToken,
+    /// Whose session it is.
+    pub client: Arc<Client>,
+    /// What its reply may be.
+    pub limits: ReplyLimits,
+    /// Whether the session's replies survive a restart.
+    pub persistent: bool,
+}
+
+/// What becomes of a request that starts with SEQUENCE.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It runs.
+    Run(Box<Admitted>),
+    /// It ran before: the same reply (the COMPOUND reply behind the RPC header) goes out again.
+    Replay(Bytes),
+    /// It ran before, but its reply was not kept: SEQUENCE succeeds, the next operation is NFS4ERR_RETRY_UNCACHED_REP.
+    ReplayUncached(Box<Sequence4Resok>),
+    /// The session is of an earlier instance: a stored reply for (session, slot, sequence) if there is one, else
+    /// NFS4ERR_DEADSESSION.
+    EarlierInstance,
+    /// SEQUENCE fails, and the slot is as it was.
+    Refuse(NfsStat4),
+}
+
+/// The reply to the last request of a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kept {
+    Whole(Bytes),
+    NotKept,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Slot {
+    /// Nothing came yet.
+    Fresh,
+    Idle {
+        sequence: u32,
+        fingerprint: u64,
+        reply: Kept,
+    },
+    Busy {
+        sequence: u32,
+    },
+}
+
+impl Slot {
+    const fn sequence(&self) -> u32 {
+        match self {
+            Self::Fresh => 0,
+            Self::Idle { sequence, .. } | Self::Busy { sequence } => *sequence,
+        }
+    }
+}
+
+/// Replies up to this are kept even if the client does not ask for it: a retry then costs nothing.
+const SMALL_REPLY_BYTES: u32 = 512;
+/// What a slot takes apart from its reply.
+const SLOT_BYTES: u32 = 96;
+/// RPC header, COMPOUND header without tag, SEQUENCE's reply.
+const REPLY_BYTES_MIN: u32 = 24 + 12 + 44;
+/// What `accepted` of the RPC layer writes before a COMPOUND reply.
+const RPC_REPLY_BYTES: usize = 24;
+
+/// A session of a client.
+#[derive(Debug)]
+pub(crate) struct Session {
+    client: Arc<Client>,
+    slots: Vec<Slot>,
+    request_bytes_max: u32,
+    reply_bytes_max: u32,
+    cached_bytes_max: u32,
+    operations_max: u32,
+    persistent: bool,
+    connections: Vec<ConnectionId>,
+}
+
+impl Session {
+    pub(crate) fn new(client: Arc<Client>, fore: &ChannelAttrs4, persistent: bool) -> Self {
+        Self {
+            client,
+            slots: vec![Slot::Fresh; usize::try_from(fore.maxrequests).unwrap_or(usize::MAX)],
+            request_bytes_max: fore.maxrequestsize,
+            reply_bytes_max: fore.maxresponsesize,
+            cached_bytes_max: fore.maxresponsesize_cached,
+            operations_max: fore.maxoperations,
+            persistent,
+            connections: Vec::new(),
+        }
+    }
+
+    /// The most memory that one slot takes.
+    pub(crate) const fn slot_bytes(cached_bytes_max: u32) -> u32 {
+        SLOT_BYTES.saturating_add(cached_bytes_max)
+    }
+
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        let slots = u64::try_from(self.slots.len()).unwrap_or(u64::MAX);
+        slots.saturating_mul(u64::from(Self::slot_bytes(self.cached_bytes_max)))
+    }
+
+    pub(crate) fn connections(&self) -> &[ConnectionId] {
+        &self.connections
+    }
+
+    /// Binds the connection; beyond the bound the one that was bound first is forgotten.
+    pub(crate) fn bind(&mut self, connection: ConnectionId, connections_max: usize) {
+        if self.connections.last() == Some(&connection) || self.connections.contains(&connection) {
+            return;
+        }
+        if self.connections.len() >= connections_max {
+            self.connections.remove(0);
+        }
+        self.connections.push(connection);
+    }
+
+    pub(crate) fn unbind(&mut self, connection: ConnectionId) {
+        self.connections.retain(|bound| *bound != connection);
+    }
+
+    fn highest_slot(&self) -> u32 {
+        u32::try_from(self.slots.len().saturating_sub(1)).unwrap_or(u32::MAX)
+    }
+
+    fn resok(&self, args: &Sequence4Args) -> Sequence4Resok {
+        Sequence4Resok {
+            sessionid: args.sessionid,
+            sequenceid: args.sequenceid,
+            slotid: args.slotid,
+            highest_slotid: self.highest_slot(),
+            target_highest_slotid: self.highest_slot(),
+            status_flags: 0,
+        }
+    }
+
+    /// Whether a new request may run as far as sizes go.
+    fn check_sizes(&self, args: &Sequence4Args, facts: RequestFacts) -> Result<(), NfsStat4> {
+        if facts.bytes > usize::try_from(self.request_bytes_max).unwrap_or(usize::MAX) {
+            return Err(NfsStat4::ReqTooBig);
+        }
+        if facts.operations > self.operations_max {
+            return Err(NfsStat4::TooManyOps);
+        }
+        if args.cachethis && self.cached_bytes_max < REPLY_BYTES_MIN {
+            return Err(NfsStat4::RepTooBigToCache);
+        }
+        Ok(())
+    }
+
+    fn sequence(&mut self, args: &Sequence4Args, facts: RequestFacts) -> Verdict {
+        let resok = self.resok(args);
+        let Some(slot) = usize::try_from(args.slotid).ok().and_then(|index| self.slots.get(index)) else {
+            return Verdict::Refuse(NfsStat4::Badslot);
+        };
+        if args.highest_slotid < args.slotid {
+            return Verdict::Refuse(NfsStat4::BadHighSlot);
+        }
+        if args.sequenceid == slot.sequence() {
+            return match slot {
+                // RFC 8881 §18.36.4: a fresh slot "remembers" NFS4ERR_SEQ_MISORDERED.
+                Slot::Fresh => Verdict::Refuse(NfsStat4::SeqMisordered),
+                Slot::Busy { .. } => Verdict::Refuse(NfsStat4::Delay),
+                Slot::Idle { fingerprint, .. } if *fingerprint != facts.fingerprint => {
+                    Verdict::Refuse(NfsStat4::SeqFalseRetry)
+                }
+                Slot::Idle { reply: Kept::Whole(reply), .. } => Verdict::Replay(reply.clone()),
+                Slot::Idle { reply: Kept::NotKept, .. } => Verdict::ReplayUncached(Box::new(resok)),
+            };
+        }
+        if args.sequenceid != slot.sequence().wrapping_add(1) || matches!(slot, Slot::Busy { .. }) {
+            return Verdict::Refuse(NfsStat4::SeqMisordered);
+        }
+        if let Err(status) = self.check_sizes(args, facts) {
+            return Verdict::Refuse(status);
+        }
+        self.set_slot(args.slotid, Slot::Busy { sequence: args.sequenceid });
+        let bytes = |length: u32| usize::try_from(length).unwrap_or(usize::MAX);
+        Verdict::Run(Box::new(Admitted {
+            resok,
+            token: SlotToken {
+                session: args.sessionid,
+                slot: args.slotid,
+                sequence: args.sequenceid,
+                fingerprint: facts.fingerprint,
+                cachethis: args.cachethis,
+            },
+            client: self.client.clone(),
+            limits: ReplyLimits {
+                bytes_max: bytes(self.reply_bytes_max),
+                cached_bytes_max: args.cachethis.then(|| bytes(self.cached_bytes_max)),
+            },
+            persistent: self.persistent,
+        }))
+    }
+
+    fn finish(&mut self, token: &SlotToken, reply: Bytes) {
+        let limit = if token.cachethis { self.cached_bytes_max } else { self.cached_bytes_max.min(SMALL_REPLY_BYTES) };
+        let keep = reply.len().saturating_add(RPC_REPLY_BYTES) <= usize::try_from(limit).unwrap_or(usize::MAX);
+        let reply = if keep { Kept::Whole(reply) } else { Kept::NotKept };
+        let (sequence, fingerprint) = (token.sequence, token.fingerprint);
+        self.set_slot(token.slot, Slot::Idle { sequence, fingerprint, reply });
+    }
+
+    fn set_slot(&mut self, index: u32, state: Slot) {
+        if let Some(slot) = usize::try_from(index).ok().and_then(|index| self.slots.get_mut(index)) {
+            *slot = state;
+        }
+    }
+}
+
+impl VirtualServer {
+    /// SEQUENCE: finds the slot, tells retries from new requests, renews the lease, binds the connection.
+    pub fn sequence(
+        &mut self,
+        now: Instant,
+        args: &Sequence4Args,
+        facts: RequestFacts,
+        connection: ConnectionId,
+    ) -> Verdict {
+        let Some(session) = self.sessions.get_mut(&args.sessionid) else {
+            return if self.is_of_earlier_instance(&args.sessionid) {
+                Verdict::EarlierInstance
+            } else {
+                Verdict::Refuse(NfsStat4::Badsession)
+            };
+        };
+        let verdict = session.sequence(args, facts);
+        if !matches!(verdict, Verdict::Refuse(_)) {
+            session.client.renew(now);
+            session.bind(connection, self.config.limits.connections_per_session_max);
+        }
+        verdict
+    }
+
+    /// The request of this token ran; `reply` is its COMPOUND reply, without the RPC header.
+    pub fn finish(&mut self, token: &SlotToken, reply: Bytes) {
+        // A session that was destroyed meanwhile has no slot to keep it in.
+        if let Some(session) = self.sessions.get_mut(&token.session) {
+            session.finish(token, reply);
+        }
+    }
+
+    /// BIND_CONN_TO_SESSION. The caller has seen to it that the connection belongs to this virtual server.
+    pub fn bind_conn_to_session(
+        &mut self,
+        now: Instant,
+        args: &BindConnToSession4Args,
+        connection: ConnectionId,
+    ) -> Result<BindConnToSession4Resok, StateError> {
+        self.find_session(&args.sessid)?;
+        let bound = self.config.limits.connections_per_session_max;
+        let session = self.sessions.get_mut(&args.sessid).ok_or(StateError::BadSession)?;
+        session.client.renew(now);
+        session.bind(connection, bound);
+        let dir = match args.dir {
+            ChannelDirFromClient4::Fore => ChannelDirFromServer4::Fore,
+            ChannelDirFromClient4::Back => ChannelDirFromServer4::Back,
+            ChannelDirFromClient4::ForeOrBoth | ChannelDirFromClient4::BackOrBoth => ChannelDirFromServer4::Both,
+        };
+        Ok(BindConnToSession4Resok { sessid: args.sessid, dir, use_conn_in_rdma_mode: false })
+    }
+
+    /// DESTROY_SESSION. Section 18.37.3 wants the connection bound to the session; where all that were bound are closed, one that
+    /// belongs to the virtual server is as good, or the session could never be destroyed.
+    pub fn destroy_session(
+        &mut self,
+        id: &SessionId4,
+        connection: ConnectionId,
+        dropped: &mut Dropped,
+    ) -> Result<(), StateError> {
+        self.find_session(id)?;
+        let session = self.sessions.get(id).ok_or(StateError::BadSession)?;
+        if !session.connections.is_empty() && !session.connections.contains(&connection) {
+            return Err(StateError::ConnectionNotBound);
+        }
+        let clientid = session.client.key().clientid;
+        if let Some(record) = self.clients.get_mut(&clientid) {
+            record.sessions.retain(|held| held != id);
+        }
+        self.forget_session(id);
+        dropped.sessions.push(*id);
+        Ok(())
+    }
+
+    fn find_session(&self, id: &SessionId4) -> Result<(), StateError> {
+        if self.sessions.contains_key(id) {
+            Ok(())
+        } else if self.is_of_earlier_instance(id) {
+            Err(StateError::DeadSession)
+        } else {
+            Err(StateError::BadSession)
+        }
+    }
+}
