@@ -37,6 +37,8 @@ pub struct ReplyLimits {
     pub bytes_max: usize,
     /// Above this: NFS4ERR_REP_TOO_BIG_TO_CACHE; none if the client does not ask to keep the reply.
     pub cached_bytes_max: Option<usize>,
+    /// A reply up to this is kept, whether the client asked for it or not: it is to be handed to `finish`.
+    pub kept_bytes_max: usize,
 }
 
 /// The right to run one request, to be handed back with its reply.
@@ -249,15 +251,23 @@ impl Session {
             limits: ReplyLimits {
                 bytes_max: bytes(self.reply_bytes_max),
                 cached_bytes_max: args.cachethis.then(|| bytes(self.cached_bytes_max)),
+                kept_bytes_max: self.kept_bytes_max(args.cachethis),
             },
             persistent: self.persistent,
         }))
     }
 
-    fn finish(&mut self, token: &SlotToken, reply: Bytes) {
-        let limit = if token.cachethis { self.cached_bytes_max } else { self.cached_bytes_max.min(SMALL_REPLY_BYTES) };
-        let keep = reply.len().saturating_add(RPC_REPLY_BYTES) <= usize::try_from(limit).unwrap_or(usize::MAX);
-        let reply = if keep { Kept::Whole(reply) } else { Kept::NotKept };
+    fn kept_bytes_max(&self, cachethis: bool) -> usize {
+        let limit = if cachethis { self.cached_bytes_max } else { self.cached_bytes_max.min(SMALL_REPLY_BYTES) };
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    }
+
+    fn finish(&mut self, token: &SlotToken, reply: Option<Bytes>) {
+        let limit = self.kept_bytes_max(token.cachethis);
+        let reply = match reply {
+            Some(reply) if reply.len().saturating_add(RPC_REPLY_BYTES) <= limit => Kept::Whole(reply),
+            Some(_) | None => Kept::NotKept,
+        };
         let (sequence, fingerprint) = (token.sequence, token.fingerprint);
         self.set_slot(token.slot, Slot::Idle { sequence, fingerprint, reply });
     }
@@ -293,8 +303,9 @@ impl VirtualServer {
         verdict
     }
 
-    /// The request of this token ran; `reply` is its COMPOUND reply, without the RPC header.
-    pub fn finish(&mut self, token: &SlotToken, reply: Bytes) {
+    /// The request of this token ran; `reply` is its COMPOUND reply, without the RPC header. None, or a reply above
+    /// `ReplyLimits::kept_bytes_max`, is not kept.
+    pub fn finish(&mut self, token: &SlotToken, reply: Option<Bytes>) {
         // A session that was destroyed meanwhile has no slot to keep it in.
         if let Some(session) = self.sessions.get_mut(&token.session) {
             session.finish(token, reply);
