@@ -56,16 +56,22 @@ impl Key {
     /// # Errors
     /// [`WrongKeyLength`] if there are not exactly 32 bytes.
     pub fn take(source: &mut [u8]) -> Result<Self, WrongKeyLength> {
-        let mut slot = Slot::new();
-        let result = match <&[u8; 32]>::try_from(&*source) {
-            Ok(bytes) => {
-                slot.bytes_mut().copy_from_slice(bytes);
-                Ok(Self(slot))
+        match <&mut [u8; 32]>::try_from(&mut *source) {
+            Ok(bytes) => Ok(Self::take_array(bytes)),
+            Err(_) => {
+                source.zeroize();
+                Err(WrongKeyLength)
             }
-            Err(_) => Err(WrongKeyLength),
-        };
+        }
+    }
+
+    /// Takes an array as a key and wipes it.
+    #[must_use]
+    pub fn take_array(source: &mut [u8; 32]) -> Self {
+        let mut slot = Slot::new();
+        slot.bytes_mut().copy_from_slice(source);
         source.zeroize();
-        result
+        Self(slot)
     }
 
     /// The bytes themselves. Every call is a place to look at in review.

@@ -4,17 +4,21 @@
 //! files. Both are small enough for one machine and strong enough for a distributed engine. They know nothing of files
 //! or keys: everything given to them is sealed already.
 //!
-//! - [`memory`] is an implementation that keeps everything in memory.
+//! - [`Engine`] is the embedded implementation, [`memory`] one that keeps everything in memory.
 //! - [`SealedRecords`] keeps the small records of services (keys, identities, the control plane) sealed in a shard.
 
+pub mod embedded;
 mod error;
 pub mod memory;
 mod records;
 mod segments;
 mod shard;
+#[cfg(test)]
+mod suite;
 
-use std::pin::Pin;
+use std::{pin::Pin, sync::Arc};
 
+pub use embedded::{Budgets, DirectoryLock, Engine};
 pub use error::{CommitError, StorageError};
 pub use records::{Change, SealedRecords};
 pub use segments::{Place, Sealed, SegmentId, Segments};
@@ -22,3 +26,6 @@ pub use shard::{Batch, Keyspace, Limits, Now, Page, Scan, Seq, Shard, Snapshot, 
 
 /// A future behind a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What opening a store gives: its map and its segments.
+pub type Opening = (Arc<dyn Shard>, Arc<dyn Segments>);

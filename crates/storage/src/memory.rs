@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::{SegmentId, Segments, Seq, Shard};
+use crate::{Opening, SegmentId, Seq};
 
 /// What a disk would hold.
 #[derive(Clone, Default)]
@@ -43,7 +43,7 @@ impl Memory {
 
     /// Opens what is there, under the next epoch. The opening before is fenced.
     #[must_use]
-    pub fn open(&self) -> (Arc<dyn Shard>, Arc<dyn Segments>) {
+    pub fn open(&self) -> Opening {
         let fenced = tokio::sync::watch::Sender::new(false);
         let mut contents = self.0.lock();
         contents.epoch += 1;
@@ -56,4 +56,18 @@ impl Memory {
         let segments = segments::MemorySegments::new(self.0.clone(), epoch);
         (Arc::new(shard), Arc::new(segments))
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite;
+
+    fn subject() -> (suite::Subject, ()) {
+        let memory = Memory::new();
+        let open = move || -> crate::BoxFuture<'static, Opening> { Box::pin(std::future::ready(memory.open())) };
+        (Box::new(open), ())
+    }
+
+    suite::suite!(subject());
 }

@@ -1,0 +1,377 @@
+//! The commit thread of an open shard: drains the queue into one fjall batch and one fdatasync, answers, and keeps the
+//! floor and the memtables in bounds. The only writer of the shard.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use crypto::Prf;
+use env::Instant;
+use fjall::{AbstractTree as _, OwnedWriteBatch, PersistMode};
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+use super::{
+    COMMIT_LIMIT,
+    floor::{self, Floor, FloorFile},
+    history::{FLUSH_EVERY, Hash, Record},
+    shard::{Core, Maps},
+};
+use crate::{Batch, CommitError, Keyspace, Seq, StorageError};
+
+/// So much goes into one sync at most: a batch of the largest size still fits beside others.
+const SYNC_BYTES: usize = 16 << 20;
+const SYNC_KEYS: usize = 16_000;
+
+/// How long a clean close waits for the last flush.
+const CLOSE_LIMIT: Duration = Duration::from_secs(60);
+const FLUSH_PAUSE: Duration = Duration::from_millis(2);
+
+type Answer = oneshot::Sender<Result<Seq, CommitError>>;
+type Closed = oneshot::Sender<Result<(), StorageError>>;
+
+struct Waiting {
+    batch: Batch,
+    bytes: usize,
+    answer: Answer,
+}
+
+/// Where batches wait, and who waits for them.
+#[derive(Default)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    wake: Condvar,
+    /// When the sync in progress began, in nanoseconds; 0 if there is none.
+    started: AtomicU64,
+    /// The next pause is for flushing memtables.
+    flush: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Waiting>,
+    /// The batches of the sync in progress.
+    in_flight: Vec<(u128, Answer)>,
+    ending: Ending,
+}
+
+#[derive(Default)]
+enum Ending {
+    #[default]
+    Open,
+    /// Finish what waits, then go, leaving the rest to the next start.
+    Abandoned,
+    /// Finish what waits, flush, and say so.
+    Closing(Vec<Closed>),
+    /// The thread is gone.
+    Over,
+}
+
+impl Queue {
+    /// Puts a batch at the end; the answer comes through the receiver.
+    pub(crate) fn push(&self, batch: Batch) -> oneshot::Receiver<Result<Seq, CommitError>> {
+        let (answer, receiver) = oneshot::channel();
+        let bytes = batch.bytes();
+        let mut state = self.state.lock();
+        if matches!(state.ending, Ending::Open) {
+            state.waiting.push_back(Waiting { batch, bytes, answer });
+            drop(state);
+            self.wake.notify_one();
+        } else {
+            // A receiver dropped meanwhile needs no answer.
+            let _ = answer.send(Err(CommitError::Fenced));
+        }
+        receiver
+    }
+
+    /// Lets the thread finish what waits and go.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.state.lock();
+        if matches!(state.ending, Ending::Open) {
+            state.ending = Ending::Abandoned;
+        }
+        self.wake.notify_one();
+    }
+
+    /// Lets the thread finish what waits, flush and go; `closed` hears of it.
+    pub(crate) fn close(&self, closed: Closed) {
+        let mut state = self.state.lock();
+        match &mut state.ending {
+            Ending::Closing(waiting) => waiting.push(closed),
+            Ending::Over => {
+                // Closing twice is fine.
+                let _ = closed.send(Ok(()));
+            }
+            Ending::Open | Ending::Abandoned => state.ending = Ending::Closing(vec![closed]),
+        }
+        self.wake.notify_one();
+    }
+
+    /// Asks for a flush of the memtables at the next pause.
+    pub(crate) fn request_flush(&self) {
+        self.flush.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    /// Whether the sync in progress has taken longer than [`COMMIT_LIMIT`].
+    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
+        let started = self.started.load(Ordering::Acquire);
+        started != 0 && now.since(Instant::from_nanoseconds(started)) > COMMIT_LIMIT
+    }
+
+    /// Answers everybody after a failure: what was in flight is unknown, what waited is not done.
+    pub(crate) fn fail_all(&self) {
+        let mut state = self.state.lock();
+        let (in_flight, waiting) = (mem::take(&mut state.in_flight), mem::take(&mut state.waiting));
+        if matches!(state.ending, Ending::Open) {
+            state.ending = Ending::Abandoned;
+        }
+        drop(state);
+        for (token, answer) in in_flight {
+            let _ = answer.send(Err(CommitError::Unknown(token)));
+        }
+        for waiting in waiting {
+            let _ = waiting.answer.send(Err(CommitError::Fenced));
+        }
+        self.wake.notify_one();
+    }
+}
+
+/// What the thread does next.
+enum Step {
+    Commit(Vec<Waiting>),
+    /// Nothing waits: time for the floor and the memtables.
+    Pause,
+    End,
+}
+
+/// The thread's own things.
+pub(crate) struct Committer {
+    pub(crate) core: Arc<Core>,
+    pub(crate) maps: Maps,
+    pub(crate) chain: Prf,
+    pub(crate) floor: FloorFile,
+    pub(crate) last: (Seq, Hash),
+    pub(crate) flushed: Seq,
+}
+
+impl Committer {
+    /// The thread. Returns when the shard is closed, dropped or failed.
+    pub(crate) fn run(mut self) {
+        loop {
+            match self.next() {
+                Step::Commit(group) => self.commit(group),
+                Step::Pause => self.pause(),
+                Step::End => break,
+            }
+        }
+        self.end();
+    }
+
+    fn next(&self) -> Step {
+        let queue = &self.core.queue;
+        let mut state = queue.state.lock();
+        loop {
+            if self.core.health.is_over() && !matches!(state.ending, Ending::Closing(_)) {
+                return Step::End;
+            }
+            if !state.waiting.is_empty() {
+                return Step::Commit(take_group(&mut state.waiting));
+            }
+            if !matches!(state.ending, Ending::Open) {
+                return Step::End;
+            }
+            if queue.flush.load(Ordering::Acquire) {
+                return Step::Pause;
+            }
+            if self.floor.current().seq == self.last.0 {
+                queue.wake.wait(&mut state);
+            } else if queue.wake.wait_for(&mut state, floor::PERIOD).timed_out() && state.waiting.is_empty() {
+                return Step::Pause;
+            }
+        }
+    }
+
+    /// Makes a group durable with one sync and answers it.
+    fn commit(&mut self, group: Vec<Waiting>) {
+        let allowed = self.refuse_without_space(group);
+        if allowed.is_empty() {
+            return;
+        }
+        let core = self.core.clone();
+        let bytes: usize = allowed.iter().map(|waiting| waiting.bytes).sum();
+        let (batch, last) = self.assemble(&allowed);
+        let answers = allowed.into_iter().map(|waiting| (waiting.batch.token, waiting.answer)).collect();
+        core.queue.state.lock().in_flight = answers;
+
+        core.queue.started.store(core.env.now().nanoseconds().max(1), Ordering::Release);
+        let result = batch.durability(Some(PersistMode::SyncData)).commit();
+        core.queue.started.store(0, Ordering::Release);
+
+        if let Err(error) = result {
+            core.health.fail(&format!("a commit failed: {error}"));
+            return;
+        }
+        // The time limit may have failed the shard meanwhile and answered everybody; the batch is on the disk then, as
+        // "unknown" allows.
+        let answers = mem::take(&mut core.queue.state.lock().in_flight);
+        let before = mem::replace(&mut self.last, last);
+        core.durable.store(last.0.0, Ordering::Release);
+        for (seq, (_, answer)) in (before.0.0 + 1..).zip(answers) {
+            let _ = answer.send(Ok(Seq(seq)));
+        }
+        core.space.used(2 * bytes);
+        if last.0.0 - self.floor.current().seq.0 >= floor::BATCHES {
+            self.raise_floor(false);
+        }
+        if last.0.0 - self.flushed.0 >= FLUSH_EVERY || core.queue.flush.load(Ordering::Acquire) {
+            self.flush();
+        }
+    }
+
+    fn refuse_without_space(&self, group: Vec<Waiting>) -> Vec<Waiting> {
+        let core = &self.core;
+        let mut allowed = Vec::with_capacity(group.len());
+        for waiting in group {
+            // Once into the journal and once into a table.
+            if core.space.allows(2 * waiting.bytes, waiting.batch.may_use_reserve, &core.env) {
+                allowed.push(waiting);
+            } else {
+                let _ = waiting.answer.send(Err(CommitError::NoSpace));
+            }
+        }
+        allowed
+    }
+
+    /// One fjall batch of all changes and their records. Returns it with the sequence and hash it leads to.
+    fn assemble(&self, group: &[Waiting]) -> (OwnedWriteBatch, (Seq, Hash)) {
+        let keys: usize = group.iter().map(|waiting| waiting.batch.keys() + 1).sum();
+        let mut batch = OwnedWriteBatch::with_capacity(self.maps.database.clone(), keys);
+        let mut last = self.last;
+        for waiting in group {
+            let seq = Seq(last.0.0 + 1);
+            let record = Record::following(&self.chain, &last.1, seq, &waiting.batch);
+            batch.insert(&self.maps.history, Record::key(seq).as_slice(), record.encode().as_slice());
+            last = (seq, record.hash);
+        }
+        if let [only] = group {
+            self.add(&mut batch, &only.batch, &mut |_, _| true);
+        } else {
+            // All records of a fjall batch have one version, so of several changes of a key only the last may go in.
+            let mut seen: HashSet<(Keyspace, Bytes)> = HashSet::with_capacity(keys);
+            for waiting in group.iter().rev() {
+                self.add(&mut batch, &waiting.batch, &mut |keyspace, key| seen.insert((keyspace, key.clone())));
+            }
+        }
+        (batch, last)
+    }
+
+    fn add(&self, batch: &mut OwnedWriteBatch, from: &Batch, wanted: &mut impl FnMut(Keyspace, &Bytes) -> bool) {
+        for (keyspace, key, value) in &from.puts {
+            if wanted(*keyspace, key) {
+                batch.insert(self.maps.of(*keyspace), &**key, &**value);
+            }
+        }
+        for (keyspace, key) in &from.deletes {
+            if wanted(*keyspace, key) {
+                batch.remove(self.maps.of(*keyspace), &**key);
+            }
+        }
+    }
+
+    fn pause(&mut self) {
+        if self.core.queue.flush.load(Ordering::Acquire) {
+            self.flush();
+        }
+        if self.floor.current().seq != self.last.0 {
+            self.raise_floor(false);
+        }
+    }
+
+    /// Starts writing all memtables to tables, in the background.
+    fn flush(&mut self) {
+        self.core.queue.flush.store(false, Ordering::Release);
+        for keyspace in self.maps.all() {
+            if let Err(error) = keyspace.rotate_memtable() {
+                self.core.health.fail(&format!("a flush failed: {error}"));
+                return;
+            }
+        }
+        self.flushed = self.last.0;
+    }
+
+    fn raise_floor(&mut self, clean: bool) {
+        let floor = Floor { seq: self.last.0, hash: self.last.1, clean };
+        if let Err(error) = self.floor.raise(&self.chain, floor) {
+            self.core.health.fail(&format!("the floor could not be raised: {error}"));
+        }
+    }
+
+    fn end(mut self) {
+        let closing = matches!(self.core.queue.state.lock().ending, Ending::Closing(_));
+        let failed = self.core.health.is_over();
+        self.core.queue.fail_all();
+        let result = match (closing, failed) {
+            (true, false) => self.finish(),
+            (true, true) => Err(self.core.health.stopped()),
+            (false, _) => Ok(()),
+        };
+        self.core.health.close();
+        let core = self.core.clone();
+        let clean = closing && result.is_ok();
+        let opened = core.opened.write().take();
+        // The database waits for its thread when its last handle goes.
+        drop(self);
+        if let Some(opened) = opened {
+            opened.end(clean);
+        }
+        let ending = mem::replace(&mut core.queue.state.lock().ending, Ending::Over);
+        if let Ending::Closing(waiting) = ending {
+            for closed in waiting {
+                let _ = closed.send(result.clone());
+            }
+        }
+    }
+
+    /// Writes everything to tables and marks the log's end, so that the next start replays nothing.
+    fn finish(&mut self) -> Result<(), StorageError> {
+        self.flush();
+        let core = self.core.clone();
+        let started = core.env.now();
+        let is_flushed = |keyspace: &fjall::Keyspace| keyspace.tree.sealed_memtable_count() == 0;
+        while !self.maps.all().into_iter().all(is_flushed) {
+            // A poisoned engine never finishes; asking it to persist is how it tells.
+            let trouble = self.maps.database.persist(PersistMode::Buffer).err().map(|error| error.to_string());
+            let late = core.env.now().since(started) > CLOSE_LIMIT;
+            if let Some(reason) = trouble.or_else(|| late.then(|| "the last flush took too long".to_owned())) {
+                core.health.fail(&reason);
+            }
+            core.health.check()?;
+            thread::sleep(FLUSH_PAUSE);
+        }
+        self.raise_floor(true);
+        core.health.check()
+    }
+}
+
+/// As many of the first batches as one sync takes; at least one.
+fn take_group(waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
+    let (mut bytes, mut keys, mut count) = (0, 0, 0);
+    for one in waiting.iter() {
+        bytes += one.bytes;
+        keys += one.batch.keys();
+        if count > 0 && (bytes > SYNC_BYTES || keys > SYNC_KEYS) {
+            break;
+        }
+        count += 1;
+    }
+    waiting.drain(..count).collect()
+}

@@ -1,0 +1,61 @@
+//! One thread for the whole engine that looks after what no shard can see of itself: a commit that hangs, and the
+//! memtables of all shards together.
+
+use std::{
+    sync::{Arc, Weak},
+    thread,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+use super::{COMMIT_LIMIT, EngineInner, pool, shard::Core};
+use crate::StorageError;
+
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// The shards that are open.
+#[derive(Default)]
+pub(crate) struct Watched(Mutex<Vec<Weak<Core>>>);
+
+impl Watched {
+    pub(crate) fn add(&self, core: &Arc<Core>) {
+        self.0.lock().push(Arc::downgrade(core));
+    }
+
+    fn open(&self) -> Vec<Arc<Core>> {
+        let mut shards = self.0.lock();
+        shards.retain(|core| core.strong_count() > 0);
+        shards.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// Starts the thread. It ends with the engine.
+pub(crate) fn start(engine: &Arc<EngineInner>) -> Result<(), StorageError> {
+    let engine = Arc::downgrade(engine);
+    pool::spawn("storage-watch", move || {
+        while let Some(engine) = engine.upgrade() {
+            look(&engine);
+            drop(engine);
+            thread::sleep(LOOK_EVERY);
+        }
+    })?;
+    Ok(())
+}
+
+fn look(engine: &EngineInner) {
+    let open = engine.shards.open();
+    let now = engine.env.now();
+    for core in &open {
+        if core.queue.is_overdue(now) {
+            core.health.fail(&format!("a commit took longer than {} s", COMMIT_LIMIT.as_secs()));
+            core.queue.fail_all();
+        }
+    }
+    let sizes = || open.iter().map(|core| (core.memtable_bytes(), core));
+    if sizes().map(|(bytes, _)| bytes).sum::<u64>() > engine.budgets.memtable_bytes
+        && let Some((_, largest)) = sizes().max_by_key(|(bytes, _)| *bytes)
+    {
+        largest.queue.request_flush();
+    }
+}

@@ -1,0 +1,210 @@
+//! The suite on the embedded engine, and what is the engine's own: locks, versions, damage, want of space.
+
+use std::{fs, path::PathBuf};
+
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{Batch, BoxFuture, CommitError, Keyspace, Sealed, Seq, suite};
+
+fn budgets() -> Budgets {
+    Budgets { segment_bytes: 1 << 20, reserve_bytes: 1 << 20, ..Budgets::default() }
+}
+
+fn engine() -> Engine {
+    Engine::new(budgets(), Env::real()).unwrap()
+}
+
+async fn open_or_create(engine: &Engine, dir: &Path) -> Opening {
+    if Engine::exists(dir) { engine.open(dir).await.unwrap() } else { engine.create(dir).await.unwrap() }
+}
+
+fn subject() -> (suite::Subject, TempDir) {
+    let (engine, kept) = (engine(), TempDir::new().unwrap());
+    let dir = kept.path().join("shard");
+    let open = move || -> BoxFuture<'static, Opening> {
+        let (engine, dir) = (engine.clone(), dir.clone());
+        Box::pin(async move { open_or_create(&engine, &dir).await })
+    };
+    (Box::new(open), kept)
+}
+
+suite::suite!(subject());
+
+fn put(token: u128, key: &str, value: &str) -> Batch {
+    let mut batch = Batch::new(token);
+    batch.put(Keyspace::Records, key.to_owned(), value.to_owned());
+    batch
+}
+
+/// A shard with `batches` batches in a directory of its own, abandoned (not closed) at the end.
+async fn abandoned(engine: &Engine, batches: u128) -> (TempDir, PathBuf) {
+    let kept = TempDir::new().unwrap();
+    let dir = kept.path().join("shard");
+    let (shard, segments) = engine.create(&dir).await.unwrap();
+    for token in 0..batches {
+        shard.commit(put(token, &format!("key{token}"), "value")).await.unwrap();
+    }
+    segments.put(vec![Sealed::from(Bytes::from(vec![5; 10_000]))]).await.unwrap();
+    drop((shard, segments));
+    (kept, dir)
+}
+
+async fn refusal(engine: &Engine, dir: &Path) -> StorageError {
+    engine.open(dir).await.err().unwrap()
+}
+
+/// DESIGN section 4: a lock file against a second server; the error names the file.
+#[tokio::test]
+async fn a_second_opening_is_refused() {
+    let (engine, kept) = (engine(), TempDir::new().unwrap());
+    let dir = kept.path().join("shard");
+    let _held = engine.create(&dir).await.unwrap();
+    let error = refusal(&engine, &dir).await;
+    assert!(matches!(&error, StorageError::Locked { path } if path.ends_with("LOCK")), "{error}");
+}
+
+/// A creation cut short is repeated; a directory with anything else in it is left alone.
+#[tokio::test]
+async fn creation_can_be_repeated_until_it_is_complete() {
+    let (engine, kept) = (engine(), TempDir::new().unwrap());
+    let dir = kept.path().join("shard");
+    fs::create_dir_all(dir.join("segments")).unwrap();
+    fs::write(dir.join("floor"), "half").unwrap();
+    assert!(!Engine::exists(&dir));
+    assert!(matches!(refusal(&engine, &dir).await, StorageError::Missing { .. }));
+    drop(engine.create(&dir).await.unwrap());
+    assert!(matches!(engine.create(&dir).await, Err(StorageError::Exists { .. } | StorageError::Locked { .. })));
+
+    let other = kept.path().join("other");
+    fs::create_dir_all(&other).unwrap();
+    fs::write(other.join("precious"), "").unwrap();
+    assert!(matches!(engine.create(&other).await, Err(StorageError::Exists { .. })));
+    assert!(other.join("precious").exists());
+}
+
+/// "A data directory of another version": an error that names the file, the versions and the cure.
+#[tokio::test]
+async fn another_version_is_refused() {
+    let engine = engine();
+    let (_kept, dir) = abandoned(&engine, 1).await;
+    let path = dir.join("FORMAT");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("version 1", "version 2")).unwrap();
+    let error = refusal(&engine, &dir).await;
+    assert!(matches!(error, StorageError::Version { found: 2, expected: 1, .. }));
+    assert!(error.to_string().contains("FORMAT"), "{error}");
+}
+
+/// "A flipped bit anywhere": in the files of our own every bit counts.
+#[tokio::test]
+async fn a_flipped_bit_of_format_or_header_is_found() {
+    let engine = engine();
+    let (_kept, dir) = abandoned(&engine, 1).await;
+    let path = dir.join("FORMAT");
+    let whole = fs::read(&path).unwrap();
+    for at in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        fs::write(&path, &changed).unwrap();
+        let error = refusal(&engine, &dir).await.to_string();
+        assert!(error.contains("FORMAT"), "byte {at}: {error}");
+    }
+    fs::write(&path, &whole).unwrap();
+
+    let segment = fs::read_dir(dir.join("segments")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[30] ^= 1;
+    fs::write(&segment, &bytes).unwrap();
+    let (_shard, segments) = engine.open(&dir).await.unwrap();
+    let id = crate::SegmentId::new(1, 0);
+    let place = crate::Place { segment: id, offset: 4096, length: 10_000 };
+    let error = segments.read(&place, 0..10).await.err().unwrap().to_string();
+    assert!(error.contains("1-0.seg") && error.contains("backup"), "{error}");
+}
+
+/// "A truncated segment": the read that needs the missing bytes fails and names the file; other reads are served.
+#[tokio::test]
+async fn a_truncated_segment_fails_only_where_it_is_short() {
+    let engine = engine();
+    let (_kept, dir) = abandoned(&engine, 1).await;
+    let path = dir.join("segments/1-0.seg");
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(4096 + 5000).unwrap();
+    let (_shard, segments) = engine.open(&dir).await.unwrap();
+    let place = crate::Place { segment: crate::SegmentId::new(1, 0), offset: 4096, length: 10_000 };
+    assert_eq!(segments.read(&place, 0..5000).await.unwrap(), vec![5; 5000]);
+    let error = segments.read(&place, 4000..6000).await.err().unwrap().to_string();
+    assert!(error.contains("1-0.seg") && error.contains("ends at"), "{error}");
+    fs::remove_file(&path).unwrap();
+    drop(segments);
+}
+
+/// DESIGN section 4: a journal that ends below the floor is an error that names the file, not a shorter history.
+#[tokio::test]
+async fn a_journal_cut_below_the_floor_is_refused() {
+    let engine = engine();
+    let (_kept, dir) = abandoned(&engine, u128::from(floor::BATCHES * 2 - 10)).await;
+    let journal = dir.join("engine/0.jnl");
+    let whole = fs::read(&journal).unwrap();
+    let used = whole.iter().rposition(|byte| *byte != 0).unwrap();
+
+    // Above the floor a cut looks like a crash, and is taken as one.
+    fs::OpenOptions::new().write(true).open(&journal).unwrap().set_len(u64::try_from(used * 9 / 10).unwrap()).unwrap();
+    let (shard, segments) = engine.open(&dir).await.unwrap();
+    assert!(shard.durable() < Seq(floor::BATCHES * 2 - 9));
+    drop((shard, segments));
+
+    fs::OpenOptions::new().write(true).open(&journal).unwrap().set_len(u64::try_from(used / 4).unwrap()).unwrap();
+    let error = refusal(&engine, &dir).await.to_string();
+    assert!(error.contains("0.jnl") && error.contains("was durable") && error.contains("backup"), "{error}");
+}
+
+/// DESIGN section 4: a clean stop leaves nothing to replay.
+#[tokio::test]
+async fn a_clean_stop_leaves_empty_journals() {
+    let (engine, kept) = (engine(), TempDir::new().unwrap());
+    let dir = kept.path().join("shard");
+    let (shard, _) = engine.create(&dir).await.unwrap();
+    for token in 0..100 {
+        shard.commit(put(token, &format!("key{token}"), "value")).await.unwrap();
+    }
+    let before = shard.durable();
+    shard.close().await.unwrap();
+    let journals: Vec<u64> = fs::read_dir(dir.join("engine"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "jnl"))
+        .map(|entry| entry.metadata().unwrap().len())
+        .collect();
+    assert_eq!(journals, [0]);
+    let (shard, _) = engine.open(&dir).await.unwrap();
+    assert_eq!(shard.durable(), Seq(before.0 + 1));
+    for token in 0..100 {
+        let key = format!("key{token}");
+        assert_eq!(shard.get(Keyspace::Records, key.as_bytes()).await.unwrap(), Some(Bytes::from("value")));
+    }
+    shard.commit(put(200, "key1", "again")).await.unwrap();
+    assert_eq!(shard.get(Keyspace::Records, b"key1").await.unwrap(), Some(Bytes::from("again")));
+}
+
+/// DESIGN section 4: changes that need space get NOSPC before the engine does, deletions may use the reserve.
+#[tokio::test]
+async fn the_reserve_is_kept_for_deletions() {
+    let kept = TempDir::new().unwrap();
+    let dir = kept.path().join("shard");
+    let full = {
+        let probe = space::SpaceWatch::new(kept.path(), 0);
+        probe.space(&Env::real()).free_bytes
+    };
+    // A reserve of twice what is free: ordinary changes find no room, an eighth of it is there.
+    let engine = Engine::new(Budgets { reserve_bytes: full * 2, ..budgets() }, Env::real()).unwrap();
+    let (shard, segments) = engine.create(&dir).await.unwrap();
+    assert!(shard.space().reserve_reached);
+    assert_eq!(shard.commit(put(1, "a", "1")).await, Err(CommitError::NoSpace));
+    let mut delete = put(2, "a", "");
+    delete.may_use_reserve = true;
+    shard.commit(delete).await.unwrap();
+    assert_eq!(segments.put(vec![Sealed::from(Bytes::from("x"))]).await, Err(StorageError::NoSpace));
+    assert!(!*shard.fenced().borrow());
+}
