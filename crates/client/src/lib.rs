@@ -1,1 +1,30 @@
-//! bytes
+//! The client: what `mount.efs`, `efs-tunnel` and `amazon-efs-mount-watchdog` do (DESIGN section 7).
+//!
+//! It knows nothing of the server beyond its protocol, and works against Amazon's.
+
+pub mod arguments;
+pub mod certificate;
+pub mod config;
+pub mod device;
+pub mod dns_name;
+mod error;
+mod ini;
+pub mod log_file;
+pub mod mount_table;
+pub mod net_namespace;
+mod options;
+mod paths;
+pub mod port;
+pub mod state_file;
+pub mod tls;
+pub mod tunnel;
+
+pub use config::Config;
+pub use error::MountError;
+pub use ini::{Ini, Malformed};
+pub use log_file::LogFile;
+pub use options::MountOptions;
+pub use paths::{Paths, ROOT_VARIABLE};
+
+/// The version that the client certificate and `--version` say.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,261 @@
+//! State files: what the watchdog must know of one tunnel (efs-utils 1.6). JSON, one file per mount, replaced whole.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// File names end at 255 bytes, and ours carry up to 20 more around the mount point.
+const MOUNT_POINT_BYTES_MAX: usize = 160;
+
+/// One tunnel. The members are efs-utils'; members we do not know are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The tunnel's process, -1 while it has none.
+    pub pid: i32,
+    /// How to start it again.
+    pub cmd: Vec<String>,
+    /// Files that go with it.
+    pub files: Vec<String>,
+    /// When it was mounted, in seconds since 1970.
+    pub mount_time: f64,
+    /// Where.
+    pub mountpoint: String,
+    /// Always `elasticfilesystem`.
+    pub service_type: String,
+    /// The directory of this mount's own files.
+    #[serde(rename = "mountStateDir", default)]
+    pub mount_state_dir: String,
+    /// The certificate's name.
+    #[serde(rename = "commonName", default)]
+    pub common_name: String,
+    /// The region.
+    #[serde(default)]
+    pub region: String,
+    /// The file system.
+    #[serde(rename = "fsId", default)]
+    pub fs_id: String,
+    /// Where the tunnel leaves a copy of its current certificate. The key never leaves its memory.
+    #[serde(default)]
+    pub certificate: String,
+    /// The access point, if any.
+    #[serde(rename = "accessPoint", default, skip_serializing_if = "Option::is_none")]
+    pub access_point: Option<String>,
+    /// The `mount.efs` that is still at work on this mount (ours).
+    #[serde(rename = "mountHelperPid", default, skip_serializing_if = "Option::is_none")]
+    pub mount_helper_pid: Option<i32>,
+    /// Consecutive looks that missed the mount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmount_count: Option<u32>,
+    /// When the mount was found to be gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmount_time: Option<f64>,
+    /// What other versions wrote.
+    #[serde(flatten)]
+    pub other: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Makes a directory for state, with the configured mode, and its parents.
+///
+/// # Errors
+/// The system's.
+pub fn make_directory(path: &Path, mode: u32) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(mode).create(path)
+}
+
+/// The name of one mount's files: `FS.MOUNT.POINT.PORT`.
+#[must_use]
+pub fn name(file_system: &str, mount_point: &str, port: u16) -> String {
+    let dotted = mount_point.replace('/', ".");
+    let mut dotted = dotted.trim_start_matches('.');
+    // The port makes the name unique, so the middle may be cut.
+    while dotted.len() > MOUNT_POINT_BYTES_MAX {
+        let mut characters = dotted.chars();
+        let _ = characters.next_back();
+        dotted = characters.as_str();
+    }
+    format!("{file_system}.{dotted}.{port}")
+}
+
+/// The places of one mount's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateFiles {
+    directory: PathBuf,
+    name: String,
+}
+
+impl StateFiles {
+    /// The files called `name` in `directory`.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>, name: impl Into<String>) -> Self {
+        Self { directory: directory.into(), name: name.into() }
+    }
+
+    /// The name that the files share.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The port at the end of the name.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.name.rsplit('.').next()?.parse().ok()
+    }
+
+    /// The state file while the mount is on its way.
+    #[must_use]
+    pub fn temporary(&self) -> PathBuf {
+        self.directory.join(format!("~{}", self.name))
+    }
+
+    /// The state file of a mount.
+    #[must_use]
+    pub fn settled(&self) -> PathBuf {
+        self.directory.join(&self.name)
+    }
+
+    /// The tunnel's settings; the name is efs-utils'.
+    #[must_use]
+    pub fn tunnel_settings(&self) -> PathBuf {
+        self.directory.join(format!("stunnel-config.{}", self.name))
+    }
+
+    /// The mount's own directory.
+    #[must_use]
+    pub fn own_directory(&self) -> PathBuf {
+        self.directory.join(format!("{}+", self.name))
+    }
+
+    /// Writes the state beside its place and moves it there: a reader sees the old file or the new one.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn write(&self, place: &Path, state: &State) -> std::io::Result<()> {
+        let draft = self.directory.join(format!(".{}.new", self.name));
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&draft)?;
+        file.write_all(&serde_json::to_vec(state)?)?;
+        fs::rename(draft, place)
+    }
+
+    /// The mount is done: `~NAME` becomes `NAME`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn settle(&self) -> std::io::Result<()> {
+        fs::rename(self.temporary(), self.settled())
+    }
+
+    /// Removes every file of this mount; the state file goes last, since it is what leads here.
+    pub fn remove(&self) {
+        drop(fs::remove_dir_all(self.own_directory()));
+        drop(fs::remove_file(self.tunnel_settings()));
+        drop(fs::remove_file(self.temporary()));
+        drop(fs::remove_file(self.settled()));
+    }
+}
+
+/// A state file that was found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Its places.
+    pub files: StateFiles,
+    /// Whether its mount is still on its way.
+    pub temporary: bool,
+    /// What it says.
+    pub state: State,
+}
+
+/// All state files of the directory; unreadable ones are named in the second part.
+#[must_use]
+pub fn find(directory: &Path) -> (Vec<Found>, Vec<String>) {
+    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let Ok(file_name) = entry.file_name().into_string() else { continue };
+        let (name, temporary) = match file_name.strip_prefix('~') {
+            Some(name) => (name, true),
+            None => (file_name.as_str(), false),
+        };
+        if !name.starts_with("fs-") || name.ends_with('+') {
+            continue;
+        }
+        let read = fs::read(entry.path()).map_err(|error| error.to_string());
+        let state = read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
+        match state {
+            Ok(state) => found.push(Found { files: StateFiles::new(directory, name), temporary, state }),
+            Err(error) => unreadable.push(format!("{file_name}: {error}")),
+        }
+    }
+    (found, unreadable)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn state() -> State {
+        State {
+            pid: -1,
+            cmd: vec!["/usr/sbin/efs-tunnel".into()],
+            files: vec![],
+            mount_time: 1.5,
+            mountpoint: "/mnt/efs".into(),
+            service_type: "elasticfilesystem".into(),
+            mount_state_dir: "fs-1.mnt.efs.20100+".into(),
+            common_name: "host".into(),
+            region: "us-east-1".into(),
+            fs_id: "fs-1".into(),
+            certificate: String::new(),
+            access_point: None,
+            mount_helper_pid: None,
+            unmount_count: None,
+            unmount_time: None,
+            other: serde_json::Map::new(),
+        }
+    }
+
+    /// efs-utils 1.6: the state file's name: slashes become dots, leading dots go.
+    #[test]
+    fn names_are_those_of_efs_utils() {
+        assert_eq!(name("fs-1", "/mnt/efs", 20100), "fs-1.mnt.efs.20100");
+        let long = name("fs-0123456789abcdef0", &"/ä".repeat(300), 20100);
+        assert!(long.len() < 230 && long.ends_with(".20100"), "{long}");
+        assert_eq!(StateFiles::new("/x", long).port(), Some(20100));
+    }
+
+    /// efs-utils 1.6: temporary with `~` until the mount is done, then renamed; the watchdog's members stay away
+    /// until they mean something, and members of other versions survive.
+    #[test]
+    fn a_state_file_settles_and_keeps_what_it_does_not_know() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = StateFiles::new(directory.path(), "fs-1.mnt.efs.20100");
+        let mut state = state();
+        let _ = state.other.insert("last_stunnel_check_time".into(), 7.into());
+        files.write(&files.temporary(), &state).unwrap();
+        let (found, unreadable) = find(directory.path());
+        assert!(found[0].temporary && unreadable.is_empty());
+        files.settle().unwrap();
+        make_directory(&files.own_directory(), 0o750).unwrap();
+        let (found, _) = find(directory.path());
+        assert_eq!(found.len(), 1);
+        assert!(!found[0].temporary);
+        assert_eq!(found[0].state, state);
+        let text = fs::read_to_string(files.settled()).unwrap();
+        assert!(!text.contains("unmount") && text.contains("\"mountStateDir\""), "{text}");
+        files.remove();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    /// DESIGN section 7: a damaged state file is named and does not hide the others.
+    #[test]
+    fn damaged_state_files_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("fs-2.mnt.20101"), "{").unwrap();
+        let (found, unreadable) = find(directory.path());
+        assert!(found.is_empty() && unreadable[0].starts_with("fs-2.mnt.20101: "), "{unreadable:?}");
+    }
+}
