@@ -1,3 +1,36 @@
-//! hex
+//! KMS keys, their versions, aliases, grants, policies and data keys, and the key hierarchy above them.
+//!
+//! [`root`] gives the root key and the epoch secret, [`KeyRing`] the domain keys under both, [`Kms`] everything else. The
+//! actions are in [`ops`], one file each. Nothing here knows of file systems: a service that needs a data key asks by
+//! [`Kms::grant_to_service`], [`Kms::make_data_key`] and [`Kms::open_data_key`], and hears of changes by [`Kms::events`].
 
+mod access;
+mod aws_error;
+mod blob;
+mod context;
+mod custody;
+mod erasure;
+mod error;
+mod grants;
+mod keyring;
+mod kms;
+mod managed;
+mod metadata;
 pub mod model;
+pub mod ops;
+mod page;
+mod policy_document;
+mod record;
+mod resolve;
+pub mod root;
+mod state;
+mod state_table;
+mod tags;
+mod uuid;
+
+pub use context::EncryptionContext;
+pub use custody::ServiceGrant;
+pub use error::KmsError;
+pub use keyring::{KeyRing, KeyRingError};
+pub use kms::{KeyNotice, Kms};
+pub use record::KeyState;

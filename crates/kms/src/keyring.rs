@@ -1,0 +1,395 @@
+//! The key ring: level 1 of the hierarchy. Domain keys by epoch and the control key, wrapped under the root key and
+//! the epoch secret together.
+//!
+//! One row per epoch lies in the control shard outside the sealed records, because it must be read before they can
+//! be. Moving to the next epoch is: stage the next secret, commit the next row, wrap everything that survives under
+//! the new domain key, promote the secret (which destroys the old one), delete the old row. A crash after any step
+//! leaves either both epochs readable or only the new one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crypto::{Key, Label, OpenFailed, WRAPPED_BYTES};
+use env::Env;
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use storage::{Batch, CommitError, Keyspace, Scan, Shard, StorageError};
+use zeroize::Zeroizing;
+
+use crate::root::{EpochSecret, RootError, RootProvider, RootSecrets};
+
+/// First byte of every row that lies outside the sealed records.
+const ROW_PREFIX: &[u8] = b"\x00keyring/";
+const ROW_VERSION: u8 = 1;
+const CHECK_BYTES: usize = 8;
+const SEAL: Label = Label::new("kms/domain");
+
+/// Why the key ring does not open. Each text names the file and the cure.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyRingError {
+    /// The provider's own trouble.
+    #[error(transparent)]
+    Root(#[from] RootError),
+    /// The control shard's trouble.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A commit failed.
+    #[error("the key ring cannot be written: {0}")]
+    Commit(#[from] CommitError),
+    /// There is no row at all.
+    #[error("the data directory holds no key ring; run `coffer init` on an empty data directory")]
+    NotInitialised,
+    /// There are rows already.
+    #[error("the data directory holds a key ring already; `coffer init` works on an empty data directory only")]
+    Exists,
+    /// The root key is not the one that wrapped the key ring.
+    #[error("{file}: wrong root key (this is {given}, the data directory was made with {expected}); put the right root key file there")]
+    WrongRootKey {
+        /// The provider's root key file.
+        file: String,
+        /// Check value of the key in that file.
+        given: String,
+        /// Check value of the key that is needed.
+        expected: String,
+    },
+    /// The epoch secret is younger than the data directory.
+    #[error("the data directory is an older copy, from before an erasure (its keys are of epoch {data}, {file} is at {secret}); what was erased cannot be brought back: use the newest data directory")]
+    DataOlder {
+        /// The provider's epoch-secret file.
+        file: String,
+        /// Newest epoch of the data directory.
+        data: u64,
+        /// Epoch of the secret.
+        secret: u64,
+    },
+    /// The epoch secret is older than the data directory.
+    #[error("{file}: older than the data directory (the file is at epoch {secret}, the keys are of {data}); put the newest epoch-secret file there")]
+    SecretOlder {
+        /// The provider's epoch-secret file.
+        file: String,
+        /// Newest epoch of the data directory.
+        data: u64,
+        /// Epoch of the secret.
+        secret: u64,
+    },
+    /// A row does not open although root key and epoch are right.
+    #[error("the key ring row of epoch {epoch} does not open with {file}: one of the two is damaged; restore the epoch-secret file or the data directory from a copy")]
+    Damaged {
+        /// The provider's epoch-secret file.
+        file: String,
+        /// Epoch of the row.
+        epoch: u64,
+    },
+}
+
+/// Bytes sealed under a domain key, with the epoch that says which.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Wrapped {
+    pub(crate) epoch: u64,
+    #[serde(with = "crate::record::as_base64")]
+    pub(crate) sealed: Vec<u8>,
+}
+
+/// Why bytes under a domain key do not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UnwrapError {
+    /// The epoch is gone: the bytes were erased, or were wrapped again since the caller looked.
+    EpochGone,
+    /// Not what was sealed here.
+    OpenFailed,
+}
+
+impl From<OpenFailed> for UnwrapError {
+    fn from(_: OpenFailed) -> Self {
+        Self::OpenFailed
+    }
+}
+
+struct Epochs {
+    current: u64,
+    keys: BTreeMap<u64, Key>,
+}
+
+/// The open key ring.
+pub struct KeyRing {
+    shard: Arc<dyn Shard>,
+    provider: Arc<dyn RootProvider>,
+    env: Env,
+    control: Key,
+    epochs: RwLock<Epochs>,
+}
+
+impl KeyRing {
+    /// Makes the first row. For `coffer init`, after the provider's files were made.
+    pub async fn create(
+        shard: &Arc<dyn Shard>,
+        provider: &Arc<dyn RootProvider>,
+        env: &Env,
+    ) -> Result<(), KeyRingError> {
+        if !rows(shard).await?.is_empty() {
+            return Err(KeyRingError::Exists);
+        }
+        let secrets = provider.load()?;
+        let row = Row::seal(&secrets.root, &secrets.current, &Key::random(env), &Key::random(env), env);
+        write(shard, env, vec![row.put()], Vec::new()).await
+    }
+
+    /// Opens the ring. Where a move to the next epoch was interrupted both epochs are open and [`Self::moving`] says so.
+    pub async fn open(
+        shard: Arc<dyn Shard>,
+        provider: Arc<dyn RootProvider>,
+        env: Env,
+    ) -> Result<Self, KeyRingError> {
+        let secrets = provider.load()?;
+        let rows = rows(&shard).await?;
+        let Some(newest) = rows.keys().next_back().copied() else { return Err(KeyRingError::NotInitialised) };
+        check_root(&secrets, &rows, provider.as_ref())?;
+        let current = secrets.current.epoch;
+        let staged = secrets.staged.as_ref().filter(|staged| rows.contains_key(&staged.epoch));
+        let newest_readable = staged.map_or(current, |staged| staged.epoch.max(current));
+        let file = provider.epoch_name();
+        if newest > newest_readable {
+            return Err(KeyRingError::SecretOlder { file, data: newest, secret: newest_readable });
+        }
+        let Some(row) = rows.get(&current) else {
+            return Err(KeyRingError::DataOlder { file, data: newest, secret: current });
+        };
+        let (control, domain) = row.open(&secrets.root, &secrets.current, &file)?;
+        let mut epochs = Epochs { current, keys: BTreeMap::from([(current, domain)]) };
+        match (&secrets.staged, staged) {
+            (_, Some(staged)) if staged.epoch > current => {
+                if let Some(row) = rows.get(&staged.epoch) {
+                    let (_, domain) = row.open(&secrets.root, staged, &file)?;
+                    epochs.keys.insert(staged.epoch, domain);
+                    epochs.current = staged.epoch;
+                }
+            }
+            // Staged before its row was durable: nothing depends on it.
+            (Some(_), _) => provider.discard_staged()?,
+            (None, _) => {}
+        }
+        let left_over: Vec<u64> = rows.keys().copied().filter(|epoch| *epoch < current).collect();
+        let ring = Self { shard, provider, env, control, epochs: RwLock::new(epochs) };
+        ring.delete_rows(&left_over).await?;
+        Ok(ring)
+    }
+
+    /// A key for the sealed records of the control shard.
+    #[must_use]
+    pub fn records_key(&self) -> Key {
+        self.control.derive("kms/records", b"")
+    }
+
+    /// A key derived from the control key for one named purpose, such as wrapping the handle keys of file systems.
+    #[must_use]
+    pub fn control_subkey(&self, purpose: &'static str) -> Key {
+        self.control.derive(purpose, b"control subkey")
+    }
+
+    /// Whether a move to the next epoch was begun and not finished.
+    pub(crate) fn moving(&self) -> bool {
+        self.epochs.read().keys.len() > 1
+    }
+
+    /// The epoch under which new things are wrapped.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epochs.read().current
+    }
+
+    /// First half of a move: from here on everything new is wrapped under the next epoch, and both open.
+    pub(crate) async fn begin_move(&self) -> Result<(), KeyRingError> {
+        if self.moving() {
+            return Ok(());
+        }
+        let secrets = self.provider.load()?;
+        // A secret staged by an attempt whose commit has an unknown outcome is taken again: its row may exist.
+        let next = match secrets.staged {
+            Some(staged) => staged,
+            None => {
+                let next = EpochSecret { epoch: secrets.current.epoch + 1, secret: Key::random(&self.env) };
+                self.provider.stage(&next)?;
+                next
+            }
+        };
+        let domain = Key::random(&self.env);
+        let row = Row::seal(&secrets.root, &next, &self.control, &domain, &self.env);
+        write(&self.shard, &self.env, vec![row.put()], Vec::new()).await?;
+        let mut epochs = self.epochs.write();
+        epochs.keys.insert(next.epoch, domain);
+        epochs.current = next.epoch;
+        Ok(())
+    }
+
+    /// Second half: the old secret, the old row and the old domain key are destroyed. Everything that is to survive
+    /// has been wrapped again before.
+    pub(crate) async fn finish_move(&self) -> Result<(), KeyRingError> {
+        if !self.moving() {
+            return Ok(());
+        }
+        self.provider.promote()?;
+        let old: Vec<u64> = {
+            let mut epochs = self.epochs.write();
+            let current = epochs.current;
+            let kept = epochs.keys.split_off(&current);
+            std::mem::replace(&mut epochs.keys, kept).into_keys().collect()
+        };
+        self.delete_rows(&old).await
+    }
+
+    pub(crate) fn wrap_key(&self, key: &Key, aad: &[u8]) -> Wrapped {
+        self.with_current(|epoch, domain| Wrapped { epoch, sealed: domain.wrap(key, aad, &self.env) })
+    }
+
+    pub(crate) fn unwrap_key(&self, wrapped: &Wrapped, aad: &[u8]) -> Result<Key, UnwrapError> {
+        let epochs = self.epochs.read();
+        let domain = epochs.keys.get(&wrapped.epoch).ok_or(UnwrapError::EpochGone)?;
+        Ok(domain.unwrap(&wrapped.sealed, aad)?)
+    }
+
+    pub(crate) fn seal(&self, bytes: &[u8], aad: &[u8]) -> Wrapped {
+        self.with_current(|epoch, domain| Wrapped { epoch, sealed: domain.seal(SEAL, aad, bytes, &self.env) })
+    }
+
+    pub(crate) fn open_sealed(&self, wrapped: &Wrapped, aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, UnwrapError> {
+        let epochs = self.epochs.read();
+        let domain = epochs.keys.get(&wrapped.epoch).ok_or(UnwrapError::EpochGone)?;
+        Ok(domain.open(SEAL, aad, &wrapped.sealed)?)
+    }
+
+    fn with_current<T>(&self, work: impl FnOnce(u64, &Key) -> T) -> T {
+        let epochs = self.epochs.read();
+        let current = epochs.keys.get(&epochs.current);
+        assert!(current.is_some(), "the current epoch's domain key is always in the ring");
+        current.map_or_else(|| unreachable!("checked above"), |domain| work(epochs.current, domain))
+    }
+
+    async fn delete_rows(&self, epochs: &[u64]) -> Result<(), KeyRingError> {
+        if epochs.is_empty() {
+            return Ok(());
+        }
+        let deletes = epochs.iter().map(|epoch| row_key(*epoch)).collect();
+        write(&self.shard, &self.env, Vec::new(), deletes).await
+    }
+}
+
+/// One stored row: version, epoch, check value of the root key, the control key and the domain key, both wrapped.
+struct Row {
+    epoch: u64,
+    check: [u8; CHECK_BYTES],
+    control: Vec<u8>,
+    domain: Vec<u8>,
+}
+
+impl Row {
+    fn seal(root: &Key, secret: &EpochSecret, control: &Key, domain: &Key, env: &Env) -> Self {
+        let wrapping = wrapping_key(root, secret);
+        Self {
+            epoch: secret.epoch,
+            check: check_value(root),
+            control: wrapping.wrap(control, &row_aad("control", secret.epoch), env),
+            domain: wrapping.wrap(domain, &row_aad("domain", secret.epoch), env),
+        }
+    }
+
+    fn open(&self, root: &Key, secret: &EpochSecret, file: &str) -> Result<(Key, Key), KeyRingError> {
+        let wrapping = wrapping_key(root, secret);
+        let open = |wrapped: &[u8], what| wrapping.unwrap(wrapped, &row_aad(what, secret.epoch));
+        match (open(&self.control, "control"), open(&self.domain, "domain")) {
+            (Ok(control), Ok(domain)) => Ok((control, domain)),
+            _ => Err(KeyRingError::Damaged { file: file.to_owned(), epoch: self.epoch }),
+        }
+    }
+
+    fn put(&self) -> (Keyspace, Bytes, Bytes) {
+        let mut value = vec![ROW_VERSION];
+        value.extend_from_slice(&self.check);
+        value.extend_from_slice(&self.control);
+        value.extend_from_slice(&self.domain);
+        (Keyspace::Records, row_key(self.epoch), value.into())
+    }
+
+    fn parse(key: &[u8], value: &[u8]) -> Option<Self> {
+        let epoch = u64::from_be_bytes(key.strip_prefix(ROW_PREFIX)?.try_into().ok()?);
+        let ([version], rest) = value.split_first_chunk::<1>()?;
+        let (check, rest) = rest.split_first_chunk::<CHECK_BYTES>()?;
+        let (control, domain) = rest.split_at_checked(WRAPPED_BYTES)?;
+        (*version == ROW_VERSION && domain.len() == WRAPPED_BYTES).then(|| Self {
+            epoch,
+            check: *check,
+            control: control.to_vec(),
+            domain: domain.to_vec(),
+        })
+    }
+}
+
+fn wrapping_key(root: &Key, secret: &EpochSecret) -> Key {
+    root.derive("kms/root and epoch", secret.secret.expose())
+}
+
+/// Tells a wrong root key from a damaged row; says nothing about the key itself.
+fn check_value(root: &Key) -> [u8; CHECK_BYTES] {
+    let check = root.derive("kms/root check", b"");
+    let mut bytes = [0; CHECK_BYTES];
+    for (to, from) in bytes.iter_mut().zip(check.expose()) {
+        *to = *from;
+    }
+    bytes
+}
+
+fn check_root(
+    secrets: &RootSecrets,
+    rows: &BTreeMap<u64, Row>,
+    provider: &dyn RootProvider,
+) -> Result<(), KeyRingError> {
+    let given = check_value(&secrets.root);
+    match rows.values().find(|row| row.check != given) {
+        None => Ok(()),
+        Some(row) => Err(KeyRingError::WrongRootKey {
+            file: provider.root_name(),
+            given: hex::encode(given),
+            expected: hex::encode(row.check),
+        }),
+    }
+}
+
+fn row_aad(what: &str, epoch: u64) -> Vec<u8> {
+    let mut aad = format!("kms/keyring/{what}/").into_bytes();
+    aad.extend_from_slice(&epoch.to_be_bytes());
+    aad
+}
+
+fn row_key(epoch: u64) -> Bytes {
+    let mut key = ROW_PREFIX.to_vec();
+    key.extend_from_slice(&epoch.to_be_bytes());
+    key.into()
+}
+
+async fn rows(shard: &Arc<dyn Shard>) -> Result<BTreeMap<u64, Row>, KeyRingError> {
+    let mut rows = BTreeMap::new();
+    let page = shard.scan(Scan::prefix(Keyspace::Records, ROW_PREFIX)).await?;
+    for (key, value) in page.items {
+        let row = Row::parse(&key, &value).ok_or_else(|| StorageError::Damaged {
+            path: "control shard".to_owned(),
+            what: "a key ring row is not readable by this version".to_owned(),
+            cure: "restore the data directory from a copy, or start the version that wrote it".to_owned(),
+        })?;
+        rows.insert(row.epoch, row);
+    }
+    Ok(rows)
+}
+
+async fn write(
+    shard: &Arc<dyn Shard>,
+    env: &Env,
+    puts: Vec<(Keyspace, Bytes, Bytes)>,
+    deletes: Vec<Bytes>,
+) -> Result<(), KeyRingError> {
+    let mut batch = Batch::new(u128::from_be_bytes(env.random()));
+    batch.puts = puts;
+    batch.deletes = deletes.into_iter().map(|key| (Keyspace::Records, key)).collect();
+    // A few hundred bytes on the way to an erasure, which frees space.
+    batch.may_use_reserve = true;
+    shard.commit(batch).await?;
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! The service: its state behind one door for reading and one for changing.
+
+use std::sync::Arc;
+
+use aws_wire::CallContext;
+use crypto::{Key, Prf};
+use env::Env;
+use parking_lot::RwLock;
+use storage::SealedRecords;
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard, broadcast};
+use zeroize::Zeroizing;
+
+use crate::keyring::{KeyRing, UnwrapError, Wrapped};
+use crate::record::{KeyRecord, MaterialRecord, Seconds, Version};
+use crate::state::{Edit, State};
+use crate::{EncryptionContext, KmsError, blob, uuid};
+
+/// How many notices a slow listener may be behind; one that is further behind asks about every key.
+const EVENTS_MAX: usize = 1024;
+
+/// The usability of a KMS key may have changed: leases on it should ask again at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyNotice {
+    /// The KMS key's ARN.
+    pub key_arn: String,
+}
+
+/// The key management service. Cheap to clone.
+#[derive(Clone)]
+pub struct Kms(Arc<Inner>);
+
+struct Inner {
+    env: Env,
+    ring: KeyRing,
+    tokens: Prf,
+    wake: Notify,
+    records: Arc<SealedRecords>,
+    state: RwLock<State>,
+    turn: Arc<Mutex<()>>,
+    events: broadcast::Sender<KeyNotice>,
+}
+
+/// The right to change state, held by one caller at a time: what was read under it stays true until it is dropped.
+pub(crate) struct Turn {
+    kms: Kms,
+    guard: Arc<OwnedMutexGuard<()>>,
+}
+
+impl Turn {
+    /// Makes the edits durable, all or none, and then visible. Runs to its end even if the caller goes away.
+    pub(crate) async fn write(&self, edits: Vec<Edit>) -> Result<(), KmsError> {
+        let (kms, guard) = (self.kms.clone(), self.guard.clone());
+        let task = tokio::spawn(async move {
+            let changes = edits.iter().map(Edit::change).collect::<Result<Vec<_>, _>>()?;
+            kms.0.records.commit(changes).await?;
+            let mut state = kms.0.state.write();
+            for edit in edits {
+                edit.apply(&mut state);
+            }
+            drop(state);
+            drop(guard);
+            Ok(())
+        });
+        task.await.unwrap_or_else(|stopped| Err(KmsError::Damaged(format!("a write did not finish: {stopped}"))))
+    }
+}
+
+impl Kms {
+    /// Reads all records, and finishes a move to the next epoch that was interrupted.
+    pub async fn open(records: Arc<SealedRecords>, ring: KeyRing, env: Env) -> Result<Self, KmsError> {
+        let state = State::load(&records).await?;
+        let kms = Self(Arc::new(Inner {
+            tokens: Prf::new(ring.control_subkey("kms/grant tokens")),
+            env,
+            ring,
+            wake: Notify::new(),
+            records,
+            state: RwLock::new(state),
+            turn: Arc::new(Mutex::new(())),
+            events: broadcast::Sender::new(EVENTS_MAX),
+        }));
+        if kms.ring().moving() {
+            kms.finish_erasure().await?;
+        }
+        Ok(kms)
+    }
+
+    /// Notices of KMS keys whose usability may have changed. A listener that lags must ask about every key it holds.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<KeyNotice> {
+        self.0.events.subscribe()
+    }
+
+    /// The key ring, for purposes outside `kms` that need a key of their own.
+    #[must_use]
+    pub fn key_ring(&self) -> &KeyRing {
+        self.ring()
+    }
+
+    pub(crate) fn env(&self) -> &Env {
+        &self.0.env
+    }
+
+    pub(crate) fn ring(&self) -> &KeyRing {
+        &self.0.ring
+    }
+
+    pub(crate) fn tokens(&self) -> &Prf {
+        &self.0.tokens
+    }
+
+    /// Wakes the worker, or is awaited by it, when a deadline came or went.
+    pub(crate) fn wake(&self) -> &Notify {
+        &self.0.wake
+    }
+
+    pub(crate) fn notice(&self, key: &KeyRecord) {
+        // Nobody listening is fine.
+        let _ = self.0.events.send(KeyNotice { key_arn: key.arn() });
+    }
+
+    pub(crate) fn now(&self) -> Seconds {
+        self.env().wall().seconds
+    }
+
+    /// Waits for the right to change state.
+    pub(crate) async fn turn(&self) -> Turn {
+        Turn { kms: self.clone(), guard: Arc::new(self.0.turn.clone().lock_owned().await) }
+    }
+
+    /// A look at the state. Keep it short: no waiting inside.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.0.state.read())
+    }
+
+    /// Fresh material for a KMS key.
+    pub(crate) fn new_version(&self, key: &KeyRecord) -> Version {
+        let id = hex::encode(self.env().random::<32>());
+        let wrapped = self.ring().wrap_key(&Key::random(self.env()), &material_aad(key, &id));
+        Version { id, created: self.now(), wrapped }
+    }
+
+    /// Encrypts under the newest version of a KMS key.
+    pub(crate) fn encrypt_under(
+        &self,
+        key: &KeyRecord,
+        context: &EncryptionContext,
+        plaintext: &[u8],
+    ) -> Result<(Vec<u8>, String), KmsError> {
+        self.with_version(
+            key,
+            |material| material.versions.last().cloned(),
+            |version, material| {
+                let tags = (uuid::to_bytes(&key.id), version_tag(&version.id));
+                let (Some(key_tag), Some(version_tag)) = tags else {
+                    return Err(KmsError::Damaged(format!("{}: malformed id", key.arn())));
+                };
+                let sealed = blob::seal(&key_tag, &version_tag, material, context, plaintext, self.env());
+                Ok((sealed, version.id.clone()))
+            },
+        )
+    }
+
+    /// Decrypts with the version that the blob names.
+    pub(crate) fn decrypt_with(
+        &self,
+        key: &KeyRecord,
+        parsed: &blob::Blob<'_>,
+        context: &EncryptionContext,
+    ) -> Result<(Zeroizing<Vec<u8>>, String), KmsError> {
+        self.with_version(
+            key,
+            |material| {
+                let named = |version: &&Version| version_tag(&version.id) == Some(parsed.version);
+                material.versions.iter().find(named).cloned()
+            },
+            |version, material| Ok((parsed.open(material, context)?, version.id.clone())),
+        )
+    }
+
+    /// Unwraps a version and works with it. Where the epoch moved on between look and unwrap, it looks again.
+    fn with_version<T>(
+        &self,
+        key: &KeyRecord,
+        choose: impl Fn(&MaterialRecord) -> Option<Version>,
+        work: impl Fn(&Version, &Key) -> Result<T, KmsError>,
+    ) -> Result<T, KmsError> {
+        for _ in 0..3 {
+            let material = self.read(|state| state.material.get(&key.id).cloned());
+            let version = material.and_then(|material| choose(&material)).ok_or(KmsError::InvalidCiphertext)?;
+            match self.ring().unwrap_key(&version.wrapped, &material_aad(key, &version.id)) {
+                Ok(opened) => return work(&version, &opened),
+                Err(UnwrapError::EpochGone) => {}
+                Err(UnwrapError::OpenFailed) => break,
+            }
+        }
+        Err(KmsError::Damaged(format!("{}: its material does not open", key.arn())))
+    }
+
+    /// Wraps a version again under the current epoch.
+    pub(crate) fn rewrap_version(&self, key: &KeyRecord, version: &Version) -> Result<Wrapped, KmsError> {
+        let aad = material_aad(key, &version.id);
+        let opened = self
+            .ring()
+            .unwrap_key(&version.wrapped, &aad)
+            .map_err(|_| KmsError::Damaged(format!("{}: its material does not open", key.arn())))?;
+        Ok(self.ring().wrap_key(&opened, &aad))
+    }
+}
+
+/// The account and region a call is about.
+pub(crate) fn here(cx: &CallContext) -> (&str, &str) {
+    (&cx.account, &cx.region)
+}
+
+fn material_aad(key: &KeyRecord, version: &str) -> Vec<u8> {
+    format!("kms/material/{}/{}/{}/{version}", key.account, key.region, key.id).into_bytes()
+}
+
+/// The first half of a material id.
+fn version_tag(id: &str) -> Option<blob::VersionTag> {
+    let mut tag = [0; 16];
+    hex::decode_to_slice(id.get(..32)?, &mut tag).ok()?;
+    Some(tag)
+}

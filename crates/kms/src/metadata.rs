@@ -1,0 +1,53 @@
+//! KeyMetadata, as CreateKey and DescribeKey answer it. KMS API, KeyMetadata.
+
+use aws_wire::Timestamp;
+
+use crate::kms::Kms;
+use crate::model;
+use crate::record::{KeyRecord, KeyState, Manager, Seconds};
+
+pub(crate) fn timestamp(seconds: Seconds) -> Timestamp {
+    Timestamp::from_unix(seconds, 0)
+}
+
+pub(crate) fn state_name(state: KeyState) -> model::KeyState {
+    match state {
+        KeyState::Enabled => model::KeyState::Enabled,
+        KeyState::Disabled => model::KeyState::Disabled,
+        KeyState::PendingDeletion { .. } => model::KeyState::PendingDeletion,
+        KeyState::PendingImport => model::KeyState::PendingImport,
+    }
+}
+
+pub(crate) fn of(kms: &Kms, key: &KeyRecord) -> model::KeyMetadata {
+    let deletion = match key.state {
+        KeyState::PendingDeletion { deletion } => Some(timestamp(deletion)),
+        KeyState::Enabled | KeyState::Disabled | KeyState::PendingImport => None,
+    };
+    let newest = kms.read(|state| {
+        let material = state.material.get(&key.id)?;
+        material.versions.last().map(|version| version.id.clone())
+    });
+    model::KeyMetadata {
+        aws_account_id: Some(key.account.clone()),
+        arn: Some(key.arn()),
+        creation_date: Some(timestamp(key.created)),
+        current_key_material_id: newest,
+        customer_master_key_spec: Some(model::CustomerMasterKeySpec::SymmetricDefault),
+        deletion_date: deletion,
+        description: Some(key.description.clone()),
+        enabled: Some(key.state == KeyState::Enabled),
+        encryption_algorithms: Some(vec![model::EncryptionAlgorithmSpec::SymmetricDefault]),
+        key_id: key.id.clone(),
+        key_manager: Some(match key.manager {
+            Manager::Customer => model::KeyManagerType::Customer,
+            Manager::Service => model::KeyManagerType::Aws,
+        }),
+        key_spec: Some(model::KeySpec::SymmetricDefault),
+        key_state: Some(state_name(key.state)),
+        key_usage: Some(model::KeyUsageType::EncryptDecrypt),
+        multi_region: Some(false),
+        origin: Some(model::OriginType::AwsKms),
+        ..model::KeyMetadata::default()
+    }
+}

@@ -1,0 +1,93 @@
+//! CreateKey: a customer's KMS key. KMS API, CreateKey.
+
+use std::collections::BTreeMap;
+
+use aws_wire::CallContext;
+
+use crate::record::{KeyRecord, KeyState, Manager, MaterialRecord, Rotation};
+use crate::state::Edit;
+use crate::{Kms, KmsError, metadata, model, policy_document, tags};
+
+/// KMS developer guide, "Resource quotas": KMS keys of an account and region.
+const KEYS_MAX: usize = 100_000;
+/// What EnableKeyRotation takes when it is not told otherwise.
+const ROTATION_DAYS: u16 = 365;
+
+/// CreateKey.
+pub async fn run(
+    kms: &Kms,
+    cx: &CallContext,
+    input: model::CreateKeyRequest,
+) -> Result<model::CreateKeyResponse, KmsError> {
+    refuse_other_kinds(&input)?;
+    let mut given = BTreeMap::new();
+    tags::add(&mut given, input.tags.unwrap_or_default())?;
+    let policy = match input.policy {
+        Some(policy) => {
+            let bypass = input.bypass_policy_lockout_safety_check == Some(true);
+            policy_document::check(&policy, &cx.account, &cx.caller.arn.to_string(), bypass)?;
+            policy
+        }
+        None => policy_document::default_of(&cx.account),
+    };
+    let turn = kms.turn().await;
+    let count = kms.read(|state| {
+        state.keys.values().filter(|key| key.account == cx.account && key.region == cx.region).count()
+    });
+    if count >= KEYS_MAX {
+        return Err(KmsError::LimitExceeded(format!("The account has {KEYS_MAX} KMS keys in this region.")));
+    }
+    let key = KeyRecord {
+        id: kms.env().uuid(),
+        account: cx.account.clone(),
+        region: cx.region.clone(),
+        manager: Manager::Customer,
+        state: KeyState::Enabled,
+        created: kms.now(),
+        description: input.description.unwrap_or_default(),
+        policy,
+        tags: given,
+        rotation: Rotation { enabled: false, period_days: ROTATION_DAYS, next: 0 },
+    };
+    let material = MaterialRecord { key: key.id.clone(), versions: vec![kms.new_version(&key)] };
+    turn.write(vec![Edit::PutMaterial(material), Edit::PutKey(key.clone())]).await?;
+    Ok(model::CreateKeyResponse { key_metadata: Some(metadata::of(kms, &key)) })
+}
+
+/// Symmetric encryption keys with material of our own making are what there is.
+fn refuse_other_kinds(input: &model::CreateKeyRequest) -> Result<(), KmsError> {
+    let unsupported = |what: &str| Err(KmsError::Unsupported(format!("{what} is not supported.")));
+    match (input.key_spec, input.customer_master_key_spec) {
+        (Some(spec), _) if spec != model::KeySpec::SymmetricDefault => {
+            return unsupported(&format!("KeySpec {}", spec.as_str()));
+        }
+        (_, Some(spec)) if spec != model::CustomerMasterKeySpec::SymmetricDefault => {
+            return unsupported(&format!("CustomerMasterKeySpec {}", spec.as_str()));
+        }
+        (Some(_), Some(_)) => {
+            return Err(KmsError::Validation(
+                "You cannot specify KeySpec and CustomerMasterKeySpec in the same request.".to_owned(),
+            ));
+        }
+        _ => {}
+    }
+    if let Some(usage) = input.key_usage
+        && usage != model::KeyUsageType::EncryptDecrypt
+    {
+        return Err(KmsError::Validation(format!(
+            "KeyUsage {} is not compatible with KeySpec SYMMETRIC_DEFAULT",
+            usage.as_str()
+        )));
+    }
+    match input.origin {
+        None | Some(model::OriginType::AwsKms) => {}
+        Some(origin) => return unsupported(&format!("Origin {}", origin.as_str())),
+    }
+    if input.custom_key_store_id.is_some() || input.xks_key_id.is_some() {
+        return unsupported("A custom key store");
+    }
+    if input.multi_region == Some(true) {
+        return unsupported("MultiRegion");
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! Decrypt: open a ciphertext blob; the blob names its KMS key and version. KMS API, Decrypt.
+
+use std::sync::Arc;
+
+use aws_wire::{CallContext, SecretBlob};
+use zeroize::Zeroizing;
+
+use super::encrypt::{check_algorithm, context_of, dry};
+use crate::blob::Blob;
+use crate::record::KeyRecord;
+use crate::resolve::Spelling;
+use crate::state_table::{self, Action};
+use crate::{EncryptionContext, Kms, KmsError, model, uuid};
+
+/// Decrypt.
+pub async fn run(kms: &Kms, cx: &CallContext, input: model::DecryptRequest) -> Result<model::DecryptResponse, KmsError> {
+    refuse_recipient(input.recipient.is_some())?;
+    let context = context_of(input.encryption_context)?;
+    kms.check_grant_tokens(input.grant_tokens.as_deref())?;
+    let Some(blob) = input.ciphertext_blob else {
+        return Err(KmsError::Validation("Decrypt needs a CiphertextBlob.".to_owned()));
+    };
+    if input.encryption_algorithm.is_some_and(|algorithm| algorithm != model::EncryptionAlgorithmSpec::SymmetricDefault)
+        && input.key_id.is_none()
+    {
+        return Err(KmsError::Validation("Decrypt with an asymmetric key needs a KeyId.".to_owned()));
+    }
+    let key_id = input.key_id.as_deref();
+    if input.dry_run == Some(true) {
+        let key = locate(kms, cx, &Blob::parse(&blob.0)?, key_id).await?;
+        kms.allow(cx, &key, "Decrypt", &context)?;
+        state_table::check(Action::Decrypt, &key)?;
+        dry(input.dry_run)?;
+    }
+    let (key, plaintext, version) = open(kms, cx, &blob.0, key_id, &context, input.encryption_algorithm).await?;
+    Ok(model::DecryptResponse {
+        encryption_algorithm: Some(model::EncryptionAlgorithmSpec::SymmetricDefault),
+        key_id: Some(key.arn()),
+        key_material_id: Some(version),
+        plaintext: Some(SecretBlob(plaintext)),
+        ..model::DecryptResponse::default()
+    })
+}
+
+/// All of Decrypt but its wire form: the key, the plaintext and the id of the version that opened it.
+pub(crate) async fn open(
+    kms: &Kms,
+    cx: &CallContext,
+    blob: &[u8],
+    key_id: Option<&str>,
+    context: &EncryptionContext,
+    algorithm: Option<model::EncryptionAlgorithmSpec>,
+) -> Result<(Arc<KeyRecord>, Zeroizing<Vec<u8>>, String), KmsError> {
+    let parsed = Blob::parse(blob)?;
+    let key = locate(kms, cx, &parsed, key_id).await?;
+    kms.allow(cx, &key, "Decrypt", context)?;
+    check_algorithm(&key, algorithm)?;
+    state_table::check(Action::Decrypt, &key)?;
+    let (plaintext, version) = kms.decrypt_with(&key, &parsed, context)?;
+    Ok((key, plaintext, version))
+}
+
+/// The KMS key of a blob. A blob that names no key of this account says no more than one that does not open.
+pub(crate) async fn locate(
+    kms: &Kms,
+    cx: &CallContext,
+    parsed: &Blob<'_>,
+    key_id: Option<&str>,
+) -> Result<Arc<KeyRecord>, KmsError> {
+    let named = uuid::from_bytes(parsed.key);
+    match key_id {
+        Some(key_id) => {
+            let key = kms.find(cx, key_id, Spelling::KeyOrAlias).await?;
+            if key.id == named { Ok(key) } else { Err(KmsError::IncorrectKey) }
+        }
+        None => kms.find_id(&cx.account, &cx.region, &named).map_err(|_| KmsError::InvalidCiphertext),
+    }
+}
+
+/// Enclaves and their attestation documents are not offered.
+pub(crate) fn refuse_recipient(given: bool) -> Result<(), KmsError> {
+    if given { Err(KmsError::Unsupported("Recipient is not supported.".to_owned())) } else { Ok(()) }
+}

@@ -1,0 +1,20 @@
+//! DescribeKey: what a KMS key is and what state it is in. KMS API, DescribeKey.
+
+use aws_wire::CallContext;
+
+use crate::resolve::Spelling;
+use crate::state_table::{self, Action};
+use crate::{EncryptionContext, Kms, KmsError, metadata, model};
+
+/// DescribeKey.
+pub async fn run(
+    kms: &Kms,
+    cx: &CallContext,
+    input: model::DescribeKeyRequest,
+) -> Result<model::DescribeKeyResponse, KmsError> {
+    kms.check_grant_tokens(input.grant_tokens.as_deref())?;
+    let key = kms.find(cx, &input.key_id, Spelling::KeyOrAlias).await?;
+    kms.allow(cx, &key, "DescribeKey", &EncryptionContext::default())?;
+    state_table::check(Action::DescribeKey, &key)?;
+    Ok(model::DescribeKeyResponse { key_metadata: Some(metadata::of(kms, &key)) })
+}

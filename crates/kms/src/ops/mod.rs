@@ -1,0 +1,31 @@
+//! The actions, one file each, named as the API names them. KMS API Reference, 2014-11-01.
+
+pub mod cancel_key_deletion;
+pub mod create_alias;
+pub mod create_grant;
+pub mod create_key;
+pub mod decrypt;
+pub mod delete_alias;
+pub mod describe_key;
+pub mod disable_key;
+pub mod enable_key;
+pub mod encrypt;
+pub mod generate_data_key;
+pub mod generate_data_key_without_plaintext;
+pub mod generate_random;
+pub mod get_key_policy;
+pub mod get_key_rotation_status;
+pub mod list_aliases;
+pub mod list_grants;
+pub mod list_key_policies;
+pub mod list_keys;
+pub mod list_resource_tags;
+pub mod list_retirable_grants;
+pub mod re_encrypt;
+pub mod retire_grant;
+pub mod revoke_grant;
+pub mod schedule_key_deletion;
+pub mod tag_resource;
+pub mod untag_resource;
+pub mod update_alias;
+pub mod update_key_description;

@@ -1,0 +1,47 @@
+//! RetireGrant: end a grant by whoever it was made for. KMS API, RetireGrant.
+
+use aws_wire::CallContext;
+
+use super::encrypt::dry;
+use super::revoke_grant::check_id;
+use crate::record::GrantRecord;
+use crate::resolve::Spelling;
+use crate::state_table::{self, Action};
+use crate::{Kms, KmsError, access, model};
+
+/// RetireGrant.
+pub async fn run(kms: &Kms, cx: &CallContext, input: model::RetireGrantRequest) -> Result<(), KmsError> {
+    let turn = kms.turn().await;
+    let (key, id) = match (input.grant_token, input.key_id, input.grant_id) {
+        (Some(token), None, None) => {
+            let (key, id) = kms.read_grant_token(&token)?;
+            (kms.find_id(&cx.account, &cx.region, &key)?, id)
+        }
+        (None, Some(key_id), Some(id)) => {
+            check_id(&id)?;
+            (kms.find(cx, &key_id, Spelling::Key).await?, id)
+        }
+        _ => {
+            return Err(KmsError::Validation("Specify either a GrantToken, or a KeyId and a GrantId.".to_owned()));
+        }
+    };
+    let grant = kms
+        .read(|state| state.grants_of(&key.id).find(|grant| grant.id == id).cloned())
+        .ok_or_else(|| KmsError::NotFound(format!("Grant ID {id} not found")))?;
+    if !may_retire(cx, &grant) {
+        return Err(access::denied(cx, &key, "RetireGrant"));
+    }
+    state_table::check(Action::RetireGrant, &key)?;
+    dry(input.dry_run)?;
+    kms.end_grant(&turn, &key, &id).await
+}
+
+/// The issuing account, the retiring principal, and a grantee whose grant says so.
+fn may_retire(cx: &CallContext, grant: &GrantRecord) -> bool {
+    let arn = cx.caller.arn.to_string();
+    let caller = cx.caller.service_principal().unwrap_or(&arn);
+    let by_account = cx.caller.service_principal().is_none() && cx.account == grant.issuing_account;
+    let by_retiring = grant.retiring.as_ref().is_some_and(|retiring| retiring.name() == caller);
+    let by_grantee = grant.grantee.name() == caller && grant.operations.iter().any(|name| name == "RetireGrant");
+    by_account || by_retiring || by_grantee
+}

@@ -1,0 +1,189 @@
+//! The stored records of `kms`: one version byte, then JSON. docs/on-disk-format.md has the table.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::KmsError;
+use crate::keyring::Wrapped;
+
+const VERSION: u8 = 1;
+
+/// Seconds since 1970, as the API counts time.
+pub(crate) type Seconds = i64;
+
+/// Who makes and governs a KMS key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Manager {
+    /// The customer.
+    Customer,
+    /// A service of this installation, under a fixed policy.
+    Service,
+}
+
+/// The state of a KMS key. KMS developer guide, "Key states".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyState {
+    /// Usable.
+    Enabled,
+    /// Switched off.
+    Disabled,
+    /// Waits for its deletion at this time; everything about its use is over.
+    PendingDeletion {
+        /// When the waiting period ends, in seconds since 1970.
+        deletion: i64,
+    },
+    /// Has no key material yet.
+    PendingImport,
+}
+
+/// A KMS key, all but its material.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeyRecord {
+    pub(crate) id: String,
+    pub(crate) account: String,
+    pub(crate) region: String,
+    pub(crate) manager: Manager,
+    pub(crate) state: KeyState,
+    pub(crate) created: Seconds,
+    pub(crate) description: String,
+    pub(crate) policy: String,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) rotation: Rotation,
+}
+
+impl KeyRecord {
+    pub(crate) fn arn(&self) -> String {
+        format!("arn:aws:kms:{}:{}:key/{}", self.region, self.account, self.id)
+    }
+}
+
+/// Automatic rotation of a KMS key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rotation {
+    pub(crate) enabled: bool,
+    pub(crate) period_days: u16,
+    /// When the next version is due, while enabled.
+    pub(crate) next: Seconds,
+}
+
+/// The versions of a KMS key; the last one encrypts, all decrypt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MaterialRecord {
+    pub(crate) key: String,
+    pub(crate) versions: Vec<Version>,
+}
+
+/// One version of a KMS key's material.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Version {
+    /// 64 hexadecimal digits; the first half is the version tag of blobs.
+    pub(crate) id: String,
+    pub(crate) created: Seconds,
+    pub(crate) wrapped: Wrapped,
+}
+
+/// A name for a KMS key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AliasRecord {
+    pub(crate) account: String,
+    pub(crate) region: String,
+    /// With its `alias/`.
+    pub(crate) name: String,
+    pub(crate) key: String,
+    pub(crate) created: Seconds,
+    pub(crate) updated: Seconds,
+}
+
+impl AliasRecord {
+    pub(crate) fn arn(&self) -> String {
+        alias_arn(&self.account, &self.region, &self.name)
+    }
+}
+
+pub(crate) fn alias_arn(account: &str, region: &str, name: &str) -> String {
+    format!("arn:aws:kms:{region}:{account}:{name}")
+}
+
+/// Who may use, or retire, a grant: given as a principal or as the name of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Grantee {
+    Principal(String),
+    Service(String),
+}
+
+impl Grantee {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Principal(name) | Self::Service(name) => name,
+        }
+    }
+}
+
+/// Permission to use a KMS key, beside its policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GrantRecord {
+    pub(crate) key: String,
+    /// 64 hexadecimal digits.
+    pub(crate) id: String,
+    pub(crate) name: Option<String>,
+    pub(crate) grantee: Grantee,
+    pub(crate) retiring: Option<Grantee>,
+    pub(crate) operations: Vec<String>,
+    pub(crate) constraints: Constraints,
+    pub(crate) created: Seconds,
+    pub(crate) issuing_account: String,
+}
+
+/// When a grant applies.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Constraints {
+    pub(crate) equals: Option<BTreeMap<String, String>>,
+    pub(crate) subset: Option<BTreeMap<String, String>>,
+}
+
+/// A wrapped data key kept for a service, wrapped once more under the domain key so that it can be erased.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CustodyRecord {
+    pub(crate) name: String,
+    pub(crate) wrapped: Wrapped,
+}
+
+/// Something was deleted and the epoch must move on to make that final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ErasureRecord {
+    pub(crate) since: Seconds,
+}
+
+pub(crate) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, KmsError> {
+    let mut bytes = vec![VERSION];
+    serde_json::to_writer(&mut bytes, record).map_err(|cause| KmsError::Damaged(cause.to_string()))?;
+    Ok(bytes)
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, KmsError> {
+    match bytes.split_first() {
+        Some((&VERSION, json)) => {
+            serde_json::from_slice(json).map_err(|cause| KmsError::Damaged(format!("{name}: {cause}")))
+        }
+        Some((version, _)) => Err(KmsError::Damaged(format!("{name}: written by another version (format {version})"))),
+        None => Err(KmsError::Damaged(format!("{name}: empty"))),
+    }
+}
+
+/// Bytes as base64 text in JSON.
+pub(crate) mod as_base64 {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(crate) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,400 @@
+//! The root provider: where the root key and the epoch secret come from. Level 0 of the key hierarchy.
+//!
+//! The root key stays for the life of an installation. The epoch secret is replaced whenever something must be
+//! unreadable for ever: the keys of the next level are wrapped under both together, so an old copy of the data
+//! directory needs an old epoch secret, and that no longer exists anywhere.
+
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crypto::Key;
+use env::Env;
+use zeroize::{Zeroize as _, Zeroizing};
+
+/// What went wrong with the root key or the epoch secret. Each text names the file and the cure.
+#[derive(Debug, thiserror::Error)]
+pub enum RootError {
+    /// There is no such file.
+    #[error("{file}: not found; put the file back from your copy, or run `coffer init` for a new installation")]
+    Missing {
+        /// The file that is not there.
+        file: String,
+    },
+    /// The file exists and must not be overwritten.
+    #[error("{file}: exists already; `coffer init` never overwrites a key file, choose another path")]
+    Exists {
+        /// The file that is there.
+        file: String,
+    },
+    /// The operating system refused.
+    #[error("{file}: {cause}; check the path, its owner and its mode (0600)")]
+    Io {
+        /// The file that was asked for.
+        file: String,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// Other users may read the file.
+    #[error("{file}: mode {mode:04o} lets others read it; run `chmod 600 {file}`")]
+    TooOpen {
+        /// The file that is too open.
+        file: String,
+        /// Its mode bits.
+        mode: u32,
+    },
+    /// The file does not hold what it should.
+    #[error("{file}: not a Coffer {what} file or damaged; restore it from your copy")]
+    Malformed {
+        /// The damaged file.
+        file: String,
+        /// What it should have been.
+        what: &'static str,
+    },
+    /// The file cannot be replaced: a read-only credential.
+    #[error("{file}: cannot be replaced ({cause}), so erasure is logical only; put the epoch secret on a writable path")]
+    ReadOnly {
+        /// The file that should have been replaced.
+        file: String,
+        /// What the system said.
+        cause: io::Error,
+    },
+}
+
+/// The part of level 0 that is replaced at an erasure, with the number that says which one it is.
+pub struct EpochSecret {
+    /// Counts up by one at each replacement.
+    pub epoch: u64,
+    /// The secret itself.
+    pub secret: Key,
+}
+
+/// Everything a provider holds.
+pub struct RootSecrets {
+    /// The root key.
+    pub root: Key,
+    /// The epoch secret in force.
+    pub current: EpochSecret,
+    /// A successor that was written and not yet put in force: a replacement was interrupted.
+    pub staged: Option<EpochSecret>,
+}
+
+/// Where level 0 comes from. A replacement of the epoch secret is `stage`, then whatever must be durable first, then
+/// `promote`; each call is durable on return.
+pub trait RootProvider: Send + Sync {
+    /// Reads everything.
+    fn load(&self) -> Result<RootSecrets, RootError>;
+    /// Writes the next epoch secret beside the one in force.
+    fn stage(&self, next: &EpochSecret) -> Result<(), RootError>;
+    /// Puts the staged secret in force and destroys the one before.
+    fn promote(&self) -> Result<(), RootError>;
+    /// Forgets a staged secret that nothing depends on yet.
+    fn discard_staged(&self) -> Result<(), RootError>;
+    /// What to call the place of the root key in a message.
+    fn root_name(&self) -> String;
+    /// What to call the place of the epoch secret in a message.
+    fn epoch_name(&self) -> String;
+}
+
+const ROOT_MARK: &str = "coffer-root-key-1";
+const EPOCH_MARK: &str = "coffer-epoch-secret-1";
+/// A key file is two short lines; nothing longer is read.
+const FILE_BYTES_MAX: u64 = 4096;
+
+/// The provider `file`: a root key file and an epoch-secret file, both outside the data directory.
+pub struct FileProvider {
+    root_key: PathBuf,
+    epoch_secret: PathBuf,
+}
+
+impl FileProvider {
+    /// A provider over these two paths; nothing is read yet.
+    pub fn new(root_key: impl Into<PathBuf>, epoch_secret: impl Into<PathBuf>) -> Self {
+        Self { root_key: root_key.into(), epoch_secret: epoch_secret.into() }
+    }
+
+    /// Makes both files with fresh secrets, mode 0600. Never overwrites.
+    pub fn create(&self, env: &Env) -> Result<(), RootError> {
+        for path in [&self.root_key, &self.epoch_secret] {
+            if path.exists() {
+                return Err(RootError::Exists { file: name(path) });
+            }
+        }
+        for path in [&self.root_key, &self.epoch_secret] {
+            if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+                fs::create_dir_all(directory).map_err(|cause| io_error(directory, cause))?;
+            }
+        }
+        write_new(&self.root_key, &root_text(&Key::random(env)))?;
+        let first = EpochSecret { epoch: 1, secret: Key::random(env) };
+        write_new(&self.epoch_secret, &epoch_text(&first))
+    }
+
+    fn staged_path(&self) -> PathBuf {
+        let mut path = self.epoch_secret.clone().into_os_string();
+        path.push(".next");
+        path.into()
+    }
+}
+
+impl RootProvider for FileProvider {
+    fn load(&self) -> Result<RootSecrets, RootError> {
+        let root = parse_root(&self.root_key)?;
+        let current = parse_epoch(&self.epoch_secret)?;
+        let staged_path = self.staged_path();
+        let staged = if staged_path.exists() {
+            match parse_epoch(&staged_path) {
+                Ok(staged) => Some(staged),
+                // A crash while it was being written: nothing can depend on it yet.
+                Err(RootError::Malformed { .. }) => {
+                    self.discard_staged()?;
+                    None
+                }
+                Err(other) => return Err(other),
+            }
+        } else {
+            None
+        };
+        Ok(RootSecrets { root, current, staged })
+    }
+
+    fn stage(&self, next: &EpochSecret) -> Result<(), RootError> {
+        let path = self.staged_path();
+        match fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            Err(cause) => return Err(replace_error(&self.epoch_secret, cause)),
+        }
+        write_new(&path, &epoch_text(next)).map_err(|error| match error {
+            RootError::Io { cause, .. } => replace_error(&self.epoch_secret, cause),
+            other => other,
+        })
+    }
+
+    fn promote(&self) -> Result<(), RootError> {
+        let staged = self.staged_path();
+        let old = OpenOptions::new().write(true).open(&self.epoch_secret).ok();
+        fs::rename(&staged, &self.epoch_secret).map_err(|cause| replace_error(&self.epoch_secret, cause))?;
+        sync_directory(&self.epoch_secret)?;
+        if let Some(old) = old {
+            overwrite(old);
+        }
+        Ok(())
+    }
+
+    fn discard_staged(&self) -> Result<(), RootError> {
+        let path = self.staged_path();
+        match fs::remove_file(&path) {
+            Ok(()) => sync_directory(&path),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(cause) => Err(io_error(&path, cause)),
+        }
+    }
+
+    fn root_name(&self) -> String {
+        name(&self.root_key)
+    }
+
+    fn epoch_name(&self) -> String {
+        name(&self.epoch_secret)
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn io_error(path: &Path, cause: io::Error) -> RootError {
+    if cause.kind() == io::ErrorKind::NotFound {
+        RootError::Missing { file: name(path) }
+    } else {
+        RootError::Io { file: name(path), cause }
+    }
+}
+
+fn replace_error(path: &Path, cause: io::Error) -> RootError {
+    match cause.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            RootError::ReadOnly { file: name(path), cause }
+        }
+        _ => io_error(path, cause),
+    }
+}
+
+fn root_text(root: &Key) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(256));
+    text.push_str("# Coffer root key. Without this file and the epoch secret nothing can be read. Keep a copy apart.\n");
+    text.push_str(ROOT_MARK);
+    text.push(' ');
+    push_hex(&mut text, root.expose());
+    text.push('\n');
+    text
+}
+
+fn epoch_text(secret: &EpochSecret) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(256));
+    text.push_str("# Coffer epoch secret. Replaced at each erasure: an older copy opens nothing.\n");
+    text.push_str(EPOCH_MARK);
+    // Writing to a string cannot fail.
+    let _ = write!(text, " {} ", secret.epoch);
+    push_hex(&mut text, secret.secret.expose());
+    text.push('\n');
+    text
+}
+
+fn push_hex(text: &mut String, bytes: &[u8; 32]) {
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+        }
+    }
+}
+
+fn parse_root(path: &Path) -> Result<Key, RootError> {
+    let malformed = || RootError::Malformed { file: name(path), what: "root key" };
+    let text = read(path)?;
+    let text = std::str::from_utf8(&text).map_err(|_| malformed())?;
+    let mut words = text.lines().find(|line| !line.starts_with('#')).ok_or_else(malformed)?.split_ascii_whitespace();
+    match (words.next(), words.next(), words.next()) {
+        (Some(ROOT_MARK), Some(hex), None) => parse_key(hex).ok_or_else(malformed),
+        _ => Err(malformed()),
+    }
+}
+
+fn parse_epoch(path: &Path) -> Result<EpochSecret, RootError> {
+    let malformed = || RootError::Malformed { file: name(path), what: "epoch secret" };
+    let text = read(path)?;
+    let text = std::str::from_utf8(&text).map_err(|_| malformed())?;
+    let mut words = text.lines().find(|line| !line.starts_with('#')).ok_or_else(malformed)?.split_ascii_whitespace();
+    match (words.next(), words.next(), words.next(), words.next()) {
+        (Some(EPOCH_MARK), Some(epoch), Some(hex), None) => Ok(EpochSecret {
+            epoch: epoch.parse().map_err(|_| malformed())?,
+            secret: parse_key(hex).ok_or_else(malformed)?,
+        }),
+        _ => Err(malformed()),
+    }
+}
+
+fn parse_key(text: &str) -> Option<Key> {
+    let mut bytes = Zeroizing::new([0_u8; 32]);
+    hex::decode_to_slice(text, bytes.as_mut_slice()).ok()?;
+    Key::take(bytes.as_mut_slice()).ok()
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, RootError> {
+    let file = File::open(path).map_err(|cause| io_error(path, cause))?;
+    let about = file.metadata().map_err(|cause| io_error(path, cause))?;
+    let mode = about.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(RootError::TooOpen { file: name(path), mode });
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(512));
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(|cause| io_error(path, cause))?;
+    Ok(bytes)
+}
+
+fn write_new(path: &Path, text: &Zeroizing<String>) -> Result<(), RootError> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|cause| {
+        if cause.kind() == io::ErrorKind::AlreadyExists {
+            RootError::Exists { file: name(path) }
+        } else {
+            io_error(path, cause)
+        }
+    })?;
+    file.write_all(text.as_bytes()).map_err(|cause| io_error(path, cause))?;
+    file.sync_all().map_err(|cause| io_error(path, cause))?;
+    sync_directory(path)
+}
+
+fn sync_directory(path: &Path) -> Result<(), RootError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    File::open(directory).and_then(|open| open.sync_all()).map_err(|cause| io_error(directory, cause))
+}
+
+/// The replaced secret's blocks are overwritten where the medium allows it. Best effort: a copy-on-write file system
+/// or a flash translation layer may keep the old block, which is why the threat model names the medium.
+fn overwrite(mut old: File) {
+    let length = usize::try_from(old.metadata().map_or(0, |about| about.len()).min(FILE_BYTES_MAX)).unwrap_or(0);
+    let mut zeros = vec![0_u8; length];
+    if old.write_all(&zeros).and_then(|()| old.sync_all()).is_err() {
+        tracing::warn!("the replaced epoch secret could not be overwritten; its file is unlinked all the same");
+    }
+    zeros.zeroize();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn provider(directory: &Path) -> FileProvider {
+        FileProvider::new(directory.join("keys/root.key"), directory.join("keys/epoch.secret"))
+    }
+
+    /// DESIGN of the hierarchy, level 0: init makes both files, private, and never overwrites them.
+    #[test]
+    fn created_files_are_private_and_are_never_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let (env, _simulation) = Env::simulated(1);
+        let files = provider(directory.path());
+        files.create(&env).unwrap();
+        assert_eq!(fs::metadata(&files.root_key).unwrap().permissions().mode() & 0o777, 0o600);
+        let first = fs::read(&files.root_key).unwrap();
+        assert!(matches!(files.create(&env), Err(RootError::Exists { .. })));
+        assert_eq!(fs::read(&files.root_key).unwrap(), first);
+        let loaded = files.load().unwrap();
+        assert_eq!(loaded.current.epoch, 1);
+        assert!(loaded.staged.is_none());
+    }
+
+    /// DESIGN of the hierarchy, erasure: the epoch secret is replaced by write-new, sync and rename.
+    #[test]
+    fn a_staged_secret_is_seen_until_it_is_promoted() {
+        let directory = tempfile::tempdir().unwrap();
+        let (env, _simulation) = Env::simulated(2);
+        let files = provider(directory.path());
+        files.create(&env).unwrap();
+        let next = EpochSecret { epoch: 2, secret: Key::random(&env) };
+        files.stage(&next).unwrap();
+        let between = files.load().unwrap();
+        assert_eq!((between.current.epoch, between.staged.map(|staged| staged.epoch)), (1, Some(2)));
+        files.promote().unwrap();
+        let after = files.load().unwrap();
+        assert_eq!(after.current.epoch, 2);
+        assert_eq!(after.current.secret.expose(), next.secret.expose());
+        assert!(after.staged.is_none());
+    }
+
+    /// Bad input, key files: each error names the file and the cure.
+    #[test]
+    fn every_error_names_the_file_and_the_cure() {
+        let directory = tempfile::tempdir().unwrap();
+        let (env, _simulation) = Env::simulated(3);
+        let files = provider(directory.path());
+        let missing = files.load().err().unwrap().to_string();
+        assert!(missing.contains("root.key") && missing.contains("coffer init"), "{missing}");
+        files.create(&env).unwrap();
+        fs::set_permissions(&files.root_key, fs::Permissions::from_mode(0o644)).unwrap();
+        let open = files.load().err().unwrap().to_string();
+        assert!(open.contains("root.key") && open.contains("chmod 600"), "{open}");
+        fs::set_permissions(&files.root_key, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&files.epoch_secret, "nonsense").unwrap();
+        let damaged = files.load().err().unwrap().to_string();
+        assert!(damaged.contains("epoch.secret") && damaged.contains("restore"), "{damaged}");
+    }
+
+    /// DESIGN of the hierarchy, erasure: a half-written successor is forgotten, since nothing depends on it.
+    #[test]
+    fn a_torn_successor_is_discarded() {
+        let directory = tempfile::tempdir().unwrap();
+        let (env, _simulation) = Env::simulated(4);
+        let files = provider(directory.path());
+        files.create(&env).unwrap();
+        write_new(&files.staged_path(), &Zeroizing::new("coffer-epoch-sec".to_owned())).unwrap();
+        assert!(files.load().unwrap().staged.is_none());
+        assert!(!files.staged_path().exists());
+    }
+}
