@@ -21,9 +21,7 @@ impl EncryptionContext {
         let pairs: BTreeMap<String, String> = pairs.into_iter().collect();
         let bytes: usize = pairs.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
         if bytes > CONTEXT_BYTES_MAX {
-            return Err(KmsError::Validation(format!(
-                "EncryptionContext is larger than {CONTEXT_BYTES_MAX} bytes."
-            )));
+            return Err(KmsError::Validation(format!("EncryptionContext is larger than {CONTEXT_BYTES_MAX} bytes.")));
         }
         Ok(Self(pairs))
     }

@@ -117,8 +117,7 @@ impl Kms {
         context: &EncryptionContext,
     ) -> Result<Key, KmsError> {
         let blob = self.custody(name)?;
-        let (_, mut plaintext, _) =
-            ops::decrypt::open(self, service, &blob, Some(key_arn), context, None).await?;
+        let (_, mut plaintext, _) = ops::decrypt::open(self, service, &blob, Some(key_arn), context, None).await?;
         Key::take(&mut plaintext).map_err(|_| KmsError::Damaged(format!("{name}: not a 256-bit data key")))
     }
 

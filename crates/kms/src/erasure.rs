@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use crate::KmsError;
 use crate::custody::write_in_steps;
 use crate::keyring::KeyRingError;
 use crate::kms::Kms;
@@ -12,7 +13,6 @@ use crate::managed::DAY_SECONDS;
 use crate::record::{KeyRecord, KeyState, MaterialRecord, Seconds, Version};
 use crate::root::RootError;
 use crate::state::Edit;
-use crate::KmsError;
 
 /// Deletions within so many seconds share one move of the epoch.
 const SHARED_SECONDS: Seconds = 60;
@@ -85,7 +85,8 @@ impl Kms {
             return Ok(());
         }
         let mut edits: Vec<Edit> = self.read(|state| {
-            let grants = state.grants_of(id).map(|grant| Edit::DeleteGrant { key: id.to_owned(), id: grant.id.clone() });
+            let grants =
+                state.grants_of(id).map(|grant| Edit::DeleteGrant { key: id.to_owned(), id: grant.id.clone() });
             grants.chain(state.aliases_of(id).map(|(place, _)| Edit::DeleteAlias(place.clone()))).collect()
         });
         // The note goes first: whatever is gone after a crash is also erased.
@@ -101,8 +102,7 @@ impl Kms {
     async fn rotate(&self, id: &str) -> Result<(), KmsError> {
         let turn = self.turn().await;
         let now = self.now();
-        let (key, material) =
-            self.read(|state| (state.keys.get(id).cloned(), state.material.get(id).cloned()));
+        let (key, material) = self.read(|state| (state.keys.get(id).cloned(), state.material.get(id).cloned()));
         let (Some(key), Some(material)) = (key, material) else { return Ok(()) };
         if key.state != KeyState::Enabled || !key.rotation.enabled || key.rotation.next > now {
             return Ok(());
@@ -129,9 +129,10 @@ impl Kms {
         }
         let epoch = self.ring().epoch();
         let edits = self.read(|state| {
-            let material = state.material.values().filter(|material| {
-                material.versions.iter().any(|version| version.wrapped.epoch != epoch)
-            });
+            let material = state
+                .material
+                .values()
+                .filter(|material| material.versions.iter().any(|version| version.wrapped.epoch != epoch));
             let mut edits = Vec::new();
             for record in material {
                 // Material without its key is what a deletion in progress has left: it is not to survive.

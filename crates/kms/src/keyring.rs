@@ -44,7 +44,9 @@ pub enum KeyRingError {
     #[error("the data directory holds a key ring already; `coffer init` works on an empty data directory only")]
     Exists,
     /// The root key is not the one that wrapped the key ring.
-    #[error("{file}: wrong root key (this is {given}, the data directory was made with {expected}); put the right root key file there")]
+    #[error(
+        "{file}: wrong root key (this is {given}, the data directory was made with {expected}); put the right root key file there"
+    )]
     WrongRootKey {
         /// The provider's root key file.
         file: String,
@@ -54,7 +56,9 @@ pub enum KeyRingError {
         expected: String,
     },
     /// The epoch secret is younger than the data directory.
-    #[error("the data directory is an older copy, from before an erasure (its keys are of epoch {data}, {file} is at {secret}); what was erased cannot be brought back: use the newest data directory")]
+    #[error(
+        "the data directory is an older copy, from before an erasure (its keys are of epoch {data}, {file} is at {secret}); what was erased cannot be brought back: use the newest data directory"
+    )]
     DataOlder {
         /// The provider's epoch-secret file.
         file: String,
@@ -64,7 +68,9 @@ pub enum KeyRingError {
         secret: u64,
     },
     /// The epoch secret is older than the data directory.
-    #[error("{file}: older than the data directory (the file is at epoch {secret}, the keys are of {data}); put the newest epoch-secret file there")]
+    #[error(
+        "{file}: older than the data directory (the file is at epoch {secret}, the keys are of {data}); put the newest epoch-secret file there"
+    )]
     SecretOlder {
         /// The provider's epoch-secret file.
         file: String,
@@ -74,7 +80,9 @@ pub enum KeyRingError {
         secret: u64,
     },
     /// A row does not open although root key and epoch are right.
-    #[error("the key ring row of epoch {epoch} does not open with {file}: one of the two is damaged; restore the epoch-secret file or the data directory from a copy")]
+    #[error(
+        "the key ring row of epoch {epoch} does not open with {file}: one of the two is damaged; restore the epoch-secret file or the data directory from a copy"
+    )]
     Damaged {
         /// The provider's epoch-secret file.
         file: String,
@@ -136,11 +144,7 @@ impl KeyRing {
     }
 
     /// Opens the ring. Where a move to the next epoch was interrupted both epochs are open and [`Self::moving`] says so.
-    pub async fn open(
-        shard: Arc<dyn Shard>,
-        provider: Arc<dyn RootProvider>,
-        env: Env,
-    ) -> Result<Self, KeyRingError> {
+    pub async fn open(shard: Arc<dyn Shard>, provider: Arc<dyn RootProvider>, env: Env) -> Result<Self, KeyRingError> {
         let secrets = provider.load()?;
         let rows = rows(&shard).await?;
         let Some(newest) = rows.keys().next_back().copied() else { return Err(KeyRingError::NotInitialised) };

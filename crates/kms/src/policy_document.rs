@@ -133,7 +133,8 @@ mod tests {
     /// KMS API, CreateKey, BypassPolicyLockoutSafetyCheck: a policy that locks its author out is refused without it.
     #[test]
     fn a_policy_that_locks_out_is_refused() {
-        let policy = r#"{"Statement":{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"kms:Encrypt","Resource":"*"}}"#;
+        let policy =
+            r#"{"Statement":{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"kms:Encrypt","Resource":"*"}}"#;
         assert!(matches!(check(policy, "000000000001", ROOT, false), Err(KmsError::MalformedPolicy(_))));
         check(policy, "000000000001", ROOT, true).unwrap();
         for broken in ["", "[]", "{}", r#"{"Statement":[]}"#, r#"{"Statement":{"Effect":"Maybe"}}"#] {

@@ -54,7 +54,9 @@ pub enum RootError {
         what: &'static str,
     },
     /// The file cannot be replaced: a read-only credential.
-    #[error("{file}: cannot be replaced ({cause}), so erasure is logical only; put the epoch secret on a writable path")]
+    #[error(
+        "{file}: cannot be replaced ({cause}), so erasure is logical only; put the epoch secret on a writable path"
+    )]
     ReadOnly {
         /// The file that should have been replaced.
         file: String,
@@ -225,7 +227,9 @@ fn replace_error(path: &Path, cause: io::Error) -> RootError {
 
 fn root_text(root: &Key) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(256));
-    text.push_str("# Coffer root key. Without this file and the epoch secret nothing can be read. Keep a copy apart.\n");
+    text.push_str(
+        "# Coffer root key. Without this file and the epoch secret nothing can be read. Keep a copy apart.\n",
+    );
     text.push_str(ROOT_MARK);
     text.push(' ');
     push_hex(&mut text, root.expose());

@@ -31,9 +31,8 @@ pub async fn run(
         None => policy_document::default_of(&cx.account),
     };
     let turn = kms.turn().await;
-    let count = kms.read(|state| {
-        state.keys.values().filter(|key| key.account == cx.account && key.region == cx.region).count()
-    });
+    let count = kms
+        .read(|state| state.keys.values().filter(|key| key.account == cx.account && key.region == cx.region).count());
     if count >= KEYS_MAX {
         return Err(KmsError::LimitExceeded(format!("The account has {KEYS_MAX} KMS keys in this region.")));
     }

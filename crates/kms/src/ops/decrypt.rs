@@ -13,7 +13,11 @@ use crate::state_table::{self, Action};
 use crate::{EncryptionContext, Kms, KmsError, model, uuid};
 
 /// Decrypt.
-pub async fn run(kms: &Kms, cx: &CallContext, input: model::DecryptRequest) -> Result<model::DecryptResponse, KmsError> {
+pub async fn run(
+    kms: &Kms,
+    cx: &CallContext,
+    input: model::DecryptRequest,
+) -> Result<model::DecryptResponse, KmsError> {
     refuse_recipient(input.recipient.is_some())?;
     let context = context_of(input.encryption_context)?;
     kms.check_grant_tokens(input.grant_tokens.as_deref())?;

@@ -10,7 +10,11 @@ use crate::state_table::{self, Action};
 use crate::{EncryptionContext, Kms, KmsError, model};
 
 /// Encrypt.
-pub async fn run(kms: &Kms, cx: &CallContext, input: model::EncryptRequest) -> Result<model::EncryptResponse, KmsError> {
+pub async fn run(
+    kms: &Kms,
+    cx: &CallContext,
+    input: model::EncryptRequest,
+) -> Result<model::EncryptResponse, KmsError> {
     let context = context_of(input.encryption_context)?;
     kms.check_grant_tokens(input.grant_tokens.as_deref())?;
     let key = kms.find(cx, &input.key_id, Spelling::KeyOrAlias).await?;

@@ -44,7 +44,8 @@ pub async fn run(
     if only.is_none() {
         add_unused_service_aliases(cx, &mut entries);
     }
-    let asked = Asked { limit: input.limit, marker: input.marker.as_deref(), default: 50, most: 100 };
+    let asked =
+        Asked { list: "ListAliases", limit: input.limit, marker: input.marker.as_deref(), default: 50, most: 100 };
     let page = page::cut(&asked, entries.into_iter())?;
     Ok(model::ListAliasesResponse {
         aliases: Some(page.items),

@@ -23,7 +23,8 @@ pub async fn run(
         check_id(id)?;
     }
     let principal = input.grantee_principal.or(input.grantee_service_principal);
-    let asked = Asked { limit: input.limit, marker: input.marker.as_deref(), default: 50, most: 100 };
+    let asked =
+        Asked { list: "ListGrants", limit: input.limit, marker: input.marker.as_deref(), default: 50, most: 100 };
     let arn = key.arn();
     let page = kms.read(|state| {
         let wanted = state.grants_of(&key.id).filter(|grant| {
@@ -36,11 +37,7 @@ pub async fn run(
 }
 
 pub(crate) fn response(page: Page<model::GrantListEntry>) -> model::ListGrantsResponse {
-    model::ListGrantsResponse {
-        grants: Some(page.items),
-        truncated: Some(page.next.is_some()),
-        next_marker: page.next,
-    }
+    model::ListGrantsResponse { grants: Some(page.items), truncated: Some(page.next.is_some()), next_marker: page.next }
 }
 
 pub(crate) fn entry(grant: &GrantRecord, key_arn: &str) -> model::GrantListEntry {

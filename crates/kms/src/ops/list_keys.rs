@@ -6,8 +6,13 @@ use crate::page::{self, Asked};
 use crate::{Kms, KmsError, model};
 
 /// ListKeys.
-pub async fn run(kms: &Kms, cx: &CallContext, input: model::ListKeysRequest) -> Result<model::ListKeysResponse, KmsError> {
-    let asked = Asked { limit: input.limit, marker: input.marker.as_deref(), default: 100, most: 1000 };
+pub async fn run(
+    kms: &Kms,
+    cx: &CallContext,
+    input: model::ListKeysRequest,
+) -> Result<model::ListKeysResponse, KmsError> {
+    let asked =
+        Asked { list: "ListKeys", limit: input.limit, marker: input.marker.as_deref(), default: 100, most: 1000 };
     let page = kms.read(|state| {
         let here = state.keys.values().filter(|key| key.account == cx.account && key.region == cx.region);
         page::cut(

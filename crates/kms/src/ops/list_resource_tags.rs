@@ -16,10 +16,12 @@ pub async fn run(
     let key = kms.find(cx, &input.key_id, Spelling::Key).await?;
     kms.allow(cx, &key, "ListResourceTags", &EncryptionContext::default())?;
     state_table::check(Action::ListResourceTags, &key)?;
-    let asked = Asked { limit: input.limit, marker: input.marker.as_deref(), default: 50, most: 50 };
-    let tags = key.tags.iter().map(|(name, value)| {
-        (name.clone(), model::Tag { tag_key: name.clone(), tag_value: value.clone() })
-    });
+    let asked =
+        Asked { list: "ListResourceTags", limit: input.limit, marker: input.marker.as_deref(), default: 50, most: 50 };
+    let tags = key
+        .tags
+        .iter()
+        .map(|(name, value)| (name.clone(), model::Tag { tag_key: name.clone(), tag_value: value.clone() }));
     let page = page::cut(&asked, tags)?;
     Ok(model::ListResourceTagsResponse {
         tags: Some(page.items),

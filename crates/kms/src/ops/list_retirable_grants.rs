@@ -20,7 +20,13 @@ pub async fn run(
             ));
         }
     };
-    let asked = Asked { limit: input.limit, marker: input.marker.as_deref(), default: 50, most: 100 };
+    let asked = Asked {
+        list: "ListRetirableGrants",
+        limit: input.limit,
+        marker: input.marker.as_deref(),
+        default: 50,
+        most: 100,
+    };
     let page = kms.read(|state| {
         let keys = state.keys.values().filter(|key| key.account == cx.account && key.region == cx.region);
         let grants = keys.flat_map(|key| state.grants_of(&key.id).map(move |grant| (key, grant)));

@@ -17,22 +17,22 @@ use storage::{
     StorageError,
 };
 
-pub const ACCOUNT: &str = "000000000001";
-pub const REGION: &str = "us-east-1";
-pub const SERVICE: &str = "elasticfilesystem.us-east-1.amazonaws.com";
+pub(crate) const ACCOUNT: &str = "000000000001";
+pub(crate) const REGION: &str = "us-east-1";
+pub(crate) const SERVICE: &str = "elasticfilesystem.us-east-1.amazonaws.com";
 
 /// One installation: disk, key files, clock.
-pub struct World {
-    pub memory: Memory,
-    pub keys: tempfile::TempDir,
-    pub env: Env,
-    pub simulation: Simulation,
-    pub cut: Cut,
+pub(crate) struct World {
+    pub(crate) memory: Memory,
+    pub(crate) keys: tempfile::TempDir,
+    pub(crate) env: Env,
+    pub(crate) simulation: Simulation,
+    pub(crate) cut: Cut,
 }
 
 /// Fails every step from number `at` on, as a crash does. A step may fail before or after it has taken effect.
 #[derive(Clone, Default)]
-pub struct Cut {
+pub(crate) struct Cut {
     steps: Arc<AtomicUsize>,
     at: Arc<AtomicUsize>,
     after: Arc<AtomicUsize>,
@@ -40,13 +40,13 @@ pub struct Cut {
 
 impl Cut {
     /// Arms the cut: step `at`, counted from one; `after` lets the step take effect.
-    pub fn arm(&self, at: usize, after: bool) {
+    pub(crate) fn arm(&self, at: usize, after: bool) {
         self.steps.store(0, Ordering::SeqCst);
         self.at.store(at, Ordering::SeqCst);
         self.after.store(usize::from(after), Ordering::SeqCst);
     }
 
-    pub fn disarm(&self) {
+    pub(crate) fn disarm(&self) {
         self.at.store(0, Ordering::SeqCst);
     }
 
@@ -161,7 +161,7 @@ impl Shard for CutShard {
 
 impl World {
     /// A fresh installation, as `coffer init` leaves it.
-    pub async fn new(seed: u64) -> Self {
+    pub(crate) async fn new(seed: u64) -> Self {
         let (env, simulation) = Env::simulated(seed);
         let keys = tempfile::tempdir().unwrap();
         let world = Self { memory: Memory::new(), keys, env, simulation, cut: Cut::default() };
@@ -171,16 +171,16 @@ impl World {
         world
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.keys.path()
     }
 
-    pub fn files(&self) -> FileProvider {
+    pub(crate) fn files(&self) -> FileProvider {
         FileProvider::new(self.keys.path().join("root.key"), self.keys.path().join("epoch.secret"))
     }
 
     /// Opens the key ring of a disk with this installation's key files.
-    pub async fn open_ring(&self, memory: &Memory) -> Result<(KeyRing, Arc<dyn Shard>), KeyRingError> {
+    pub(crate) async fn open_ring(&self, memory: &Memory) -> Result<(KeyRing, Arc<dyn Shard>), KeyRingError> {
         let shard: Arc<dyn Shard> = Arc::new(CutShard(memory.open().0, self.cut.clone()));
         let provider = Arc::new(CutProvider(self.files(), self.cut.clone()));
         let ring = KeyRing::open(shard.clone(), provider, self.env.clone()).await?;
@@ -188,18 +188,18 @@ impl World {
     }
 
     /// Starts the service, as after a crash.
-    pub async fn try_open(&self) -> Result<Kms, KmsError> {
+    pub(crate) async fn try_open(&self) -> Result<Kms, KmsError> {
         let (ring, shard) = self.open_ring(&self.memory).await?;
         let records = SealedRecords::open(shard, &ring.records_key(), self.env.clone()).await?;
         Kms::open(Arc::new(records), ring, self.env.clone()).await
     }
 
-    pub async fn open(&self) -> Kms {
+    pub(crate) async fn open(&self) -> Kms {
         self.try_open().await.unwrap()
     }
 
     /// Another disk with the same content: a copy of the data directory.
-    pub async fn copy(&self) -> Memory {
+    pub(crate) async fn copy(&self) -> Memory {
         let copy = Memory::new();
         let (from, to) = (self.memory.open().0, copy.open().0);
         let mut scan = Scan::prefix(Keyspace::Records, b"");
@@ -219,12 +219,12 @@ impl World {
 }
 
 /// A call by the account's root.
-pub fn root() -> CallContext {
+pub(crate) fn root() -> CallContext {
     context(Caller::root(ACCOUNT, None))
 }
 
 /// A call by the file service.
-pub fn service() -> CallContext {
+pub(crate) fn service() -> CallContext {
     context(Caller::service(ACCOUNT, SERVICE))
 }
 
@@ -241,39 +241,39 @@ fn context(caller: Caller) -> CallContext {
     }
 }
 
-pub fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+pub(crate) fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-pub fn encryption_context(of: &[(&str, &str)]) -> EncryptionContext {
+pub(crate) fn encryption_context(of: &[(&str, &str)]) -> EncryptionContext {
     EncryptionContext::new(pairs(of)).unwrap()
 }
 
 /// A new KMS key's id.
-pub async fn new_key(kms: &Kms) -> String {
+pub(crate) async fn new_key(kms: &Kms) -> String {
     let made = ops::create_key::run(kms, &root(), model::CreateKeyRequest::default()).await.unwrap();
     made.key_metadata.unwrap().key_id
 }
 
-pub async fn describe(kms: &Kms, key_id: &str) -> model::KeyMetadata {
+pub(crate) async fn describe(kms: &Kms, key_id: &str) -> model::KeyMetadata {
     let input = model::DescribeKeyRequest { key_id: key_id.to_owned(), ..model::DescribeKeyRequest::default() };
     ops::describe_key::run(kms, &root(), input).await.unwrap().key_metadata.unwrap()
 }
 
-pub async fn disable(kms: &Kms, key_id: &str) {
+pub(crate) async fn disable(kms: &Kms, key_id: &str) {
     ops::disable_key::run(kms, &root(), model::DisableKeyRequest { key_id: key_id.to_owned() }).await.unwrap();
 }
 
-pub async fn enable(kms: &Kms, key_id: &str) {
+pub(crate) async fn enable(kms: &Kms, key_id: &str) {
     ops::enable_key::run(kms, &root(), model::EnableKeyRequest { key_id: key_id.to_owned() }).await.unwrap();
 }
 
-pub async fn schedule(kms: &Kms, key_id: &str, days: i32) {
+pub(crate) async fn schedule(kms: &Kms, key_id: &str, days: i32) {
     let input = model::ScheduleKeyDeletionRequest { key_id: key_id.to_owned(), pending_window_in_days: Some(days) };
     ops::schedule_key_deletion::run(kms, &root(), input).await.unwrap();
 }
 
-pub async fn encrypt(kms: &Kms, key_id: &str, context: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) async fn encrypt(kms: &Kms, key_id: &str, context: &[(&str, &str)]) -> Vec<u8> {
     let input = model::EncryptRequest {
         key_id: key_id.to_owned(),
         plaintext: aws_wire::SecretBlob::new(b"plaintext".to_vec()),
@@ -283,7 +283,7 @@ pub async fn encrypt(kms: &Kms, key_id: &str, context: &[(&str, &str)]) -> Vec<u
     ops::encrypt::run(kms, &root(), input).await.unwrap().ciphertext_blob.unwrap().0
 }
 
-pub async fn decrypt(kms: &Kms, blob: &[u8], context: &[(&str, &str)]) -> Result<Vec<u8>, KmsError> {
+pub(crate) async fn decrypt(kms: &Kms, blob: &[u8], context: &[(&str, &str)]) -> Result<Vec<u8>, KmsError> {
     let input = model::DecryptRequest {
         ciphertext_blob: Some(blob.to_vec().into()),
         encryption_context: Some(pairs(context)),
@@ -294,11 +294,11 @@ pub async fn decrypt(kms: &Kms, blob: &[u8], context: &[(&str, &str)]) -> Result
 }
 
 /// Code and text of an error, as a caller gets them.
-pub fn seen(error: KmsError) -> (String, String) {
+pub(crate) fn seen(error: KmsError) -> (String, String) {
     let error = ApiError::from(error);
     (error.code.to_owned(), error.message)
 }
 
-pub fn code<T>(outcome: Result<T, KmsError>) -> String {
+pub(crate) fn code<T>(outcome: Result<T, KmsError>) -> String {
     outcome.map_or_else(|error| seen(error).0, |_| "ok".to_owned())
 }
