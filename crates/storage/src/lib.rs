@@ -4,11 +4,13 @@
 //! files. Both are small enough for one machine and strong enough for a distributed engine. They know nothing of files
 //! or keys: everything given to them is sealed already.
 //!
-//! - [`Engine`] is the embedded implementation, [`memory`] one that keeps everything in memory.
+//! - [`Engine`] is the embedded implementation, [`memory`] one that keeps everything in memory, and [`faulty`] wraps
+//!   either to cut, delay, reorder and fail.
 //! - [`SealedRecords`] keeps the small records of services (keys, identities, the control plane) sealed in a shard.
 
 pub mod embedded;
 mod error;
+pub mod faulty;
 pub mod memory;
 mod records;
 mod segments;
