@@ -262,6 +262,14 @@ impl Bitmap4 {
         self.beyond || self.numbers().any(|number| Attribute::from_number(number).is_none())
     }
 
+    /// How many words it takes on the wire; one stands for all numbers that are not kept.
+    fn wire_words(&self) -> usize {
+        match self.beyond {
+            true => WORDS + 1,
+            false => self.words.iter().rposition(|word| *word != 0).map_or(0, |last| last.saturating_add(1)),
+        }
+    }
+
     fn word_of(&self, number: u32) -> Option<u32> {
         self.words.get(index_of(number)).copied()
     }
@@ -290,10 +298,13 @@ impl fmt::Debug for Bitmap4 {
 impl Xdr for Bitmap4 {
     const WIRE_BYTES_MIN: usize = 4;
     fn encode(&self, encoder: &mut Encoder) {
-        let used = self.words.iter().rposition(|word| *word != 0).map_or(0, |last| last.saturating_add(1));
+        let used = self.wire_words();
         encoder.u32(crate::xdr::length_of(used));
         for word in self.words.iter().take(used) {
             encoder.u32(*word);
+        }
+        if self.beyond {
+            encoder.u32(1);
         }
     }
     fn decode(decoder: &mut Decoder) -> Result<Self, Malformed> {
@@ -331,12 +342,8 @@ impl Fattr4 {
 
     /// How many bytes this takes on the wire.
     pub fn wire_bytes(&self) -> usize {
-        let mask = encoded_words(&self.attrmask);
+        let mask = self.attrmask.wire_words();
         let values = self.attr_vals.len();
         8 + 4 * mask + values + crate::xdr::padding_of(values)
     }
-}
-
-fn encoded_words(set: &Bitmap4) -> usize {
-    set.words.iter().rposition(|word| *word != 0).map_or(0, |last| last.saturating_add(1))
 }
