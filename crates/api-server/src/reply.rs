@@ -1,0 +1,53 @@
+//! What goes back: status, headers and body of results and errors, in each protocol.
+
+use aws_wire::shape::{Protocol, Service};
+use aws_wire::{ApiError, json, query};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use zeroize::Zeroizing;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// A whole answer.
+pub(crate) type Reply = Response<Full<Bytes>>;
+
+fn reply(status: u16, content_type: &'static str, request_id: &str, body: Bytes) -> Reply {
+    let mut reply = Response::new(Full::new(body));
+    *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    reply
+}
+
+/// A result; `body` is wiped once hyper has sent it.
+pub(crate) fn result(protocol: Protocol, status: u16, request_id: &str, body: Option<Zeroizing<Vec<u8>>>) -> Reply {
+    let bytes = body.map_or_else(Bytes::new, Bytes::from_owner);
+    reply(status, json::content_type(protocol), request_id, bytes)
+}
+
+/// An error. Without a service it is said in JSON, which every client of an unknown kind can at least show.
+pub(crate) fn error(service: Option<&Service>, request_id: &str, error: &ApiError) -> Reply {
+    let protocol = service.map_or(Protocol::Json11, |service| service.protocol);
+    let body = match protocol {
+        Protocol::Json11 | Protocol::RestJson => json::error(protocol, error),
+        Protocol::Query => query::error(protocol, crate::sts::NAMESPACE, error, request_id).into_bytes(),
+        Protocol::Ec2Query => query::error(protocol, crate::ec2::NAMESPACE, error, request_id).into_bytes(),
+    };
+    let mut reply = reply(error.status, json::content_type(protocol), request_id, body.into());
+    if matches!(protocol, Protocol::Json11 | Protocol::RestJson) {
+        reply.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(error.code));
+    }
+    reply
+}
+
+/// `/health`: whether calls are served.
+pub(crate) fn health(healthy: bool, request_id: &str) -> Reply {
+    let (status, text) = if healthy { (200, "{\"status\":\"ok\"}") } else { (503, "{\"status\":\"failed\"}") };
+    reply(status, "application/json", request_id, Bytes::from_static(text.as_bytes()))
+}
