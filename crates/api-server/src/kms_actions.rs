@@ -1,14 +1,12 @@
 //! The rows of KMS: action, handler, class, resource. KMS API Reference, 2014-11-01.
 
-use std::sync::Arc;
-
 use aws_wire::{ApiError, Arn, CallContext};
 use kms::{Kms, model, ops};
 
 use crate::action::{ServiceActions, rows};
 
 /// The rows over a KMS.
-pub fn kms(kms: Arc<Kms>) -> ServiceActions {
+pub fn kms(kms: Kms) -> ServiceActions {
     let actions = rows! { kms: model, ops;
     //  action                            file                               class   resource
         "CancelKeyDeletion"               cancel_key_deletion                Mutate  ["KeyId"];

@@ -1,0 +1,7 @@
+//! The API over real HTTP: signatures, protocols, errors, the audit trail, bounds and the graceful stop.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, reason = "tests may panic")]
+
+mod audited;
+mod hostile;
+mod house;
+mod protocols;
