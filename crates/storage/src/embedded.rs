@@ -18,6 +18,7 @@ mod files;
 mod floor;
 mod health;
 mod history;
+mod journal;
 mod monitor;
 mod pool;
 mod segments;

@@ -1,6 +1,11 @@
 //! The threads that wait for the disk, so that no tokio worker does.
 
-use std::{collections::VecDeque, sync::Arc, thread};
+use std::{
+    collections::VecDeque,
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+    thread,
+};
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
@@ -69,7 +74,10 @@ impl Shared {
                     }
                 }
             };
-            job();
+            // fjall panics on some kinds of damage. The job's answer is dropped then, which its waiter hears as an error.
+            if panic::catch_unwind(AssertUnwindSafe(job)).is_err() {
+                tracing::error!("a read of the engine panicked; its files are probably damaged");
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The embedded shard: opening, reading, and the handle that others hold.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::OpenOptions,
     ops::Bound,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
@@ -24,7 +24,7 @@ use super::{
     floor::Floor,
     health::Health,
     history::{self, EPOCH_KEY, Record, Trouble},
-    keyspace_options, pool,
+    journal, keyspace_options, pool,
     segments::SegmentFiles,
     space::SpaceWatch,
 };
@@ -116,6 +116,7 @@ pub(crate) fn open(engine: &Arc<EngineInner>, directory: Directory) -> Result<Op
 }
 
 fn open_database(engine: &EngineInner, dir: &Path) -> Result<Maps, StorageError> {
+    journal::prepare(dir)?;
     let open = || {
         let database = fjall::Database::open(engine.configuration(dir))?;
         Ok(Maps {
@@ -140,27 +141,11 @@ fn engine_error(dir: &Path, error: &fjall::Error) -> StorageError {
             _ => StorageError::io(dir, error),
         },
         fjall::Error::JournalRecovery(error) => {
-            StorageError::damaged(&newest_journal(dir), format!("the journal is damaged: {error:?}"), CURE)
+            StorageError::damaged(&journal::newest(dir), format!("the journal is damaged: {error:?}"), CURE)
         }
         fjall::Error::Locked => StorageError::Locked { path: dir.join("lock").display().to_string() },
         other => StorageError::damaged(dir, format!("the engine cannot read its files: {other}"), CURE),
     }
-}
-
-/// The journals of a database, oldest first.
-fn journals(dir: &Path) -> Vec<PathBuf> {
-    let number = |path: &PathBuf| path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut journals: Vec<(u64, PathBuf)> = entries
-        .filter(|path| path.extension().is_some_and(|extension| extension == "jnl"))
-        .filter_map(|path| number(&path).map(|number| (number, path)))
-        .collect();
-    journals.sort_unstable();
-    journals.into_iter().map(|(_, path)| path).collect()
-}
-
-fn newest_journal(dir: &Path) -> PathBuf {
-    journals(dir).pop().unwrap_or_else(|| dir.to_owned())
 }
 
 /// Where the log ends, if it holds together and reaches the floor.
@@ -197,7 +182,7 @@ fn check_history(
             Trouble::Unchained(seq) => format!("batch {} does not follow the one before it", seq.0),
             Trouble::Unreadable => "the history of batches holds something else".to_owned(),
         };
-        StorageError::damaged(&newest_journal(dir), what, CURE)
+        StorageError::damaged(&journal::newest(dir), what, CURE)
     })?;
     Ok(head.map_or_else(Default::default, |head| (head.seq, head.hash)))
 }
@@ -267,7 +252,7 @@ impl Opened {
     pub(crate) fn end(self, clean: bool) {
         let Self { maps, lock, engine_dir } = self;
         drop(maps);
-        if clean && let [only] = journals(&engine_dir).as_slice() {
+        if clean && let [only] = journal::all(&engine_dir).as_slice() {
             let emptied = OpenOptions::new().write(true).open(only).and_then(|file| {
                 file.set_len(0)?;
                 file.sync_all()
