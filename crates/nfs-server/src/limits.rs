@@ -61,3 +61,23 @@ impl Default for Limits {
         }
     }
 }
+
+impl Limits {
+    /// The lease of clients.
+    pub fn lease(&self) -> Duration {
+        Duration::from_secs(u64::from(self.lease_seconds))
+    }
+
+    /// The bounds of client state.
+    pub(crate) fn state(&self) -> nfs_state::Limits {
+        nfs_state::Limits {
+            slots_max: self.slots_max,
+            operations_max: self.operations_max,
+            message_bytes_max: self.io_bytes_max.saturating_add(MESSAGE_HEADER_BYTES),
+            ..nfs_state::Limits::default()
+        }
+    }
+}
+
+/// What a request or reply takes beyond its data. The official client's relay takes records up to 1 MiB and 4 KiB.
+const MESSAGE_HEADER_BYTES: u32 = 4096;

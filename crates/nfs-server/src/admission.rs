@@ -1,0 +1,206 @@
+//! A connection's admission: which file system it means, who the caller is, and with that its virtual server and its views.
+//! Asked once, at the connection's first request. DESIGN sections 2.3 to 2.6.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use filesystem::{Node, ReplyKey};
+use nfs_state::{ClientKey, Dropped, Effects};
+use nfs_wire::nfs4::NfsFh4;
+use nfs_wire::rpc::Credential;
+use parking_lot::Mutex;
+
+use crate::exports::{AccessPointView, AccessRequest, FileSystemId, Peer, Principal, Target, Unavailable};
+use crate::handle;
+use crate::registry::{Served, Virtual, VirtualServerKey};
+use crate::server::Shared;
+use crate::status::NfsError;
+use crate::view::View;
+
+/// A connection that was let in.
+pub(crate) struct Admitted {
+    shared: Arc<Shared>,
+    pub(crate) peer: Peer,
+    pub(crate) server: Arc<Virtual>,
+    target: Target,
+    access_point: Option<AccessPointView>,
+    principal: Principal,
+    views: Mutex<HashMap<FileSystemId, Arc<View>>>,
+}
+
+impl Admitted {
+    /// Asks for admission.
+    pub(crate) async fn admit(shared: &Arc<Shared>, peer: Peer) -> Result<Arc<Self>, NfsError> {
+        let admission = match shared.exports.admit(&peer).await {
+            Ok(admission) => admission,
+            Err(refused) => {
+                tracing::warn!(remote = %peer.remote, local = %peer.local, reason = %refused, "connection refused");
+                return Err(NfsError::Refused);
+            }
+        };
+        let key = VirtualServerKey {
+            target: admission.target.clone(),
+            access_point: admission.access_point.as_ref().map(|point| point.id.clone()),
+            principal: admission.principal.clone(),
+            secure: peer.secure,
+        };
+        let direct = match &admission.target {
+            Target::FileSystem(id) => {
+                Some(View::authorized(shared, &peer, &admission.principal, id, admission.access_point.as_ref()).await?)
+            }
+            Target::PseudoRoot => None,
+        };
+        let admitted = Self {
+            server: shared.registry.virtual_server(key),
+            shared: Arc::clone(shared),
+            peer,
+            target: admission.target,
+            access_point: admission.access_point,
+            principal: admission.principal,
+            views: Mutex::default(),
+        };
+        if let Some(view) = direct {
+            admitted.views.lock().insert(view.served.id.clone(), Arc::new(view));
+        }
+        Ok(Arc::new(admitted))
+    }
+
+    /// The file system that the connection leads to, unless that is the pseudo-root.
+    pub(crate) fn direct(&self) -> Option<&FileSystemId> {
+        match &self.target {
+            Target::FileSystem(id) => Some(id),
+            Target::PseudoRoot => None,
+        }
+    }
+
+    /// The caller's view of a file system.
+    pub(crate) async fn view(&self, id: &FileSystemId) -> Result<Arc<View>, NfsError> {
+        if let Some(view) = self.views.lock().get(id)
+            && !*view.served.gone.borrow()
+        {
+            return Ok(Arc::clone(view));
+        }
+        let view =
+            View::authorized(&self.shared, &self.peer, &self.principal, id, self.access_point.as_ref()).await?;
+        let view = Arc::new(match self.direct() {
+            Some(_) => view,
+            None => View { mounted_on: Some(self.shared.registry.mounted_on(id)), ..view },
+        });
+        self.views.lock().insert(id.clone(), Arc::clone(&view));
+        Ok(view)
+    }
+
+    /// The file systems of the pseudo-root, sorted: those that the caller may mount.
+    pub(crate) async fn listed(&self) -> Vec<Arc<View>> {
+        let mut ids = self.shared.exports.list(&self.peer).await;
+        ids.sort();
+        ids.truncate(self.shared.limits.pseudo_entries_max);
+        let mut views = Vec::with_capacity(ids.len());
+        for id in ids {
+            if let Ok(view) = self.view(&id).await {
+                views.push(view);
+            }
+        }
+        views
+    }
+
+    /// The file system of a handle of the pseudo-root's connections.
+    pub(crate) async fn view_of_code(&self, code: handle::Code) -> Result<Arc<View>, NfsError> {
+        let known = self.views.lock().values().find(|view| view.served.code == code).cloned();
+        if let Some(view) = known
+            && !*view.served.gone.borrow()
+        {
+            return Ok(view);
+        }
+        let ids = self.shared.exports.list(&self.peer).await;
+        match ids.iter().find(|id| self.shared.registry.code(id) == code) {
+            Some(id) => self.view(id).await,
+            None => Err(nfs_wire::NfsStat4::Stale.into()),
+        }
+    }
+
+    /// The handle of a node as this connection's client sees it.
+    pub(crate) fn wire_handle(&self, view: &View, node: &Node) -> Result<NfsFh4, NfsError> {
+        let bytes = node.handle();
+        Ok(match self.target {
+            Target::FileSystem(_) => NfsFh4::copied(bytes.bytes()).map_err(|_| nfs_wire::NfsStat4::Serverfault)?,
+            Target::PseudoRoot => handle::with_code(view.served.code, bytes.bytes())?,
+        })
+    }
+
+    /// The file systems that clients of this virtual server can hold state on.
+    fn reached(&self) -> Vec<Arc<Served>> {
+        match self.direct() {
+            Some(id) => self.views.lock().get(id).map(|view| Arc::clone(&view.served)).into_iter().collect(),
+            None => self.shared.registry.open_file_systems(),
+        }
+    }
+
+    /// The reply that a server before this one stored for the request.
+    pub(crate) async fn stored_reply(&self, key: &ReplyKey) -> Result<Option<Bytes>, NfsError> {
+        for served in self.reached() {
+            if let Some(reply) = served.filesystem.stored_reply(key).await? {
+                return Ok(Some(reply));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Carries out what the virtual server says of clients and sessions that are no more.
+    pub(crate) async fn settle_dropped(&self, dropped: Dropped) -> Result<(), NfsError> {
+        for served in self.reached() {
+            self.shared.forget(&served, &dropped).await?;
+        }
+        Ok(())
+    }
+
+    /// Carries out the effects of a change of state on a file system.
+    pub(crate) async fn settle(&self, served: &Served, effects: Effects) -> Result<(), NfsError> {
+        self.shared.settle(served, effects).await
+    }
+}
+
+impl View {
+    /// Asks the policies, and opens the file system.
+    async fn authorized(
+        shared: &Arc<Shared>,
+        peer: &Peer,
+        principal: &Principal,
+        id: &FileSystemId,
+        access_point: Option<&AccessPointView>,
+    ) -> Result<Self, NfsError> {
+        let access_point_id = access_point.map(|point| point.id.as_str());
+        let request = AccessRequest { peer, principal, file_system: id, access_point: access_point_id };
+        let permissions = match shared.authorize.authorize(request).await {
+            Ok(permissions) => permissions,
+            Err(refused) => {
+                tracing::warn!(remote = %peer.remote, file_system = %id, reason = %refused, "mount refused");
+                return Err(NfsError::Refused);
+            }
+        };
+        let served = match shared.open(id).await {
+            Ok(served) => served,
+            Err(Unavailable::Absent) => return Err(NfsError::Refused),
+            Err(unavailable) => {
+                tracing::warn!(file_system = %id, reason = %unavailable, "file system unavailable");
+                return Err(NfsError::Unavailable);
+            }
+        };
+        Ok(Self::new(served, access_point.cloned(), permissions, None))
+    }
+}
+
+/// Clients that another's request expired, by their virtual server.
+pub(crate) fn of_server(keys: &[ClientKey], server: &Virtual) -> Vec<ClientKey> {
+    let id = server.state.lock().config().id;
+    keys.iter().copied().filter(|key| key.server == id).collect()
+}
+
+/// The caller of a request as client records remember it.
+pub(crate) fn principal(credential: &Credential) -> nfs_state::Principal {
+    match credential {
+        Credential::None => nfs_state::Principal::Nobody,
+        Credential::Sys(sys) => nfs_state::Principal::Unix(sys.uid),
+    }
+}

@@ -1,0 +1,148 @@
+//! What clients hold on one file system, with the effects carried out: recovery records made durable before a reply, files
+//! kept alive while they are open, grace begun when the records can be read and paused while the file system is sealed.
+//! RFC 8881 section 8.4, DESIGN section 3, "Recovery records".
+
+use std::collections::HashMap;
+
+use env::Env;
+use filesystem::{FileSystem, FsError, LeaseState, Node, OpenHold};
+use nfs_state::{ClientKey, Durable, Effects, FileState, GraceStatus, Ticket};
+use parking_lot::Mutex;
+
+use crate::status::NfsError;
+
+/// The kind of the recovery records among the file system's records.
+const RECOVERY: u8 = 1;
+
+/// The state of one file system's clients.
+pub(crate) struct Holdings {
+    state: Mutex<FileState>,
+    /// One for each file that is open.
+    open: Mutex<HashMap<u64, OpenHold>>,
+    /// Held while records are written, in their order.
+    writing: tokio::sync::Mutex<()>,
+}
+
+impl Holdings {
+    pub(crate) fn new(state: FileState) -> Self {
+        Self { state: Mutex::new(state), open: Mutex::default(), writing: tokio::sync::Mutex::default() }
+    }
+
+    /// Asks or changes the state. What it says must be done comes back with the answer; see [`Holdings::settle`].
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut FileState, &mut Effects) -> T) -> (T, Effects) {
+        let mut effects = Effects::default();
+        let answer = f(&mut self.state.lock(), &mut effects);
+        (answer, effects)
+    }
+
+    /// Carries the effects out. Returns the clients that lost all they held, for their virtual servers.
+    pub(crate) async fn settle(
+        &self,
+        filesystem: &FileSystem,
+        effects: Effects,
+    ) -> Result<Vec<ClientKey>, NfsError> {
+        for file in effects.released {
+            self.release(file);
+        }
+        self.write_records(filesystem, effects.durable).await?;
+        Ok(effects.expired)
+    }
+
+    /// Keeps the file while it is open. Before the open itself, so that a remove in between does not take it away.
+    pub(crate) fn keep(&self, filesystem: &FileSystem, node: &Node) {
+        self.open.lock().entry(node.fileid()).or_insert_with(|| filesystem.hold_open(node));
+    }
+
+    /// Lets go of a file that nobody has open.
+    pub(crate) fn release(&self, file: u64) {
+        let state = self.state.lock();
+        let hold = if state.is_open(file) { None } else { self.open.lock().remove(&file) };
+        drop(state);
+        drop(hold);
+    }
+
+    async fn write_records(&self, filesystem: &FileSystem, ticket: Ticket) -> Result<(), NfsError> {
+        if self.state.lock().durable() >= ticket {
+            return Ok(());
+        }
+        let _order = self.writing.lock().await;
+        let (reached, records) = {
+            let state = self.state.lock();
+            if state.durable() >= ticket {
+                return Ok(());
+            }
+            state.pending()
+        };
+        for record in &records {
+            match record {
+                Durable::Put { key, value } => filesystem.put_record(RECOVERY, key, value).await?,
+                Durable::Delete { key } => filesystem.delete_record(RECOVERY, key).await?,
+            }
+        }
+        self.state.lock().made_durable(reached);
+        Ok(())
+    }
+
+    /// How many opens and byte-range locks there are.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        self.state.lock().counts()
+    }
+
+    /// Where grace stands.
+    pub(crate) fn grace(&self, env: &Env) -> GraceStatus {
+        self.state.lock().grace_status(env.now())
+    }
+
+    /// Lives as long as the file system is open: begins grace, pauses it during seals, and tidies up when it is over.
+    pub(crate) async fn attend(&self, filesystem: &FileSystem, env: &Env) -> Result<(), FsError> {
+        let mut lease = filesystem.lease_watch();
+        // What the server before this one promised, as far as it can be read.
+        let (records, sessions) = loop {
+            match self.recorded(filesystem).await {
+                Ok(recorded) => break recorded,
+                Err(FsError::Sealed(_) | FsError::Delay) => {
+                    let _ = tokio::time::timeout(crate::server::TICK, lease.changed()).await;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        let begun = self.state.lock().begin_grace(env.now(), records);
+        if let Err(malformed) = begun {
+            tracing::error!(file_system = filesystem.id(), %malformed, "recovery records cannot be read; nothing can be reclaimed");
+            let _ = self.state.lock().begin_grace(env.now(), Vec::new());
+        }
+        loop {
+            let sealed = matches!(&*lease.borrow_and_update(), LeaseState::Sealed { .. });
+            let ((), effects) = self.with(|state, effects| {
+                if sealed {
+                    state.pause_grace(env.now());
+                } else {
+                    state.resume_grace(env.now());
+                }
+                state.settle_grace(env.now(), effects);
+            });
+            if self.grace(env) == GraceStatus::Over && !sealed {
+                // Records of clients that did not come back are deleted; a failure shows again with the next change.
+                let _ = self.settle(filesystem, effects).await;
+                break;
+            }
+            let _ = tokio::time::timeout(crate::server::TICK, lease.changed()).await;
+        }
+        filesystem.collect_orphans();
+        for session in sessions {
+            filesystem.forget_session(&session).await?;
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::type_complexity, reason = "records and sessions, used once")]
+    async fn recorded(
+        &self,
+        filesystem: &FileSystem,
+    ) -> Result<(Vec<(bytes::Bytes, bytes::Bytes)>, Vec<[u8; 16]>), FsError> {
+        let records = filesystem.list_records(RECOVERY).await?;
+        let sessions = filesystem.reply_sessions().await?;
+        let records = records.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        Ok((records, sessions))
+    }
+}

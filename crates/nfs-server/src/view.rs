@@ -1,0 +1,166 @@
+//! What a caller sees of a file system: the access point's root and identity, squash, read-only. One value that the
+//! operations work through. DESIGN section 2.6.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use filesystem::{Context, Credentials, FsError, Kind, Name, NewObject, Node, ReplyHold, SetAttributes, Watermark};
+use nfs_wire::rpc::Credential;
+
+use crate::exports::{AccessPointView, Creation, Permissions};
+use crate::registry::Served;
+use crate::status::NfsError;
+
+/// The user and group that nobody in particular is, and that uid and gid 0 become without root access.
+pub(crate) const NOBODY: u32 = 65_534;
+
+/// One caller's sight of one file system.
+pub(crate) struct View {
+    /// The file system.
+    pub(crate) served: Arc<Served>,
+    access_point: Option<AccessPointView>,
+    permissions: Permissions,
+    /// The fileid of its directory in the pseudo-root, where it is reached through that.
+    pub(crate) mounted_on: Option<u64>,
+    /// The root's fileid once it is known; 0 before.
+    root: AtomicU64,
+}
+
+impl View {
+    pub(crate) fn new(
+        served: Arc<Served>,
+        access_point: Option<AccessPointView>,
+        permissions: Permissions,
+        mounted_on: Option<u64>,
+    ) -> Self {
+        Self { served, access_point, permissions, mounted_on, root: AtomicU64::new(0) }
+    }
+
+    /// Whether nothing may be changed.
+    pub(crate) fn read_only(&self) -> bool {
+        !self.permissions.write
+    }
+
+    /// Whom the operations act for.
+    pub(crate) fn credentials(&self, credential: &Credential) -> Credentials {
+        let user = self.access_point.as_ref().and_then(|point| point.posix_user.as_ref());
+        let mut credentials = match (user, credential) {
+            (Some(user), _) => Credentials { uid: user.uid, gid: user.gid, groups: user.groups.clone() },
+            (None, Credential::Sys(sys)) => Credentials { uid: sys.uid, gid: sys.gid, groups: sys.gids.to_vec() },
+            (None, Credential::None) => Credentials { uid: NOBODY, gid: NOBODY, groups: Vec::new() },
+        };
+        if !self.permissions.root {
+            let squash = |id: &mut u32| {
+                if *id == 0 {
+                    *id = NOBODY;
+                }
+            };
+            squash(&mut credentials.uid);
+            squash(&mut credentials.gid);
+            credentials.groups.iter_mut().for_each(squash);
+        }
+        credentials
+    }
+
+    /// The root directory, made if the access point says how and it is missing.
+    pub(crate) async fn root(&self, watermark: &Watermark) -> Result<Node, NfsError> {
+        let node = self.walk(watermark, true).await?;
+        self.root.store(node.fileid(), Ordering::Relaxed);
+        Ok(node)
+    }
+
+    /// Whether the node is the root, above which this caller sees nothing.
+    pub(crate) async fn is_root(&self, node: &Node, watermark: &Watermark) -> Result<bool, NfsError> {
+        let mut root = self.root.load(Ordering::Relaxed);
+        if root == 0 {
+            root = match self.walk(watermark, false).await {
+                Ok(node) => node.fileid(),
+                Err(NfsError::Refused) => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            self.root.store(root, Ordering::Relaxed);
+        }
+        Ok(node.fileid() == root)
+    }
+
+    async fn walk(&self, watermark: &Watermark, make: bool) -> Result<Node, NfsError> {
+        let filesystem = &self.served.filesystem;
+        let mut node = filesystem.root().await?;
+        let Some(point) = &self.access_point else { return Ok(node) };
+        // The administrator chose this path: it is walked and made with no caller's rights.
+        let credentials = Credentials::root();
+        let cx = Context { credentials: &credentials, watermark, reply: None, read_only: false };
+        for component in point.path.split('/').filter(|component| !component.is_empty()) {
+            let name = Name::new(component.as_bytes())?;
+            node = match filesystem.lookup(&cx, &node, &name).await {
+                Ok(child) => child,
+                Err(FsError::NotFound) if make => match point.creation {
+                    Some(creation) => self.make(&cx, &node, &name, creation).await?,
+                    None => return Err(NfsError::Refused),
+                },
+                Err(FsError::NotFound | FsError::NotDirectory) => return Err(NfsError::Refused),
+                Err(error) => return Err(error.into()),
+            };
+        }
+        if node.kind() == Kind::Directory { Ok(node) } else { Err(NfsError::Refused) }
+    }
+
+    async fn make(
+        &self,
+        cx: &Context<'_>,
+        directory: &Node,
+        name: &Name<'_>,
+        creation: Creation,
+    ) -> Result<Node, NfsError> {
+        let set = SetAttributes {
+            mode: Some(creation.mode),
+            uid: Some(creation.uid),
+            gid: Some(creation.gid),
+            ..SetAttributes::default()
+        };
+        let filesystem = &self.served.filesystem;
+        match filesystem.create_object(cx, directory, name, NewObject::Directory, &set).await {
+            Ok(created) => Ok(created.node),
+            // Another mount was quicker.
+            Err(FsError::Exists) => Ok(filesystem.lookup(cx, directory, name).await?),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// An object as a compound holds it: seen through a view, with the mark of what the compound saw there.
+#[derive(Clone)]
+pub(crate) struct Object {
+    pub(crate) view: Arc<View>,
+    pub(crate) seen: Arc<Seen>,
+    pub(crate) node: Node,
+}
+
+/// What one compound saw of one file system, and as whom.
+pub(crate) struct Seen {
+    pub(crate) served: Arc<Served>,
+    pub(crate) watermark: Watermark,
+    pub(crate) credentials: Credentials,
+}
+
+impl Object {
+    /// The arguments of file system calls that read.
+    pub(crate) fn cx(&self) -> Context<'_> {
+        self.cx_with(None)
+    }
+
+    /// The arguments of the compound's one changing call.
+    pub(crate) fn cx_with<'a>(&'a self, reply: Option<&'a ReplyHold>) -> Context<'a> {
+        Context {
+            credentials: &self.seen.credentials,
+            watermark: &self.seen.watermark,
+            reply,
+            read_only: self.view.read_only(),
+        }
+    }
+
+    /// The same view of another node.
+    pub(crate) fn at(&self, node: Node) -> Self {
+        Self { view: Arc::clone(&self.view), seen: Arc::clone(&self.seen), node }
+    }
+}
