@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use filesystem::{Node, ReplyKey};
-use nfs_state::{ClientKey, Dropped, Effects};
+use nfs_state::{Dropped, Effects};
 use nfs_wire::nfs4::NfsFh4;
 use nfs_wire::rpc::Credential;
 use parking_lot::Mutex;
@@ -81,8 +81,7 @@ impl Admitted {
         {
             return Ok(Arc::clone(view));
         }
-        let view =
-            View::authorized(&self.shared, &self.peer, &self.principal, id, self.access_point.as_ref()).await?;
+        let view = View::authorized(&self.shared, &self.peer, &self.principal, id, self.access_point.as_ref()).await?;
         let view = Arc::new(match self.direct() {
             Some(_) => view,
             None => View { mounted_on: Some(self.shared.registry.mounted_on(id)), ..view },
@@ -130,7 +129,7 @@ impl Admitted {
     }
 
     /// The file systems that clients of this virtual server can hold state on.
-    fn reached(&self) -> Vec<Arc<Served>> {
+    pub(crate) fn reached(&self) -> Vec<Arc<Served>> {
         match self.direct() {
             Some(id) => self.views.lock().get(id).map(|view| Arc::clone(&view.served)).into_iter().collect(),
             None => self.shared.registry.open_file_systems(),
@@ -189,12 +188,6 @@ impl View {
         };
         Ok(Self::new(served, access_point.cloned(), permissions, None))
     }
-}
-
-/// Clients that another's request expired, by their virtual server.
-pub(crate) fn of_server(keys: &[ClientKey], server: &Virtual) -> Vec<ClientKey> {
-    let id = server.state.lock().config().id;
-    keys.iter().copied().filter(|key| key.server == id).collect()
 }
 
 /// The caller of a request as client records remember it.

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use env::WallTime;
 use filesystem::{Attributes, Kind, SetAttributes, SetTime, Statistics};
-use nfs_wire::nfs4::{Fsid4, NfsFh4, NfsFtype4, Nfstime4, Settime4, Specdata4, Utf8Mixed};
+use nfs_wire::nfs4::{Fsid4, NfsFtype4, Nfstime4, Settime4, Specdata4, Utf8Mixed};
 use nfs_wire::xdr::{Decoder, Encoder, Xdr};
 use nfs_wire::{Attribute, Bitmap4, Fattr4, NfsStat4, Opaque};
 
@@ -118,8 +118,7 @@ static ROWS: LazyLock<[Option<&'static Row>; 128]> = LazyLock::new(|| {
 });
 
 /// Every supported attribute.
-pub(crate) static SUPPORTED: LazyLock<Bitmap4> =
-    LazyLock::new(|| TABLE.iter().map(|row| row.attribute).collect());
+pub(crate) static SUPPORTED: LazyLock<Bitmap4> = LazyLock::new(|| TABLE.iter().map(|row| row.attribute).collect());
 
 /// Every attribute that can be set; all of them also with an exclusive create, whose verifier has a place of its own.
 static SETTABLE: LazyLock<Bitmap4> =
@@ -291,11 +290,6 @@ fn set_atime(values: &mut Decoder, set: &mut SetAttributes) -> Result<(), NfsSta
 fn set_mtime(values: &mut Decoder, set: &mut SetAttributes) -> Result<(), NfsStat4> {
     set.mtime = Some(set_time(values)?);
     Ok(())
-}
-
-/// A handle as it goes over the wire.
-pub(crate) fn wire_handle(bytes: &[u8]) -> Result<NfsFh4, NfsStat4> {
-    NfsFh4::copied(bytes).map_err(|_| NfsStat4::Serverfault)
 }
 
 #[cfg(test)]

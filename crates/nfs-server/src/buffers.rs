@@ -55,6 +55,7 @@ impl Window {
     }
 
     /// Appends bytes.
+    #[cfg(test)]
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
         let room = self.room(bytes.len());
         if let Some(room) = room.get_mut(..bytes.len()) {

@@ -86,7 +86,8 @@ impl ClientCertVerifier for SelfSigned {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         // TLS 1.3 forbids PKCS #1 v1.5 in the handshake (RFC 8446 section 4.2.3).
-        let legacy = [SignatureScheme::RSA_PKCS1_SHA256, SignatureScheme::RSA_PKCS1_SHA384, SignatureScheme::RSA_PKCS1_SHA512];
+        let legacy =
+            [SignatureScheme::RSA_PKCS1_SHA256, SignatureScheme::RSA_PKCS1_SHA384, SignatureScheme::RSA_PKCS1_SHA512];
         if legacy.contains(&dss.scheme) {
             return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
         }

@@ -96,7 +96,7 @@ pub struct AccessPointView {
 }
 
 /// What a connection leads to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     /// One file system.
     FileSystem(FileSystemId),

@@ -5,8 +5,9 @@
 use std::collections::HashMap;
 
 use env::Env;
-use filesystem::{FileSystem, FsError, LeaseState, Node, OpenHold};
-use nfs_state::{ClientKey, Durable, Effects, FileState, GraceStatus, Ticket};
+use filesystem::{FileSystem, FsError, LeaseState, OpenHold};
+use nfs_state::{ClientKey, Durable, Effects, FileState, GraceStatus, StateError, Ticket};
+use nfs_wire::nfs4::Stateid4;
 use parking_lot::Mutex;
 
 use crate::status::NfsError;
@@ -36,11 +37,7 @@ impl Holdings {
     }
 
     /// Carries the effects out. Returns the clients that lost all they held, for their virtual servers.
-    pub(crate) async fn settle(
-        &self,
-        filesystem: &FileSystem,
-        effects: Effects,
-    ) -> Result<Vec<ClientKey>, NfsError> {
+    pub(crate) async fn settle(&self, filesystem: &FileSystem, effects: Effects) -> Result<Vec<ClientKey>, NfsError> {
         for file in effects.released {
             self.release(file);
         }
@@ -48,13 +45,29 @@ impl Holdings {
         Ok(effects.expired)
     }
 
-    /// Keeps the file while it is open. Before the open itself, so that a remove in between does not take it away.
-    pub(crate) fn keep(&self, filesystem: &FileSystem, node: &Node) {
-        self.open.lock().entry(node.fileid()).or_insert_with(|| filesystem.hold_open(node));
+    /// Opens the file for a client; while anybody has it open it is kept, even without a name. The hold is taken first, so
+    /// that no remove comes in between.
+    pub(crate) fn open(
+        &self,
+        hold: OpenHold,
+        file: u64,
+        f: impl FnOnce(&mut FileState, &mut Effects) -> Result<Stateid4, StateError>,
+    ) -> (Result<Stateid4, StateError>, Effects) {
+        let mut effects = Effects::default();
+        let mut state = self.state.lock();
+        let opened = f(&mut state, &mut effects);
+        let spare = if opened.is_ok() && !self.open.lock().contains_key(&file) {
+            self.open.lock().insert(file, hold)
+        } else {
+            Some(hold)
+        };
+        drop(state);
+        drop(spare);
+        (opened, effects)
     }
 
     /// Lets go of a file that nobody has open.
-    pub(crate) fn release(&self, file: u64) {
+    fn release(&self, file: u64) {
         let state = self.state.lock();
         let hold = if state.is_open(file) { None } else { self.open.lock().remove(&file) };
         drop(state);

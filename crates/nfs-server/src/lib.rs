@@ -3,17 +3,34 @@
 //! them it declares in [`exports`].
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking"))]
 
+mod admission;
+mod attributes;
 mod buffers;
 pub mod certificate;
 mod client_auth;
+mod clients;
+mod compound;
 mod connection;
 pub mod exports;
+mod handle;
+mod holdings;
 mod limits;
+mod ops;
+mod pseudo_root;
 mod record;
+mod registry;
+mod reply;
+mod rpc;
+mod server;
+mod status;
 #[cfg(test)]
 mod testing;
 mod tls;
 mod transport;
+mod view;
 mod waiting;
 
+pub use clients::{ClientStatus, FileSystemStatus, ServerStatus};
 pub use limits::Limits;
+pub use nfs_state::GraceStatus;
+pub use server::{Server, ServerParts};

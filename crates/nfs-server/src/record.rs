@@ -138,14 +138,10 @@ impl Records {
     }
 }
 
-/// The mark of a record in one fragment.
-pub(crate) fn mark(length: usize) -> u32 {
-    LAST_FRAGMENT | u32::try_from(length).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{FIRST_BYTES, RecordTooLong, Records, mark};
+    use super::{FIRST_BYTES, RecordTooLong, Records};
+    use crate::testing::mark;
 
     fn marked(last: bool, body: &[u8]) -> Vec<u8> {
         let word = mark(body.len()) & if last { u32::MAX } else { 0x7fff_ffff };

@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-
 use crypto::Prf;
 use env::Env;
 use filesystem::FileSystem;
@@ -18,8 +17,8 @@ use tokio::sync::{OnceCell, watch};
 use crate::attributes::Constants;
 use crate::exports::{Exports, FileSystemId, Principal, Target, Unavailable};
 use crate::handle::Code;
-use crate::limits::Limits;
 use crate::holdings::Holdings;
+use crate::limits::Limits;
 
 /// A file system while it is open.
 pub(crate) struct Served {

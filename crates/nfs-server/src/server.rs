@@ -56,17 +56,11 @@ pub(crate) struct Shared {
     pub(crate) env: Env,
     pub(crate) limits: Limits,
     tls: Tls,
-    waiting: Arc<Waiting>,
+    pub(crate) waiting: Arc<Waiting>,
     stop: watch::Sender<bool>,
     next_connection: AtomicU64,
-    pub(crate) connections: Mutex<HashMap<ConnectionId, Present>>,
-}
-
-/// A connection that is being served, for `status`.
-#[derive(Debug, Clone)]
-pub(crate) struct Present {
-    pub(crate) remote: SocketAddr,
-    pub(crate) secure: bool,
+    /// Those that are served, and where they come from.
+    pub(crate) connections: Mutex<HashMap<ConnectionId, SocketAddr>>,
 }
 
 /// An NFS server. Clones share it.
@@ -196,11 +190,10 @@ impl Shared {
             }
         };
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-        self.connections.lock().insert(id, Present { remote, secure: peer.secure });
+        self.connections.lock().insert(id, remote);
         let rpc = Rpc::new(Arc::clone(&self), id, peer);
         let gate = rpc.gate();
-        let served =
-            connection::serve(transport, records, rpc, &self.limits, &self.env, self.stop.subscribe());
+        let served = connection::serve(transport, records, rpc, &self.limits, &self.env, self.stop.subscribe());
         let ended = tokio::select! {
             ended = served => ended,
             () = gate.gone() => Ok(()),

@@ -1,4 +1,4 @@
-//! Certificates for tests: a server's, and a client's as efs-utils makes them.
+//! What several tests need: record marks, and certificates as a server and efs-utils make them.
 
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, KeyPair, SerialNumber};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -27,9 +27,7 @@ pub(crate) fn client_certificate(extensions: &[(u64, Vec<u8>)]) -> (CertificateD
     params.distinguished_name.push(DnType::CommonName, "fs-0123456789abcdef0.efs.us-east-1.coffer.internal");
     params.custom_extensions = extensions
         .iter()
-        .map(|(arc, content)| {
-            CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 4843, 7, *arc], content.clone())
-        })
+        .map(|(arc, content)| CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 4843, 7, *arc], content.clone()))
         .collect();
     let certificate = params.self_signed(&key).unwrap();
     (certificate.der().clone(), key)
@@ -48,4 +46,9 @@ pub(crate) fn server_certificate(name: &str) -> (CertificateDer<'static>, Arc<dy
 /// The private key as rustls takes it.
 pub(crate) fn private(key: &KeyPair) -> PrivateKeyDer<'static> {
     PrivatePkcs8KeyDer::from(key.serialize_der()).into()
+}
+
+/// The mark of a record in one fragment.
+pub(crate) fn mark(length: usize) -> u32 {
+    0x8000_0000 | u32::try_from(length).unwrap()
 }

@@ -217,13 +217,15 @@ impl TlsSession {
 
     /// Seals up to [`SEAL_BYTES_MAX`] bytes to the end of `outgoing`. Only after the handshake.
     pub(crate) fn seal(&mut self, plaintext: &[u8], outgoing: &mut Window) -> Result<(), TlsError> {
-        self.write(outgoing, |mut traffic, outgoing| match traffic.encrypt(plaintext, outgoing.room(SEALED_BYTES_MAX)) {
-            Ok(sealed) => {
-                outgoing.commit(sealed);
-                Ok(())
+        self.write(outgoing, |mut traffic, outgoing| {
+            match traffic.encrypt(plaintext, outgoing.room(SEALED_BYTES_MAX)) {
+                Ok(sealed) => {
+                    outgoing.commit(sealed);
+                    Ok(())
+                }
+                Err(EncryptError::EncryptExhausted) => Err(TlsError::Exhausted),
+                Err(EncryptError::InsufficientSize(_)) => Err(TlsError::Unexpected),
             }
-            Err(EncryptError::EncryptExhausted) => Err(TlsError::Exhausted),
-            Err(EncryptError::InsufficientSize(_)) => Err(TlsError::Unexpected),
         })
     }
 

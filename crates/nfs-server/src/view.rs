@@ -2,11 +2,12 @@
 //! operations work through. DESIGN section 2.6.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use filesystem::{Context, Credentials, FsError, Kind, Name, NewObject, Node, ReplyHold, SetAttributes, Watermark};
 use nfs_wire::rpc::Credential;
+use parking_lot::Mutex;
 
+use crate::attributes::Subject;
 use crate::exports::{AccessPointView, Creation, Permissions};
 use crate::registry::Served;
 use crate::status::NfsError;
@@ -22,8 +23,8 @@ pub(crate) struct View {
     permissions: Permissions,
     /// The fileid of its directory in the pseudo-root, where it is reached through that.
     pub(crate) mounted_on: Option<u64>,
-    /// The root's fileid once it is known; 0 before.
-    root: AtomicU64,
+    /// The root once it is known: a sealed file system cannot look it up again.
+    root: Mutex<Option<Node>>,
 }
 
 impl View {
@@ -33,7 +34,7 @@ impl View {
         permissions: Permissions,
         mounted_on: Option<u64>,
     ) -> Self {
-        Self { served, access_point, permissions, mounted_on, root: AtomicU64::new(0) }
+        Self { served, access_point, permissions, mounted_on, root: Mutex::default() }
     }
 
     /// Whether nothing may be changed.
@@ -64,22 +65,34 @@ impl View {
 
     /// The root directory, made if the access point says how and it is missing.
     pub(crate) async fn root(&self, watermark: &Watermark) -> Result<Node, NfsError> {
-        let node = self.walk(watermark, true).await?;
-        self.root.store(node.fileid(), Ordering::Relaxed);
+        let node = match self.walk(watermark, true).await {
+            Ok(node) => node,
+            Err(NfsError::Fs(FsError::Sealed(cause))) => {
+                // A mount's root stays known through a seal, so that the mount survives it.
+                let known = self.root.lock().clone();
+                return known.ok_or(FsError::Sealed(cause).into());
+            }
+            Err(error) => return Err(error),
+        };
+        *self.root.lock() = Some(node.clone());
         Ok(node)
     }
 
     /// Whether the node is the root, above which this caller sees nothing.
     pub(crate) async fn is_root(&self, node: &Node, watermark: &Watermark) -> Result<bool, NfsError> {
-        let mut root = self.root.load(Ordering::Relaxed);
-        if root == 0 {
-            root = match self.walk(watermark, false).await {
-                Ok(node) => node.fileid(),
+        let known = self.root.lock().as_ref().map(Node::fileid);
+        let root = match known {
+            Some(root) => root,
+            None => match self.walk(watermark, false).await {
+                Ok(root) => {
+                    let fileid = root.fileid();
+                    *self.root.lock() = Some(root);
+                    fileid
+                }
                 Err(NfsError::Refused) => return Ok(false),
                 Err(error) => return Err(error),
-            };
-            self.root.store(root, Ordering::Relaxed);
-        }
+            },
+        };
         Ok(node.fileid() == root)
     }
 
@@ -162,5 +175,51 @@ impl Object {
     /// The same view of another node.
     pub(crate) fn at(&self, node: Node) -> Self {
         Self { view: Arc::clone(&self.view), seen: Arc::clone(&self.seen), node }
+    }
+}
+
+impl Seen {
+    /// Nothing seen yet.
+    pub(crate) fn new(view: &View, credential: &Credential) -> Self {
+        Self {
+            served: Arc::clone(&view.served),
+            watermark: Watermark::new(),
+            credentials: view.credentials(credential),
+        }
+    }
+}
+
+impl Object {
+    /// Whether two objects are of one file system.
+    pub(crate) fn same_file_system(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.view.served, &other.view.served)
+    }
+
+    /// Data and locks are of regular files only. RFC 8881 section 18.22.3.
+    pub(crate) fn check_regular(&self) -> Result<(), NfsError> {
+        match self.node.kind() {
+            Kind::Regular => Ok(()),
+            Kind::Directory => Err(FsError::IsDirectory.into()),
+            Kind::Symlink => Err(FsError::IsSymlink.into()),
+            Kind::Fifo | Kind::Socket | Kind::Block | Kind::Character => Err(FsError::WrongType.into()),
+        }
+    }
+
+    /// Calls `f` with the object's attributes.
+    pub(crate) async fn subject<T>(&self, handle: &[u8], f: impl FnOnce(&Subject<'_>) -> T) -> Result<T, NfsError> {
+        let filesystem = &self.view.served.filesystem;
+        let attributes = filesystem.attributes(&self.cx(), &self.node).await?;
+        let mounted_on = match self.view.mounted_on {
+            Some(mounted_on) if self.view.is_root(&self.node, &self.seen.watermark).await? => mounted_on,
+            _ => attributes.fileid,
+        };
+        let statistics = || filesystem.statistics();
+        Ok(f(&Subject {
+            attributes: &attributes,
+            handle,
+            constants: &self.view.served.constants,
+            statistics: &statistics,
+            mounted_on,
+        }))
     }
 }

@@ -43,7 +43,13 @@ fn with_subject<T>(f: impl FnOnce(&Subject<'_>) -> T) -> T {
         metered_bytes: 5,
         objects: 4,
     };
-    f(&Subject { attributes: &attributes, handle: b"handle", constants: &constants, statistics: &statistics, mounted_on: 42 })
+    f(&Subject {
+        attributes: &attributes,
+        handle: b"handle",
+        constants: &constants,
+        statistics: &statistics,
+        mounted_on: 42,
+    })
 }
 
 fn fattr(mask: &[Attribute], encode: impl FnOnce(&mut Encoder)) -> Fattr4 {
@@ -67,12 +73,24 @@ fn rows_are_in_the_order_of_numbers_and_fit_the_access_of_the_rfc() {
 #[test]
 fn the_required_attributes_are_supported() {
     use Attribute::{
-        Change, FhExpireType, Filehandle, Fsid, LeaseTime, LinkSupport, NamedAttr, RdattrError, Size, SupportedAttrs,
-        SuppattrExclcreat, SymlinkSupport, Type, UniqueHandles,
+        Change, FhExpireType, Filehandle, Fsid, LeaseTime, LinkSupport, NamedAttr, RdattrError, Size,
+        SuppattrExclcreat, SupportedAttrs, SymlinkSupport, Type, UniqueHandles,
     };
     let required = [
-        SupportedAttrs, Type, FhExpireType, Change, Size, LinkSupport, SymlinkSupport, NamedAttr, Fsid, UniqueHandles,
-        LeaseTime, RdattrError, Filehandle, SuppattrExclcreat,
+        SupportedAttrs,
+        Type,
+        FhExpireType,
+        Change,
+        Size,
+        LinkSupport,
+        SymlinkSupport,
+        NamedAttr,
+        Fsid,
+        UniqueHandles,
+        LeaseTime,
+        RdattrError,
+        Filehandle,
+        SuppattrExclcreat,
     ];
     assert!(Bitmap4::of(&required).is_subset_of(&SUPPORTED));
     assert!(SETTABLE.is_subset_of(&SUPPORTED));
@@ -81,7 +99,8 @@ fn the_required_attributes_are_supported() {
 /// RFC 8881 section 18.7.3: what is asked for and not supported is left out without an error.
 #[test]
 fn reading_leaves_out_what_is_not_supported() {
-    let asked = Bitmap4::of(&[Attribute::Type, Attribute::Acl, Attribute::Size, Attribute::Owner, Attribute::OwnerGroup]);
+    let asked =
+        Bitmap4::of(&[Attribute::Type, Attribute::Acl, Attribute::Size, Attribute::Owner, Attribute::OwnerGroup]);
     let got = with_subject(|subject| read(&asked, subject));
     assert_eq!(got.attrmask, Bitmap4::of(&[Attribute::Type, Attribute::Size, Attribute::Owner, Attribute::OwnerGroup]));
     let mut values = got.values();
@@ -120,12 +139,13 @@ fn setting_tells_unsupported_from_read_only_from_malformed() {
 /// RFC 8881 section 5.8.2.38: times are set to the client's or the server's.
 #[test]
 fn times_and_numbers_are_set() {
-    let wanted = fattr(&[Attribute::Mode, Attribute::Owner, Attribute::TimeAccessSet, Attribute::TimeModifySet], |out| {
-        out.u32(0o755);
-        out.opaque(b"12");
-        Settime4::ServerTime.encode(out);
-        Settime4::ClientTime(Nfstime4 { seconds: -1, nseconds: 9 }).encode(out);
-    });
+    let wanted =
+        fattr(&[Attribute::Mode, Attribute::Owner, Attribute::TimeAccessSet, Attribute::TimeModifySet], |out| {
+            out.u32(0o755);
+            out.opaque(b"12");
+            Settime4::ServerTime.encode(out);
+            Settime4::ClientTime(Nfstime4 { seconds: -1, nseconds: 9 }).encode(out);
+        });
     let (set, mask) = settings(&wanted).unwrap();
     assert_eq!((set.mode, set.uid, set.gid, set.size), (Some(0o755), Some(12), None, None));
     assert_eq!(set.atime, Some(SetTime::Server));

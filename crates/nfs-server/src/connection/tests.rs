@@ -2,7 +2,8 @@
 
 use super::{Call, Reply, Service, serve};
 use crate::limits::Limits;
-use crate::record::{Records, mark};
+use crate::record::Records;
+use crate::testing::mark;
 use crate::transport::{Transport, TransportError};
 use bytes::Bytes;
 use env::Env;

@@ -1,0 +1,59 @@
+//! SEQUENCE: the slot under which the rest of the compound runs, or the reply it got before. RFC 8881 section 18.46.
+
+use bytes::Bytes;
+use filesystem::ReplyKey;
+use nfs_state::{RequestFacts, Verdict};
+use nfs_wire::NfsStat4;
+use nfs_wire::nfs4::{Sequence4Args, Sequence4Resok};
+
+use crate::compound::{Compound, Facts, InSession};
+use crate::status::NfsError;
+
+/// What becomes of a request that starts with SEQUENCE.
+pub(crate) enum Begun {
+    /// It runs; this is SEQUENCE's own result.
+    Run(Sequence4Resok),
+    /// SEQUENCE fails.
+    Refused(NfsStat4),
+    /// It ran before: the same COMPOUND reply once more.
+    Again(Bytes),
+    /// It ran before, and its reply was not kept.
+    Uncached(Sequence4Resok),
+    /// Nothing may be said.
+    Silence,
+}
+
+/// Takes the slot for a compound.
+pub(crate) async fn begin(cx: &mut Compound, args: &Sequence4Args, declared: u32, facts: &Facts) -> Begun {
+    let facts = RequestFacts { bytes: facts.bytes, operations: declared, fingerprint: facts.fingerprint };
+    let now = cx.shared.env.now();
+    let verdict = cx.admitted.server.state.lock().sequence(now, args, facts, cx.connection);
+    match verdict {
+        Verdict::Run(admitted) => {
+            let admitted = *admitted;
+            cx.session = Some(InSession {
+                client: admitted.client,
+                token: admitted.token,
+                limits: admitted.limits,
+                persistent: admitted.persistent,
+            });
+            Begun::Run(admitted.resok)
+        }
+        Verdict::Replay(body) => Begun::Again(body),
+        Verdict::ReplayUncached(resok) => Begun::Uncached(*resok),
+        Verdict::EarlierInstance => {
+            let key = ReplyKey { session: args.sessionid, slot: args.slotid, sequence: args.sequenceid };
+            match cx.admitted.stored_reply(&key).await {
+                Ok(Some(body)) => Begun::Again(body),
+                Ok(None) => Begun::Refused(NfsStat4::Deadsession),
+                Err(error) => error.status().map_or(Begun::Silence, Begun::Refused),
+            }
+        }
+        Verdict::Refuse(status) => Begun::Refused(status),
+    }
+}
+
+/// SEQUENCE anywhere but first.
+pub(crate) async fn run(_cx: &mut Compound, _args: Sequence4Args) -> Result<Sequence4Resok, NfsError> {
+    Err(NfsStat4::SequencePos.into())
+}

@@ -1,0 +1,176 @@
+//! ONC RPC above the connection: which program, which procedure, who. An unknown program gets its answer at once: the
+//! official client's relay asks for 400123 first and waits. RFC 5531.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::Hasher as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nfs_state::ConnectionId;
+use nfs_wire::nfs4::{self, Compound4Args, CompoundEncoder};
+use nfs_wire::rpc::{self, Accepted, CallTrouble, MismatchInfo, Outcome};
+use nfs_wire::xdr::Decoder;
+use nfs_wire::{ArgOp, NfsStat4};
+use tokio::sync::watch;
+
+use crate::admission::Admitted;
+use crate::compound::{Compound, Facts};
+use crate::connection::{Call, Service};
+use crate::exports::Peer;
+use crate::reply::{Reply, ReplyHeader};
+use crate::server::Shared;
+use crate::status::NfsError;
+
+/// How much of a request tells it from another on the same slot and sequence.
+const FINGERPRINT_BYTES: usize = 1024;
+
+/// One connection's requests.
+pub(crate) struct Rpc {
+    shared: Arc<Shared>,
+    connection: ConnectionId,
+    gate: Arc<Gate>,
+}
+
+/// A connection's admission, once it has been asked for.
+pub(crate) struct Gate {
+    peer: Peer,
+    admitted: watch::Sender<Option<Arc<Admitted>>>,
+    asking: tokio::sync::Mutex<()>,
+    ended: watch::Sender<bool>,
+}
+
+impl Gate {
+    /// The admission; asked for if it has not been given yet.
+    async fn pass(&self, shared: &Arc<Shared>) -> Result<Arc<Admitted>, NfsError> {
+        if let Some(admitted) = self.admitted() {
+            return Ok(admitted);
+        }
+        let _one_at_a_time = self.asking.lock().await;
+        if let Some(admitted) = self.admitted() {
+            return Ok(admitted);
+        }
+        let admitted = Admitted::admit(shared, self.peer.clone()).await?;
+        self.admitted.send_replace(Some(Arc::clone(&admitted)));
+        Ok(admitted)
+    }
+
+    pub(crate) fn admitted(&self) -> Option<Arc<Admitted>> {
+        self.admitted.borrow().clone()
+    }
+
+    /// Ends when the connection must: its file system is gone, or a request cannot be answered.
+    pub(crate) async fn gone(&self) {
+        let mut ended = self.ended.subscribe();
+        let virtual_server_gone = async {
+            let mut admitted = self.admitted.subscribe();
+            let server = admitted
+                .wait_for(Option::is_some)
+                .await
+                .ok()
+                .and_then(|admitted| admitted.as_ref().map(|admitted| Arc::clone(&admitted.server)));
+            let Some(server) = server else { return std::future::pending().await };
+            let _ = server.gone.subscribe().wait_for(|gone| *gone).await;
+        };
+        tokio::select! {
+            _ = ended.wait_for(|ended| *ended) => {}
+            () = virtual_server_gone => {}
+        }
+    }
+}
+
+impl Rpc {
+    pub(crate) fn new(shared: Arc<Shared>, connection: ConnectionId, peer: Peer) -> Self {
+        let gate = Arc::new(Gate {
+            peer,
+            admitted: watch::Sender::new(None),
+            asking: tokio::sync::Mutex::default(),
+            ended: watch::Sender::new(false),
+        });
+        Self { shared, connection, gate }
+    }
+
+    pub(crate) fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.gate)
+    }
+
+    fn compound(&self, call: rpc::Call, args: Compound4Args, facts: Facts) -> Call {
+        let (shared, gate, connection) = (Arc::clone(&self.shared), Arc::clone(&self.gate), self.connection);
+        let weight = args.operations.iter().map(reply_weight).sum();
+        let header = ReplyHeader { xid: call.xid };
+        let run = async move {
+            let reply = match gate.pass(&shared).await {
+                Ok(admitted) => {
+                    let compound = Compound::new(shared, admitted, connection, call.credential);
+                    compound.run(args, facts, header).await
+                }
+                Err(error) => error.status().map(|status| refused(header, &args, status)),
+            };
+            if reply.is_none() {
+                gate.ended.send_replace(true);
+            }
+            reply.map(Reply::into_parts)
+        };
+        Call::Run(Box::pin(run), weight)
+    }
+}
+
+impl Service for Rpc {
+    fn call(&mut self, request: Bytes) -> Call {
+        let fingerprint = fingerprint(&request);
+        let bytes = request.len();
+        let mut decoder = Decoder::new(request);
+        let call = match rpc::Call::decode(&mut decoder) {
+            Ok(call) => call,
+            Err(CallTrouble::Close(_)) => return Call::Close,
+            // No callbacks are made, so no reply is expected.
+            Err(CallTrouble::IsReply) => return Call::Done(None),
+            Err(CallTrouble::Refuse(xid, why)) => return done(Reply::bare(xid, &Outcome::Rejected(why))),
+        };
+        let accepted = |outcome| done(Reply::bare(call.xid, &Outcome::Accepted(outcome)));
+        match (call.program, call.version, call.procedure) {
+            (nfs4::PROGRAM, nfs4::VERSION, nfs4::PROCEDURE_NULL) => done(ReplyHeader { xid: call.xid }.empty()),
+            (nfs4::PROGRAM, nfs4::VERSION, nfs4::PROCEDURE_COMPOUND) => match Compound4Args::decode_rest(decoder) {
+                Ok(args) => self.compound(call, args, Facts { bytes, fingerprint }),
+                Err(_) => accepted(Accepted::GarbageArgs),
+            },
+            (nfs4::PROGRAM, nfs4::VERSION, _) => accepted(Accepted::ProcUnavail),
+            (nfs4::PROGRAM, ..) => {
+                accepted(Accepted::ProgMismatch(MismatchInfo { low: nfs4::VERSION, high: nfs4::VERSION }))
+            }
+            _ => accepted(Accepted::ProgUnavail),
+        }
+    }
+}
+
+fn done(reply: Reply) -> Call {
+    Call::Done(Some(reply.into_parts()))
+}
+
+/// What an operation may bring into memory for its reply.
+fn reply_weight(operation: &ArgOp) -> usize {
+    let bytes = match operation {
+        ArgOp::Read(read) => read.count,
+        ArgOp::Readdir(readdir) => readdir.maxcount,
+        _ => 0,
+    };
+    usize::try_from(bytes).unwrap_or(usize::MAX).min(nfs_wire::bounded::PAYLOAD_BYTES_MAX)
+}
+
+/// Tells requests apart, apart from their xid.
+fn fingerprint(request: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(request.get(4..request.len().min(FINGERPRINT_BYTES)).unwrap_or_default());
+    hasher.write_usize(request.len());
+    hasher.finish()
+}
+
+/// The answer of a server that this caller may not use.
+fn refused(header: ReplyHeader, args: &Compound4Args, status: NfsStat4) -> Reply {
+    let mut out = CompoundEncoder::new(header.encoder(), &args.tag);
+    match args.operations.first() {
+        _ if args.minorversion != 1 => out.fail(NfsStat4::MinorVersMismatch),
+        Some(first) => out.push(&first.failure(status)),
+        None => {}
+    }
+    header.whole(out)
+}
