@@ -1,5 +1,5 @@
 //! The codec on whole values: what is written is read again, and only what could have been written is read.
-#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
 
 use bytes::Bytes;
 use nfs_wire::nfs4::{
