@@ -110,9 +110,7 @@ fn is_free(model: &Model, owner: usize, write: bool, first: usize, length: usize
 }
 
 fn mark(model: &mut Model, owner: usize, first: usize, length: usize, what: Option<bool>) {
-    for byte in first..(first + length).min(BYTES) {
-        model[owner][byte] = what;
-    }
+    model[owner][first..(first + length).min(BYTES)].fill(what);
 }
 
 fn runs_as_the_model(base: u64, steps: &[Step]) {
