@@ -84,7 +84,7 @@ impl Admitted {
         let view = View::authorized(&self.shared, &self.peer, &self.principal, id, self.access_point.as_ref()).await?;
         let view = Arc::new(match self.direct() {
             Some(_) => view,
-            None => View { mounted_on: Some(self.shared.registry.mounted_on(id)), ..view },
+            None => view.mounted_on(self.shared.registry.mounted_on(id)),
         });
         self.views.lock().insert(id.clone(), Arc::clone(&view));
         Ok(view)
@@ -186,7 +186,7 @@ impl View {
                 return Err(NfsError::Unavailable);
             }
         };
-        Ok(Self::new(served, access_point.cloned(), permissions, None))
+        Ok(Self::new(served, access_point.cloned(), permissions))
     }
 }
 

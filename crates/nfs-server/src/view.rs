@@ -28,13 +28,14 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn new(
-        served: Arc<Served>,
-        access_point: Option<AccessPointView>,
-        permissions: Permissions,
-        mounted_on: Option<u64>,
-    ) -> Self {
-        Self { served, access_point, permissions, mounted_on, root: Mutex::default() }
+    pub(crate) fn new(served: Arc<Served>, access_point: Option<AccessPointView>, permissions: Permissions) -> Self {
+        Self { served, access_point, permissions, mounted_on: None, root: Mutex::default() }
+    }
+
+    /// The same view, hung under an entry of the pseudo-root.
+    pub(crate) fn mounted_on(mut self, fileid: u64) -> Self {
+        self.mounted_on = Some(fileid);
+        self
     }
 
     /// Whether nothing may be changed.
