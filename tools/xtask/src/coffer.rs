@@ -1,0 +1,209 @@
+//! A Coffer server of its own for one run: initialised, started, stopped, killed, started again.
+
+use std::fs;
+use std::fs::File;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use linux_client::Network;
+
+use crate::api::Api;
+use crate::house::{House, Profile, output};
+
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// The one subnet of such a server: spare addresses of the clients' network.
+pub(crate) const SUBNET: &str = "subnet-c0ffe200";
+
+/// What is set apart from the defaults.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// The NFS lease, and with it the grace after a restart.
+    pub(crate) lease_seconds: i64,
+    /// How long an unwrapped data key lives.
+    pub(crate) key_lease_seconds: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { lease_seconds: 60, key_lease_seconds: 60 }
+    }
+}
+
+/// A server and its files. It ends with the value.
+#[derive(Debug)]
+pub(crate) struct Coffer {
+    program: PathBuf,
+    place: PathBuf,
+    process: Option<Child>,
+    api: SocketAddr,
+    starts: u32,
+}
+
+impl Coffer {
+    /// Initialises a server below `place`, whose mount targets lie in the network's subnet and whose API is on the
+    /// network's own address, so that clients reach both.
+    pub(crate) fn init(house: &House, profile: Profile, place: &Path, network: &Network, settings: Settings) -> Result<Self, String> {
+        let program = house.program(profile, "coffer");
+        let api = SocketAddr::new(IpAddr::V4(network.host()), 4566);
+        let coffer = Self { program, place: place.to_owned(), process: None, api, starts: 0 };
+        let mut init = coffer.command("init");
+        init.arg("--data").arg(coffer.data()).arg("--keys").arg(place.join("keys"));
+        init.args(["--region", "us-east-1", "--api-listen", &api.to_string()]);
+        output(&mut init)?;
+        coffer.configure(network, settings)?;
+        Ok(coffer)
+    }
+
+    /// The data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.place.join("data")
+    }
+
+    /// The configuration file.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.place.join("coffer.toml")
+    }
+
+    /// The CA that its servers' certificates come from.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.place.join("ca.pem")
+    }
+
+    /// Where its API listens.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.api)
+    }
+
+    /// What it logged.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.place.join("server.log")
+    }
+
+    /// The directory of this run.
+    pub(crate) fn place(&self) -> &Path {
+        &self.place
+    }
+
+    /// Its process, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    /// The API with root's credentials.
+    pub(crate) fn api(&self) -> Result<Api, String> {
+        Api::from_profile(&self.place.join("aws-profile"), self.api)
+    }
+
+    /// Starts it and waits until it answers.
+    pub(crate) fn start(&mut self) -> Result<(), String> {
+        self.starts += 1;
+        let log = File::options().create(true).append(true).open(self.log()).map_err(|error| format!("the server's log: {error}"))?;
+        let errors = log.try_clone().map_err(|error| format!("the server's log: {error}"))?;
+        let mut serve = self.command("serve");
+        serve.stdin(Stdio::null()).stdout(log).stderr(errors);
+        self.process = Some(serve.spawn().map_err(|error| format!("{}: {error}", self.program.display()))?);
+        let start = Instant::now();
+        loop {
+            if Api::is_healthy(self.api) {
+                return Ok(());
+            }
+            let ended = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten());
+            if let Some(status) = ended {
+                self.process = None;
+                return Err(format!("the server ended ({status}): {}", self.last_words()));
+            }
+            if start.elapsed() > START_LIMIT {
+                return Err(format!("the server does not answer after {} s: {}", START_LIMIT.as_secs(), self.last_words()));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Ends it at once, as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Ends it as an operator would, and waits.
+    pub(crate) fn stop(&mut self) -> Result<(), String> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        output(Command::new("kill").args(["-TERM", &process.id().to_string()]))?;
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(30) {
+            match process.try_wait() {
+                Ok(None) => std::thread::sleep(Duration::from_millis(50)),
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => return Err(format!("the server ended with {status}: {}", self.last_words())),
+                Err(error) => return Err(format!("the server: {error}")),
+            }
+        }
+        let _ = process.kill();
+        let _ = process.wait();
+        Err("the server did not stop within 30 s of SIGTERM".to_owned())
+    }
+
+    /// Runs one of its administration commands.
+    pub(crate) fn administer(&self, arguments: &[&str]) -> Result<String, String> {
+        let (first, rest) = arguments.split_first().ok_or("no command")?;
+        output(self.command(first).args(rest))
+    }
+
+    /// Checks everything offline; the server must not run.
+    pub(crate) fn fsck(&self) -> Result<String, String> {
+        self.administer(&["fsck"])
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        if name == "fs" {
+            // Its subcommand comes before the flags.
+            command.arg(name);
+        } else {
+            command.arg(name).arg("--config").arg(self.config());
+        }
+        command
+    }
+
+    fn configure(&self, network: &Network, settings: Settings) -> Result<(), String> {
+        let path = self.config();
+        let failed = |error: String| format!("{}: {error}", path.display());
+        let text = fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
+        let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| failed(error.to_string()))?;
+        let subnet = [
+            ("id", SUBNET.to_owned()),
+            ("vpc", "vpc-c0ffe200".to_owned()),
+            ("zone", "us-east-1a".to_owned()),
+            ("zone_id", "use1-az1".to_owned()),
+            ("cidr", network.subnet()),
+        ];
+        let subnet: toml::Table = subnet.map(|(key, value)| (key.to_owned(), toml::Value::String(value))).into_iter().collect();
+        table.insert("subnet".to_owned(), toml::Value::Array(vec![toml::Value::Table(subnet)]));
+        for (section, seconds) in [("nfs", settings.lease_seconds), ("keys", settings.key_lease_seconds)] {
+            let section = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            if let toml::Value::Table(section) = section {
+                section.insert("lease_seconds".to_owned(), toml::Value::Integer(seconds));
+            }
+        }
+        fs::write(&path, table.to_string()).map_err(|error| failed(error.to_string()))
+    }
+
+    /// The end of its log.
+    pub(crate) fn last_words(&self) -> String {
+        let text = fs::read(self.log()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let tail: Vec<_> = text.lines().rev().take(6).collect();
+        tail.into_iter().rev().collect::<Vec<_>>().join("\n    ")
+    }
+}
+
+impl Drop for Coffer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

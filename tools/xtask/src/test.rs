@@ -1,0 +1,119 @@
+//! `cargo xtask test`: all that must hold on a clean checkout, in the order in which it is cheapest to find out.
+
+use std::process::{Command, Stdio};
+
+use linux_client::Needs;
+
+use crate::house::{House, Profile, cargo, output, shown};
+use crate::report::{Outcome, Report};
+use crate::{acceptance, install, tidy, tours};
+
+/// Runs every step, whatever became of the one before, and sums up.
+pub(crate) fn run(house: &House, long: bool, only: Option<&str>) -> Result<(), String> {
+    let mut report = Report::new(&house.root.join("tests/skips.toml"))?;
+    if let Some(only) = only {
+        clients(house, &mut report, long, Some(only))?;
+        return report.finish();
+    }
+    report.check("tidy", || tidy::run(&house.root).map(|()| String::new()));
+    report.check("fmt", || cargo_step(house, &["fmt", "--all", "--check"]));
+    report.check("clippy", || {
+        cargo_step(house, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])
+    });
+    report.step("cargo deny", || deny(house));
+    report.step("unit and crate tests", || unit(house));
+    report.check("doc", || documents(house));
+    report.check("build", || house.build(Profile::Dev).map(|()| String::new()));
+    match install::python(house) {
+        Ok(python) => tours::run(house, &python, &mut report),
+        Err(why) => report.check("API tours", || Err(why)),
+    }
+    clients(house, &mut report, long, None)?;
+    report.finish()
+}
+
+/// The tests that need real Linux clients.
+fn clients(house: &House, report: &mut Report, long: bool, only: Option<&str>) -> Result<(), String> {
+    if only.is_some() {
+        house.build(Profile::Dev)?;
+    }
+    match install::packages(Needs::Clients) {
+        Ok(()) => acceptance::run(house, report, long, only),
+        Err(why) => report.check("real Linux clients", || Err(why)),
+    }
+    Ok(())
+}
+
+fn cargo_step(house: &House, arguments: &[&str]) -> Result<String, String> {
+    shown(Command::new(cargo()).args(arguments).current_dir(&house.root)).map(|()| String::new())
+}
+
+fn documents(house: &House) -> Result<String, String> {
+    let mut command = Command::new(cargo());
+    command.args(["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"]);
+    command.env("RUSTDOCFLAGS", "-D warnings").current_dir(&house.root);
+    shown(&mut command).map(|()| String::new())
+}
+
+fn deny(house: &House) -> Outcome {
+    if output(Command::new(cargo()).args(["deny", "--version"])).is_err() {
+        return Outcome::Skipped("cargo-deny is not installed".to_owned());
+    }
+    // Advisories need their database, which a machine without the network does not have.
+    match cargo_step(house, &["deny", "check", "bans", "licenses", "sources"]) {
+        Ok(remark) => Outcome::Passed(1, remark),
+        Err(why) => Outcome::Failed(0, 1, why),
+    }
+}
+
+/// All tests of the workspace, with nextest where it is installed.
+fn unit(house: &House) -> Outcome {
+    let nextest = output(Command::new(cargo()).args(["nextest", "--version"])).is_ok();
+    let mut command = Command::new(cargo());
+    if nextest {
+        command.args(["nextest", "run", "--workspace", "--color", "never"]);
+    } else {
+        command.args(["test", "--workspace", "--no-fail-fast", "--color", "never"]);
+    }
+    let command = command.current_dir(&house.root).stdin(Stdio::null());
+    // nextest reports on standard error, the built-in runner on standard output; the compiler speaks on the former too.
+    let Ok(done) = command.output() else { return Outcome::Failed(0, 1, "cannot start cargo".to_owned()) };
+    let text = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    let (passed, failed) = counts(&text);
+    if done.status.success() {
+        return Outcome::Passed(passed, format!("{passed} tests"));
+    }
+    eprintln!("{text}");
+    Outcome::Failed(passed, failed.max(1), format!("{failed} of {} tests; see above", passed + failed))
+}
+
+/// The sum of all "N passed" and "N failed" (and "timed out") of the runners' own summaries.
+fn counts(text: &str) -> (u64, u64) {
+    let (mut passed, mut failed) = (0, 0);
+    for line in text.lines().filter(|line| line.trim_start().starts_with("Summary [") || line.starts_with("test result:")) {
+        let line = line.replace(';', ",").replace(": ", ", ").replace(". ", ", ");
+        for part in line.split(", ") {
+            let mut words = part.split_whitespace();
+            let (Some(Ok(count)), Some(word)) = (words.next().map(str::parse::<u64>), words.next()) else { continue };
+            match word {
+                "passed" => passed += count,
+                "failed" | "timed" => failed += count,
+                _ => {}
+            }
+        }
+    }
+    (passed, failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `cargo xtask test`: its sum is the sum of what the runners say.
+    #[test]
+    fn the_runners_summaries_are_read() {
+        assert_eq!(counts("     Summary [   0.034s] 10 tests run: 8 passed (1 slow), 2 failed, 0 skipped\n"), (8, 2));
+        let two = "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured\ntest result: FAILED. 1 passed; 3 failed\n";
+        assert_eq!(counts(two), (6, 3));
+    }
+}
