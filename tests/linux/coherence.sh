@@ -37,6 +37,6 @@ b)
   touch /mnt/won
   test "$(sort -n "$MEET/won.a" /mnt/won | uniq | wc -l)" = 50
   test "$(cat "$MEET/won.a" /mnt/won | wc -l)" = 50
-  cd /; rm -r "$directory/coherence"
+  exec 6>&-; cd /; rm -r "$directory/coherence"
   ;;
 esac

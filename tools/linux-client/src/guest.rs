@@ -139,7 +139,7 @@ impl Client {
             return Ok(finished.stdout);
         }
         let both = format!("{}{}", finished.stdout, finished.stderr);
-        let lines: Vec<_> = both.lines().collect();
+        let lines: Vec<String> = both.lines().map(|line| line.chars().take(300).collect()).collect();
         let tail = lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n");
         Err(RigError::Script { name: self.name.clone(), status: finished.status, script: first_line(script), tail })
     }
@@ -195,8 +195,15 @@ impl Running {
     }
 }
 
+/// The line that tells what a script is for.
 fn first_line(script: &str) -> String {
-    script.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().chars().take(160).collect()
+    script
+        .lines()
+        .find(|line| !line.trim().is_empty() && !line.starts_with("export "))
+        .unwrap_or_default()
+        .chars()
+        .take(160)
+        .collect()
 }
 
 fn collect(mut from: TcpStream, name: &str, print: bool, limit: Duration) -> Result<Finished, String> {

@@ -58,7 +58,7 @@ impl Machine {
     /// The client's root is this machine's under a layer in memory, so nothing it does lasts but in the scratch directory.
     fn init(&self, tap: &Tap) -> String {
         let (guest, host) = (tap.guest(), tap.host());
-        let scratch = self.scratch.display();
+        let (name, scratch) = (tap.device(), self.scratch.display());
         let agent = self.agent.display();
         let helper = self.mount_helper.as_ref().map_or_else(String::new, |helper| {
             ["/usr/sbin/mount.efs", "/usr/bin/efs-tunnel", "/usr/bin/amazon-efs-mount-watchdog"]
@@ -68,6 +68,8 @@ impl Machine {
         format!(
             "#!/bin/bash
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
+# An NFS client is known to servers by its machine's name: two of one name would be one client that keeps restarting.
+hostname {name}
 mount -t proc proc /proc
 modprobe overlay
 mount -t tmpfs -o mode=755 tmpfs /mnt
@@ -82,6 +84,10 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mount -t tmpfs -o mode=755 tmpfs /mnt
 mkdir -p /run/lock /run/rpc_pipefs /dev/pts /dev/shm
 mount -t tmpfs tmpfs /dev/shm
+ln -sfn /proc/self/fd /dev/fd
+ln -sfn /proc/self/fd/0 /dev/stdin
+ln -sfn /proc/self/fd/1 /dev/stdout
+ln -sfn /proc/self/fd/2 /dev/stderr
 mkdir -p '{scratch}'
 mount --bind '/host{scratch}' '{scratch}'
 {helper}ip link set lo up

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::fs::File;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -39,22 +39,42 @@ pub(crate) struct Coffer {
     place: PathBuf,
     process: Option<Child>,
     api: SocketAddr,
-    starts: u32,
 }
 
 impl Coffer {
     /// Initialises a server below `place`, whose mount targets lie in the network's subnet and whose API is on the
     /// network's own address, so that clients reach both.
-    pub(crate) fn init(house: &House, profile: Profile, place: &Path, network: &Network, settings: Settings) -> Result<Self, String> {
+    pub(crate) fn init(
+        house: &House,
+        profile: Profile,
+        place: &Path,
+        network: &Network,
+        settings: Settings,
+    ) -> Result<Self, String> {
         let program = house.program(profile, "coffer");
         let api = SocketAddr::new(IpAddr::V4(network.host()), 4566);
-        let coffer = Self { program, place: place.to_owned(), process: None, api, starts: 0 };
-        let mut init = coffer.command("init");
-        init.arg("--data").arg(coffer.data()).arg("--keys").arg(place.join("keys"));
-        init.args(["--region", "us-east-1", "--api-listen", &api.to_string()]);
-        output(&mut init)?;
+        let coffer = Self { program, place: place.to_owned(), process: None, api };
+        coffer.initialise()?;
         coffer.configure(network, settings)?;
         Ok(coffer)
+    }
+
+    /// A server as `coffer init` makes it, on a free port of loopback, running.
+    pub(crate) fn on_loopback(house: &House, profile: Profile, place: &Path) -> Result<Self, String> {
+        let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+        let api = free.map_err(|error| format!("no free port: {error}"))?;
+        let program = house.program(profile, "coffer");
+        let mut coffer = Self { program, place: place.to_owned(), process: None, api };
+        coffer.initialise()?;
+        coffer.start()?;
+        Ok(coffer)
+    }
+
+    fn initialise(&self) -> Result<(), String> {
+        let mut init = self.command("init");
+        init.arg("--data").arg(self.data()).arg("--keys").arg(self.place.join("keys"));
+        init.args(["--region", "us-east-1", "--api-listen", &self.api.to_string()]);
+        output(&mut init).map(drop)
     }
 
     /// The data directory.
@@ -99,8 +119,11 @@ impl Coffer {
 
     /// Starts it and waits until it answers.
     pub(crate) fn start(&mut self) -> Result<(), String> {
-        self.starts += 1;
-        let log = File::options().create(true).append(true).open(self.log()).map_err(|error| format!("the server's log: {error}"))?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .map_err(|error| format!("the server's log: {error}"))?;
         let errors = log.try_clone().map_err(|error| format!("the server's log: {error}"))?;
         let mut serve = self.command("serve");
         serve.stdin(Stdio::null()).stdout(log).stderr(errors);
@@ -116,7 +139,11 @@ impl Coffer {
                 return Err(format!("the server ended ({status}): {}", self.last_words()));
             }
             if start.elapsed() > START_LIMIT {
-                return Err(format!("the server does not answer after {} s: {}", START_LIMIT.as_secs(), self.last_words()));
+                return Err(format!(
+                    "the server does not answer after {} s: {}",
+                    START_LIMIT.as_secs(),
+                    self.last_words()
+                ));
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -161,12 +188,7 @@ impl Coffer {
 
     fn command(&self, name: &str) -> Command {
         let mut command = Command::new(&self.program);
-        if name == "fs" {
-            // Its subcommand comes before the flags.
-            command.arg(name);
-        } else {
-            command.arg(name).arg("--config").arg(self.config());
-        }
+        command.arg(name).arg("--config").arg(self.config());
         command
     }
 
@@ -182,7 +204,8 @@ impl Coffer {
             ("zone_id", "use1-az1".to_owned()),
             ("cidr", network.subnet()),
         ];
-        let subnet: toml::Table = subnet.map(|(key, value)| (key.to_owned(), toml::Value::String(value))).into_iter().collect();
+        let subnet: toml::Table =
+            subnet.map(|(key, value)| (key.to_owned(), toml::Value::String(value))).into_iter().collect();
         table.insert("subnet".to_owned(), toml::Value::Array(vec![toml::Value::Table(subnet)]));
         for (section, seconds) in [("nfs", settings.lease_seconds), ("keys", settings.key_lease_seconds)] {
             let section = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));

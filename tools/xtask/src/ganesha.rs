@@ -20,7 +20,8 @@ impl Ganesha {
         let export = place.join("ganesha-export");
         fs::create_dir_all(&export).map_err(|error| format!("{}: {error}", export.display()))?;
         let config = place.join("ganesha.conf");
-        fs::write(&config, configuration(&export, place, address)).map_err(|error| format!("{}: {error}", config.display()))?;
+        fs::write(&config, configuration(&export, place, address))
+            .map_err(|error| format!("{}: {error}", config.display()))?;
         let process = Command::new("ganesha.nfsd")
             .arg("-F")
             .arg("-L")

@@ -35,7 +35,11 @@ pub(crate) fn python(house: &House) -> Result<PathBuf, String> {
         apt(&["python3-venv"])?;
     }
     output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&place))?;
-    output(Command::new(place.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&pins))?;
+    output(
+        Command::new(place.join("bin/pip"))
+            .args(["install", "--quiet", "--disable-pip-version-check", "-r"])
+            .arg(&pins),
+    )?;
     fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
     Ok(place)
 }

@@ -41,7 +41,8 @@ impl Report {
         if let Outcome::Skipped(why) = &outcome
             && !self.may_skip.iter().any(|may| may == name)
         {
-            outcome = Outcome::Failed(0, 1, format!("skipped ({why}), and tests/skips.toml does not say that it may be"));
+            outcome =
+                Outcome::Failed(0, 1, format!("skipped ({why}), and tests/skips.toml does not say that it may be"));
         }
         eprintln!("{}", line(name, &outcome, seconds));
         self.steps.push((name.to_owned(), outcome, seconds));

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use linux_client::{Client, Machine, Network, Running};
 
@@ -108,7 +109,7 @@ impl Stage {
         self.place.join("scratch")
     }
 
-    /// Runs a script inside; a status other than 0 is an error. `$LOADGEN` and `$SCRATCH` are set.
+    /// Runs a script inside; a status other than 0 is an error. `$LOADGEN`, `$SCRATCH` and `$SERVER` are set.
     pub(crate) fn check(&self, client: usize, script: &str) -> Result<String, String> {
         self.client(client)?.check(&self.with_names(script)).map_err(|error| error.to_string())
     }
@@ -139,8 +140,24 @@ impl Stage {
         let scripts = roles.map(|role| self.script(name, &[role, directory, &meet]));
         let [first, second] = &scripts;
         let (one, two) = (self.spawn(0, first)?, self.spawn(1, second)?);
-        let (one, two) = (self.join(0, first, one), self.join(1, second, two));
-        Ok(format!("{}{}", one?, two?))
+        while !one.is_finished() && !two.is_finished() {
+            thread::sleep(Duration::from_millis(50));
+        }
+        // Whoever waits for one that has failed waits in vain.
+        if one.is_finished() {
+            let said = self.join(0, first, one);
+            if said.is_err() {
+                two.stop();
+                return said;
+            }
+            return Ok(said? + &self.join(1, second, two)?);
+        }
+        let said = self.join(1, second, two);
+        if said.is_err() {
+            one.stop();
+            return said;
+        }
+        Ok(self.join(0, first, one)? + &said?)
     }
 
     /// Mounts at a directory that is made for it.
@@ -161,7 +178,12 @@ impl Stage {
     }
 
     fn with_names(&self, script: &str) -> String {
-        format!("export LOADGEN='{}' SCRATCH='{}'\n{script}", self.loadgen.display(), self.scratch().display())
+        let server = match self.server {
+            Server::Ganesha(_) => "ganesha",
+            Server::Coffer(_) => "coffer",
+        };
+        let (loadgen, scratch) = (self.loadgen.display(), self.scratch());
+        format!("export LOADGEN='{loadgen}' SCRATCH='{}' SERVER={server}\n{script}", scratch.display())
     }
 
     /// What a user's machine has: the helper's configuration and the servers' names.

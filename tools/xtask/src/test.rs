@@ -32,6 +32,19 @@ pub(crate) fn run(house: &House, long: bool, only: Option<&str>) -> Result<(), S
     report.finish()
 }
 
+/// Runs the cases that any server can play on nfs-ganesha, which is known to be good.
+pub(crate) fn prove(house: &House, only: Option<&str>) -> Result<(), String> {
+    install::packages(Needs::ClientsAndGanesha)?;
+    shown(
+        Command::new(cargo())
+            .args(["build", "--quiet", "-p", "linux-client", "-p", "loadgen"])
+            .current_dir(&house.root),
+    )?;
+    let mut report = Report::new(&house.root.join("tests/skips.toml"))?;
+    acceptance::prove(house, &mut report, only);
+    report.finish()
+}
+
 /// The tests that need real Linux clients.
 fn clients(house: &House, report: &mut Report, long: bool, only: Option<&str>) -> Result<(), String> {
     if only.is_some() {
@@ -90,7 +103,9 @@ fn unit(house: &House) -> Outcome {
 /// The sum of all "N passed" and "N failed" (and "timed out") of the runners' own summaries.
 fn counts(text: &str) -> (u64, u64) {
     let (mut passed, mut failed) = (0, 0);
-    for line in text.lines().filter(|line| line.trim_start().starts_with("Summary [") || line.starts_with("test result:")) {
+    for line in
+        text.lines().filter(|line| line.trim_start().starts_with("Summary [") || line.starts_with("test result:"))
+    {
         let line = line.replace(';', ",").replace(": ", ", ").replace(". ", ", ");
         for part in line.split(", ") {
             let mut words = part.split_whitespace();
@@ -113,7 +128,8 @@ mod tests {
     #[test]
     fn the_runners_summaries_are_read() {
         assert_eq!(counts("     Summary [   0.034s] 10 tests run: 8 passed (1 slow), 2 failed, 0 skipped\n"), (8, 2));
-        let two = "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured\ntest result: FAILED. 1 passed; 3 failed\n";
+        let two =
+            "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured\ntest result: FAILED. 1 passed; 3 failed\n";
         assert_eq!(counts(two), (6, 3));
     }
 }

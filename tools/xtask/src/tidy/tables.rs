@@ -72,7 +72,8 @@ fn file_of_row(line: &str) -> Option<&str> {
     words.next()?.parse::<u32>().ok()?;
     let name = words.next()?;
     let shouting = name.chars().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_');
-    let quiet = |word: &&str| !word.is_empty() && word.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+    let quiet =
+        |word: &&str| !word.is_empty() && word.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
     words.take(2).filter_map(|word| word.split('(').next()).find(quiet).filter(|_| shouting)
 }
 

@@ -1,0 +1,123 @@
+//! What must hold in real Linux clients. Each case has a server and clients of its own, and says what it saw.
+
+mod keys;
+mod kill;
+mod mounts;
+mod tamper;
+mod work;
+
+use std::fs;
+
+use crate::coffer::Settings;
+use crate::house::{House, Profile};
+use crate::report::Report;
+use crate::stage::{Cast, Plan, Stage};
+
+/// One case.
+struct Case {
+    name: &'static str,
+    clients: usize,
+    /// Whether a server that is not ours can play it: it proves the case itself.
+    anywhere: bool,
+    settings: Settings,
+    run: fn(&mut Stage, &Scale) -> Result<String, String>,
+}
+
+/// How much is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale {
+    pub(crate) tree_files: usize,
+    pub(crate) crowd_files: u64,
+    pub(crate) kills: u64,
+    pub(crate) counts: u64,
+    pub(crate) seed: u64,
+}
+
+const USUAL: Settings = Settings { lease_seconds: 60, key_lease_seconds: 60 };
+/// A short grace, so that a kill costs seconds and not minutes.
+const QUICK: Settings = Settings { lease_seconds: 10, key_lease_seconds: 60 };
+
+/// Every case, the quick ones first.
+const CASES: &[Case] = &[
+    Case { name: "tar in and out", clients: 1, anywhere: true, settings: USUAL, run: work::tar },
+    Case { name: "git clone and fsck", clients: 1, anywhere: true, settings: USUAL, run: work::git },
+    Case { name: "sqlite with three writers", clients: 1, anywhere: true, settings: USUAL, run: work::sqlite },
+    Case { name: "a sparse file of 1 TiB", clients: 1, anywhere: true, settings: USUAL, run: work::sparse },
+    Case {
+        name: "open and unlinked across clients",
+        clients: 2,
+        anywhere: true,
+        settings: USUAL,
+        run: work::open_unlinked,
+    },
+    Case { name: "coherence of two clients", clients: 2, anywhere: true, settings: USUAL, run: work::coherence },
+    Case { name: "counting under a lock", clients: 2, anywhere: true, settings: USUAL, run: work::count },
+    Case { name: "a crowded directory", clients: 1, anywhere: true, settings: USUAL, run: work::crowd },
+    Case {
+        name: "two file systems, two access points",
+        clients: 1,
+        anywhere: false,
+        settings: USUAL,
+        run: mounts::side_by_side,
+    },
+    Case { name: "a killed tunnel", clients: 1, anywhere: false, settings: USUAL, run: mounts::killed_tunnel },
+    Case { name: "a disabled key", clients: 1, anywhere: false, settings: USUAL, run: keys::disabled },
+    Case { name: "no plaintext at rest", clients: 1, anywhere: false, settings: USUAL, run: keys::canaries },
+    Case { name: "swapped extents and values", clients: 1, anywhere: false, settings: QUICK, run: tamper::swapped },
+    Case { name: "killed under load", clients: 2, anywhere: false, settings: QUICK, run: kill::campaign },
+    Case {
+        name: "the recorder on an unharmed server",
+        clients: 1,
+        anywhere: true,
+        settings: USUAL,
+        run: kill::unharmed,
+    },
+];
+
+/// Runs the cases on Coffer: all, or those whose name contains a word.
+pub(crate) fn run(house: &House, report: &mut Report, long: bool, only: Option<&str>) {
+    let scale = if long {
+        Scale { tree_files: 6000, crowd_files: 1_000_000, kills: 40, counts: 2000, seed: fresh_seed() }
+    } else {
+        Scale { tree_files: 2200, crowd_files: 100_000, kills: 5, counts: 150, seed: fresh_seed() }
+    };
+    for case in CASES.iter().filter(|case| only.is_none_or(|word| case.name.contains(word))) {
+        report.check(case.name, || play(house, case, Cast::Coffer, &scale));
+    }
+}
+
+/// Proves the cases that any server can play against nfs-ganesha.
+pub(crate) fn prove(house: &House, report: &mut Report, only: Option<&str>) {
+    let scale = Scale { tree_files: 2200, crowd_files: 100_000, kills: 5, counts: 150, seed: fresh_seed() };
+    let wanted = |case: &&Case| case.anywhere && only.is_none_or(|word| case.name.contains(word));
+    for case in CASES.iter().filter(wanted) {
+        report.check(case.name, || play(house, case, Cast::Ganesha, &scale));
+    }
+}
+
+fn play(house: &House, case: &Case, cast: Cast, scale: &Scale) -> Result<String, String> {
+    let plan = Plan {
+        cast,
+        profile: Profile::Dev,
+        clients: case.clients,
+        settings: case.settings,
+        print: std::env::var_os("COFFER_VERBOSE").is_some(),
+    };
+    let name = case.name.replace([' ', ','], "-");
+    let mut stage = Stage::open(house, &name, plan)?;
+    let place = stage.place.clone();
+    let outcome = (case.run)(&mut stage, scale);
+    drop(stage);
+    match &outcome {
+        Ok(_) => {
+            let _ = fs::remove_dir_all(&place);
+        }
+        Err(_) => eprintln!("  what it left is in {}", place.display()),
+    }
+    outcome
+}
+
+/// Another seed for each run; it is part of what a case says.
+fn fresh_seed() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |since| since.as_secs() % 1_000_000)
+}

@@ -1,0 +1,156 @@
+//! Keys that are taken away, and what lies on the disk.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::Scale;
+use super::work::{AT, mounted, one};
+use crate::api::{Api, text};
+use crate::canary::{Canaries, Found};
+use crate::stage::{Mount, Stage};
+use crate::trees;
+
+/// The ways to take a key away; each is undone without a remount.
+const ROUNDS: [&str; 4] = ["disabled", "restarted", "pending-deletion", "grant-revoked"];
+
+/// Each way: the client's operations fail with an I/O error, status and log name the key, and it goes on afterwards.
+pub(crate) fn disabled(stage: &mut Stage, _: &Scale) -> Result<String, String> {
+    let api = stage.coffer()?.api()?;
+    let key = api.create_key("taken away and given back")?;
+    let id = api.create_file_system("sealed", Some(&key))?.id;
+    stage.mount(0, AT, &Mount { file_system: &id, ..Mount::default() })?;
+    let meet = stage.scratch().join("meet");
+    fs::create_dir_all(&meet).map_err(|error| error.to_string())?;
+    let mut arguments = vec![AT.to_owned(), meet.display().to_string()];
+    arguments.extend(ROUNDS.map(str::to_owned));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let script = stage.script("sealed.sh", &arguments);
+    let running = stage.spawn(0, &script)?;
+    let mut grant = None;
+    for round in ROUNDS {
+        let steps = || -> Result<(), String> {
+            await_file(&meet, &format!("{round}-ready"), &|| running.is_finished())?;
+            let taken = withhold(&api, round, &key)?;
+            if round == "restarted" {
+                let coffer = stage.coffer()?;
+                coffer.stop()?;
+                coffer.start()?;
+            }
+            reach(&meet, &format!("{round}-withheld"))?;
+            await_file(&meet, &format!("{round}-refused"), &|| running.is_finished())?;
+            let coffer = stage.coffer()?;
+            let status = coffer.administer(&["status"])?;
+            if !status.contains(&key) {
+                return Err(format!("coffer status does not name the key {key} while it is {round}:\n{status}"));
+            }
+            let log = fs::read_to_string(coffer.log()).unwrap_or_default();
+            if !log.contains(&key) {
+                return Err(format!("the log does not name the key {key} while it is {round}"));
+            }
+            grant = taken;
+            give_back(&api, round, &key, grant.as_ref())?;
+            reach(&meet, &format!("{round}-returned"))
+        };
+        let mut steps = steps;
+        if let Err(why) = steps() {
+            let said = stage.join(0, &script, running);
+            return Err(format!("{why}{}", said.err().map(|said| format!("; {said}")).unwrap_or_default()));
+        }
+    }
+    let said = stage.join(0, &script, running)?;
+    Ok(said.lines().collect::<Vec<_>>().join(", "))
+}
+
+/// Takes the key away; gives the grant that was revoked.
+fn withhold(api: &Api, round: &str, key: &str) -> Result<Option<Value>, String> {
+    match round {
+        "pending-deletion" => {
+            api.kms("ScheduleKeyDeletion", &json!({ "KeyId": key, "PendingWindowInDays": 7 })).map(|_| None)
+        }
+        "grant-revoked" => {
+            let grants = api.kms("ListGrants", &json!({ "KeyId": key }))?;
+            let grant = grants.get("Grants").and_then(|grants| grants.get(0)).cloned().ok_or("the key has no grant")?;
+            api.kms("RevokeGrant", &json!({ "KeyId": key, "GrantId": text(&grant, &["GrantId"])? }))?;
+            Ok(Some(grant))
+        }
+        _ => api.kms("DisableKey", &json!({ "KeyId": key })).map(|_| None),
+    }
+}
+
+fn give_back(api: &Api, round: &str, key: &str, grant: Option<&Value>) -> Result<(), String> {
+    if let Some(grant) = grant {
+        let part = |name: &str| grant.get(name).cloned().unwrap_or_default();
+        let mut again = json!({
+            "KeyId": key, "GranteePrincipal": part("GranteePrincipal"), "Operations": part("Operations"),
+        });
+        if let Some(again) = again.as_object_mut() {
+            for name in ["Constraints", "RetiringPrincipal"] {
+                if !part(name).is_null() {
+                    again.insert(name.to_owned(), part(name));
+                }
+            }
+        }
+        return api.kms("CreateGrant", &again).map(drop);
+    }
+    if round == "pending-deletion" {
+        api.kms("CancelKeyDeletion", &json!({ "KeyId": key }))?;
+    }
+    api.kms("EnableKey", &json!({ "KeyId": key })).map(drop)
+}
+
+/// A real tree is copied in; neither while the server runs nor after it stopped does any of it lie in the clear.
+pub(crate) fn canaries(stage: &mut Stage, scale: &Scale) -> Result<String, String> {
+    let tree = stage.scratch().join("tree");
+    trees::real(&tree, scale.tree_files)?;
+    trees::odd(&tree)?;
+    let canaries = Canaries::of_tree(&tree)?;
+    // The search itself is proven on the tree in the clear.
+    if canaries.search(&tree)?.0.len() * 2 < scale.tree_files {
+        return Err("the search does not even find the tree in itself".to_owned());
+    }
+    mounted(stage)?;
+    one(stage, "copy_in.sh", &[&tree.display().to_string(), AT])?;
+    let data = stage.coffer()?.data();
+    search(&canaries, &data)?;
+    stage.check(0, &format!("umount {AT}"))?;
+    stage.coffer()?.stop()?;
+    let bytes = search(&canaries, &data)?;
+    canaries.search_file(&stage.coffer()?.log()).map_or(Ok(()), |found| Err(plaintext(&[found])))?;
+    Ok(format!("{} canaries, {} MiB searched", canaries.count(), bytes >> 20))
+}
+
+/// An error that names the first canary found.
+pub(crate) fn search(canaries: &Canaries, data: &Path) -> Result<u64, String> {
+    let (found, bytes) = canaries.search(data)?;
+    if found.is_empty() { Ok(bytes) } else { Err(plaintext(&found)) }
+}
+
+fn plaintext(found: &[Found]) -> String {
+    let first = found.first().map_or_else(String::new, |first| {
+        format!("{} at byte {} holds some of {}", first.file.display(), first.offset, first.source.display())
+    });
+    format!("{} files hold plaintext: {first}", found.len())
+}
+
+/// Says to the client that this side has come so far.
+pub(crate) fn reach(meet: &Path, name: &str) -> Result<(), String> {
+    fs::write(meet.join(name), "").map_err(|error| format!("{name}: {error}"))
+}
+
+/// Waits until the client has come so far, or has ended.
+pub(crate) fn await_file(meet: &Path, name: &str, ended: &dyn Fn() -> bool) -> Result<(), String> {
+    let start = Instant::now();
+    while !meet.join(name).exists() {
+        if ended() {
+            return Err(format!("the client ended before {name}"));
+        }
+        if start.elapsed() > Duration::from_secs(180) {
+            return Err(format!("the client did not come to {name} in 180 s"));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
