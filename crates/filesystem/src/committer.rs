@@ -1,0 +1,334 @@
+//! The committer: one task that drains the queue of operations, in order, into durable batches (DESIGN section 3).
+//!
+//! Group commit across all clients is this and nothing else. A batch that fails fails the shard.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use env::Instant;
+use parking_lot::Mutex;
+use storage::{Batch, CommitError, Keyspace, Limits, SegmentId};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use zeroize::Zeroizing;
+
+use crate::{
+    FsError, Result,
+    core::Core,
+    keys,
+    lease::Which,
+    operation::{Change, Operation},
+    record::Usage,
+    reply::HOLD_MAX,
+    seal::RECORD_OVERHEAD,
+};
+
+/// Room kept in a batch for totals, counters and replies.
+const SPARE_KEYS: usize = 8;
+
+/// Operations that are applied in memory and not yet durable, in their order.
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    wake: Notify,
+    admissions: Arc<Semaphore>,
+    durable: AtomicU64,
+    settled: Notify,
+    stopped: AtomicBool,
+    failed: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    operations: VecDeque<Operation>,
+    /// The place of the last operation that entered; the first is 1.
+    last: u64,
+}
+
+impl Queue {
+    pub(crate) fn new(operations_max: usize) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            wake: Notify::new(),
+            admissions: Arc::new(Semaphore::new(operations_max.clamp(1, Semaphore::MAX_PERMITS))),
+            durable: AtomicU64::new(0),
+            settled: Notify::new(),
+            stopped: AtomicBool::new(false),
+            failed: watch::Sender::new(false),
+        }
+    }
+
+    /// Waits for room in the queue. Taken before any lock, so that whoever holds a lock never waits for the committer.
+    pub(crate) async fn admit(&self) -> Option<OwnedSemaphorePermit> {
+        match self.admissions.clone().try_acquire_owned() {
+            Ok(permit) => Some(permit),
+            Err(_) => self.admissions.clone().acquire_owned().await.ok(),
+        }
+    }
+
+    /// Takes the operation's place in the order. Called under the locks of what the operation changed.
+    pub(crate) fn push(&self, operation: Operation) -> u64 {
+        let held = operation.reply.as_ref().inspect(|hold| hold.queued()).is_some_and(|hold| hold.pending());
+        let position = {
+            let mut waiting = self.waiting.lock();
+            waiting.operations.push_back(operation);
+            waiting.last += 1;
+            waiting.last
+        };
+        // A held operation wakes the committer when its reply is there.
+        if !held {
+            self.wake();
+        }
+        position
+    }
+
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn is_durable(&self, position: u64) -> bool {
+        position <= self.durable.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn last(&self) -> u64 {
+        self.waiting.lock().last
+    }
+
+    /// Waits until everything up to `position` is durable.
+    pub(crate) async fn durable(&self, position: u64) -> Result<()> {
+        loop {
+            if self.is_durable(position) {
+                return Ok(());
+            }
+            let settled = self.settled.notified();
+            if *self.failed.borrow() {
+                return Err(FsError::Failed);
+            }
+            if self.is_durable(position) {
+                return Ok(());
+            }
+            settled.await;
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.stopped.load(Ordering::Relaxed) { Err(FsError::Failed) } else { Ok(()) }
+    }
+
+    pub(crate) fn fail(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.failed.send_replace(true);
+        self.settled.notify_waiters();
+        self.wake();
+    }
+
+    pub(crate) fn failed(&self) -> watch::Receiver<bool> {
+        self.failed.subscribe()
+    }
+}
+
+/// Totals as of the last batch that was built.
+#[derive(Default)]
+pub(crate) struct Totals {
+    pub(crate) usage: Usage,
+    pub(crate) live: HashMap<SegmentId, i64>,
+}
+
+/// What several operations together leave behind: the last change of each record counts.
+#[derive(Default)]
+struct Group {
+    records: HashMap<Bytes, Option<Zeroizing<Vec<u8>>>>,
+    inline: HashMap<Bytes, Option<Bytes>>,
+    usage: Usage,
+    live: HashMap<SegmentId, i64>,
+    done: Vec<Operation>,
+    bytes: usize,
+    keys: usize,
+    last: u64,
+}
+
+impl Group {
+    fn fits(&self, operation: &Operation, limits: &Limits) -> bool {
+        // Limits are on what the batch holds; counting a record twice only makes it a little smaller.
+        self.done.is_empty()
+            || (self.bytes + operation.bytes() + self.spare_bytes(operation) <= limits.group_bytes
+                && self.keys + operation.keys() + SPARE_KEYS <= limits.group_keys)
+    }
+
+    fn spare_bytes(&self, operation: &Operation) -> usize {
+        (self.live.len() + operation.live.len() + SPARE_KEYS) * (RECORD_OVERHEAD + 64)
+    }
+
+    fn add(&mut self, mut operation: Operation, position: u64) {
+        if let Some((key, value)) = operation.reply.take().and_then(|hold| hold.take()) {
+            operation.put(key, value);
+        }
+        self.bytes += operation.bytes();
+        self.keys += operation.keys();
+        self.last = position;
+        self.usage.add(operation.usage);
+        for (segment, bytes) in &operation.live {
+            *self.live.entry(*segment).or_default() += bytes;
+        }
+        for change in operation.changes.drain(..) {
+            match change {
+                Change::Put(key, value) => drop(self.records.insert(key, Some(Zeroizing::new(value)))),
+                Change::Delete(key) => drop(self.records.insert(key, None)),
+                Change::PutInline(key, value) => drop(self.inline.insert(key, Some(value))),
+                Change::DeleteInline(key) => drop(self.inline.insert(key, None)),
+            }
+        }
+        self.done.push(operation);
+    }
+}
+
+impl Core {
+    /// Runs until the file system is closed or fails.
+    pub(crate) async fn run_committer(self: Arc<Self>) {
+        let mut fenced = self.shard.fenced();
+        while !self.queue.stopped.load(Ordering::Relaxed) {
+            let group = self.take_group();
+            match group {
+                Ok(group) => {
+                    if !self.commit_group(group).await {
+                        self.queue.fail();
+                    }
+                }
+                Err(deadline) => tokio::select! {
+                    () = self.queue.wake.notified() => {}
+                    () = self.env.sleep_until(deadline.unwrap_or(Instant::from_nanoseconds(u64::MAX))) => {}
+                    changed = fenced.wait_for(|fenced| *fenced) => {
+                        if changed.is_ok() {
+                            tracing::error!(file_system = %self.id, "the shard is fenced");
+                        }
+                        self.queue.fail();
+                    }
+                },
+            }
+        }
+    }
+
+    /// The operations to commit next, or until when to wait for the reply of the first one.
+    fn take_group(&self) -> std::result::Result<Group, Option<Instant>> {
+        let limits = self.shard.limits();
+        let mut group = Group::default();
+        let mut waiting = self.queue.waiting.lock();
+        let mut position = waiting.last - waiting.operations.len() as u64;
+        while let Some(first) = waiting.operations.front() {
+            let pending = first.reply.as_ref().is_some_and(|hold| hold.pending());
+            if pending {
+                if !group.done.is_empty() {
+                    break;
+                }
+                // Only a wait that does not end costs a clock reading each time round.
+                let now = self.env.now();
+                let mut held_since = self.held_since.lock();
+                let since = match *held_since {
+                    Some((held, since)) if held == position + 1 => since,
+                    _ => now,
+                };
+                *held_since = Some((position + 1, since));
+                if now.since(since) < HOLD_MAX {
+                    return Err(Some(since + HOLD_MAX));
+                }
+            }
+            if !group.fits(first, &limits) {
+                break;
+            }
+            position += 1;
+            if let Some(operation) = waiting.operations.pop_front() {
+                group.add(operation, position);
+            }
+        }
+        drop(waiting);
+        if group.done.is_empty() { Err(None) } else { Ok(group) }
+    }
+
+    /// Seals and commits one group. False if the shard has failed.
+    async fn commit_group(&self, mut group: Group) -> bool {
+        self.add_totals(&mut group);
+        let batch = loop {
+            match self.seal_group(&group) {
+                Ok(batch) => break batch,
+                // The metadata key is withheld: what waits stays in memory until it is back.
+                Err(_) => {
+                    let mut state = self.keys.watch();
+                    tokio::select! {
+                        _ = state.changed() => {}
+                        () = self.env.sleep(std::time::Duration::from_millis(100)) => {}
+                    }
+                    if self.queue.stopped.load(Ordering::Relaxed) {
+                        return false;
+                    }
+                }
+            }
+        };
+        match self.shard.commit(batch).await {
+            Ok(_) => {
+                self.settle(group);
+                true
+            }
+            Err(error) => {
+                let known = !matches!(error, CommitError::Unknown(_));
+                tracing::error!(file_system = %self.id, %error, known, "a commit failed: the shard has to be reopened");
+                false
+            }
+        }
+    }
+
+    fn add_totals(&self, group: &mut Group) {
+        let mut totals = self.totals.lock();
+        if !group.usage.is_zero() {
+            totals.usage.add(group.usage);
+            let usage = totals.usage;
+            group.records.insert(Bytes::from_static(keys::USAGE), Some(Zeroizing::new(usage.encode())));
+        }
+        for (segment, difference) in std::mem::take(&mut group.live) {
+            if difference != 0 {
+                let bytes = totals.live.entry(segment).or_default();
+                *bytes += difference;
+                group.records.insert(keys::live(segment), Some(Zeroizing::new(bytes.to_be_bytes().to_vec())));
+            }
+        }
+    }
+
+    fn seal_group(&self, group: &Group) -> Result<Batch> {
+        let mut batch = Batch::new(u128::from_be_bytes(self.env.random()));
+        // What needs space was refused at the door when the reserve was reached.
+        batch.may_use_reserve = true;
+        self.keys.with(Which::Metadata, |key, _| {
+            let mut sealer = self.binding.batch(key, self.env.random());
+            for (name, value) in &group.records {
+                match value {
+                    Some(value) => batch.put(Keyspace::Records, name.clone(), sealer.seal(name, value)),
+                    None => batch.delete(Keyspace::Records, name.clone()),
+                }
+            }
+        })?;
+        for (name, value) in &group.inline {
+            match value {
+                Some(value) => batch.put(Keyspace::Inline, name.clone(), value.clone()),
+                None => batch.delete(Keyspace::Inline, name.clone()),
+            }
+        }
+        Ok(batch)
+    }
+
+    /// The group is durable: what was kept for it in memory goes, and who waits is told.
+    fn settle(&self, group: Group) {
+        for operation in &group.done {
+            for extent in &operation.settled {
+                self.fresh.lock().remove(extent);
+            }
+            if let Some(counters) = operation.reserved {
+                self.counters.reserved(counters);
+            }
+        }
+        self.queue.durable.store(group.last, Ordering::Release);
+        self.queue.settled.notify_waiters();
+    }
+}

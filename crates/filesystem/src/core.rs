@@ -1,0 +1,204 @@
+//! What all operations of one file system share, and the doors they go through.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use crypto::Prf;
+use env::{Env, Instant};
+use parking_lot::Mutex;
+use storage::{Keyspace, Now, Segments, Shard};
+use tokio::sync::{Notify, watch};
+
+use crate::{
+    Budget, Context, FsError, Result, Settings,
+    committer::{Queue, Totals},
+    counters::CounterSet,
+    handle::Handles,
+    inode::{InodeCache, State},
+    lease::{KeyRing, KeySource, Which},
+    operation::Operation,
+    plain::PlainCache,
+    seal::Binding,
+};
+
+/// What a file system is made of; whoever opens it brings it along.
+pub struct Parts {
+    /// The file system's id, `fs-...`: every seal is bound to it.
+    pub id: String,
+    /// Its records.
+    pub shard: Arc<dyn Shard>,
+    /// Its bulk data.
+    pub segments: Arc<dyn Segments>,
+    /// Clocks and randomness.
+    pub env: Env,
+    /// Shared by all file systems of the process.
+    pub budget: Arc<Budget>,
+    /// Where its keys are unwrapped.
+    pub keys: Arc<dyn KeySource>,
+    /// The key of its file handles, made once; it is there when the file system is sealed, too.
+    pub handle_key: Prf,
+}
+
+pub(crate) struct Core {
+    pub(crate) id: String,
+    pub(crate) env: Env,
+    pub(crate) shard: Arc<dyn Shard>,
+    pub(crate) segments: Arc<dyn Segments>,
+    pub(crate) settings: Settings,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) source: Arc<dyn KeySource>,
+    pub(crate) keys: KeyRing,
+    pub(crate) binding: Binding,
+    pub(crate) handles: Handles,
+    pub(crate) cache: InodeCache,
+    pub(crate) queue: Queue,
+    pub(crate) held_since: Mutex<Option<(u64, Instant)>>,
+    pub(crate) counters: CounterSet,
+    pub(crate) reserving: Mutex<()>,
+    pub(crate) totals: Mutex<Totals>,
+    pub(crate) plain: PlainCache,
+    /// Sealed inline bytes whose batch is not durable yet.
+    pub(crate) fresh: Mutex<HashMap<u64, Bytes>>,
+    pub(crate) verifier: AtomicU64,
+    /// Directories move across parents one at a time.
+    pub(crate) moving: tokio::sync::Mutex<()>,
+    /// Objects with an orphan record.
+    pub(crate) orphans: Mutex<BTreeSet<u64>>,
+    pub(crate) reap: Mutex<Vec<u64>>,
+    pub(crate) reaper: Notify,
+    /// Grace is over: nobody will reclaim an orphan any more.
+    pub(crate) collecting: AtomicBool,
+    /// Inodes with unstable data.
+    pub(crate) dirty: Mutex<BTreeSet<u64>>,
+    /// Counters, totals and orphans have been read.
+    pub(crate) ready: AtomicBool,
+    pub(crate) stop: watch::Sender<bool>,
+    cached: AtomicUsize,
+}
+
+impl Core {
+    pub(crate) fn new(parts: Parts, settings: Settings) -> Result<Self> {
+        let verifier = u64::from_be_bytes(parts.env.random());
+        Ok(Self {
+            binding: Binding::new(&parts.id)?,
+            handles: Handles::new(parts.handle_key, &parts.id),
+            keys: KeyRing::new(parts.env.clone(), settings.key_lease),
+            cache: InodeCache::new(parts.budget.inodes_max),
+            queue: Queue::new(settings.queue_operations_max),
+            held_since: Mutex::new(None),
+            counters: CounterSet::new(),
+            reserving: Mutex::new(()),
+            totals: Mutex::default(),
+            plain: PlainCache::new(parts.budget.plaintext_bytes_max),
+            fresh: Mutex::default(),
+            verifier: AtomicU64::new(verifier),
+            moving: tokio::sync::Mutex::const_new(()),
+            orphans: Mutex::default(),
+            reap: Mutex::default(),
+            reaper: Notify::new(),
+            collecting: AtomicBool::new(false),
+            dirty: Mutex::default(),
+            ready: AtomicBool::new(false),
+            stop: watch::Sender::new(false),
+            cached: AtomicUsize::new(0),
+            id: parts.id,
+            env: parts.env,
+            shard: parts.shard,
+            segments: parts.segments,
+            budget: parts.budget,
+            source: parts.keys,
+            settings,
+        })
+    }
+
+    /// The door of every operation on objects: not failed, not sealed.
+    pub(crate) fn enter(&self) -> Result<()> {
+        self.queue.check()?;
+        self.keys.check()
+    }
+
+    /// The door of changing operations: also not read-only, with room, and with a place in the bounded queue.
+    pub(crate) async fn begin(&self, cx: &Context<'_>, needs_space: bool) -> Result<Operation> {
+        cx.may_change()?;
+        self.enter()?;
+        if needs_space {
+            self.check_space()?;
+        }
+        self.reserve_counters().await?;
+        let admission = self.queue.admit().await;
+        Ok(Operation::new(admission, cx.reply.map(|hold| hold.0.clone())))
+    }
+
+    pub(crate) fn check_space(&self) -> Result<()> {
+        if self.shard.space().reserve_reached { Err(FsError::NoSpace) } else { Ok(()) }
+    }
+
+    pub(crate) async fn get_raw(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>> {
+        match self.shard.get_now(keyspace, key)? {
+            Now::Hit(found) => Ok(found),
+            Now::WouldBlock => Ok(self.shard.get(keyspace, key).await?),
+        }
+    }
+
+    pub(crate) fn open_record(&self, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>> {
+        self.keys.with(Which::Metadata, |secret, subkeys| self.binding.open(secret, subkeys, key, sealed))?
+    }
+
+    /// One record from the shard, opened.
+    pub(crate) async fn get_record(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let sealed = self.get_raw(Keyspace::Records, key).await?;
+        sealed.map(|sealed| self.open_record(key, &sealed)).transpose()
+    }
+
+    /// Puts an operation that is applied into the queue. Called under the locks of all the states it changed; each is
+    /// told its place.
+    pub(crate) fn enqueue(&self, operation: Operation, cx: &Context<'_>) -> u64 {
+        let position = self.queue.push(operation);
+        cx.watermark.raise(position);
+        position
+    }
+
+    pub(crate) fn count_cached(&self, entries: usize) {
+        self.cached.fetch_add(entries, Ordering::Relaxed);
+    }
+
+    /// Forgets clean slots and windows when there are too many.
+    pub(crate) fn trim_caches(&self) {
+        if self.cached.load(Ordering::Relaxed) <= self.budget.entries_max {
+            return;
+        }
+        for inode in self.cache.all() {
+            // Whoever is loading relies on what it has just brought in.
+            if let Ok(_turn) = inode.loading.try_lock() {
+                let mut state = inode.lock();
+                state.directory.trim(self);
+                state.file.trim(self);
+            }
+        }
+        self.cached.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn change_verifier(&self) {
+        let old = self.verifier.load(Ordering::Relaxed);
+        let mut new = u64::from_be_bytes(self.env.random());
+        if new == old {
+            new = new.wrapping_add(1);
+        }
+        self.verifier.store(new, Ordering::Release);
+    }
+}
+
+impl State {
+    /// The operation that changed this has its place in the queue now.
+    pub(crate) fn entered(&mut self, position: u64) {
+        self.unsynced = position;
+        self.directory.entered(position);
+        self.file.entered(position);
+    }
+}

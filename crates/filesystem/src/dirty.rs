@@ -1,0 +1,169 @@
+//! Written bytes that are not in the extent map yet: ranges of a file that never overlap.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+/// Small pieces of a large request buffer are copied, so that they do not keep the buffer.
+const COPY_BELOW: usize = 16 << 10;
+
+/// Ranges of bytes by their offsets.
+#[derive(Clone, Default)]
+pub(crate) struct Dirty {
+    ranges: BTreeMap<u64, Bytes>,
+    bytes: usize,
+}
+
+fn end(offset: u64, data: &Bytes) -> u64 {
+    offset.saturating_add(data.len() as u64)
+}
+
+fn distance(from: u64, to: u64) -> usize {
+    usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX)
+}
+
+impl Dirty {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Where the last range ends.
+    pub(crate) fn end(&self) -> u64 {
+        self.ranges.last_key_value().map_or(0, |(offset, data)| end(*offset, data))
+    }
+
+    /// Writes over whatever is there.
+    pub(crate) fn write(&mut self, offset: u64, data: Bytes) {
+        let data = if data.len() < COPY_BELOW { Bytes::copy_from_slice(&data) } else { data };
+        self.clear(offset, end(offset, &data));
+        self.put(offset, data);
+    }
+
+    fn put(&mut self, offset: u64, data: Bytes) {
+        if !data.is_empty() {
+            self.bytes += data.len();
+            self.ranges.insert(offset, data);
+        }
+    }
+
+    fn take(&mut self, offset: u64) -> Option<Bytes> {
+        self.ranges.remove(&offset).inspect(|data| self.bytes -= data.len())
+    }
+
+    /// Forgets what lies between.
+    pub(crate) fn clear(&mut self, from: u64, to: u64) {
+        if from >= to {
+            return;
+        }
+        // The one that begins before and reaches in, then all that begin within.
+        let before = self.ranges.range(..from).next_back().filter(|(offset, data)| end(**offset, data) > from);
+        let mut touched: Vec<u64> = before.map(|(offset, _)| *offset).into_iter().collect();
+        touched.extend(self.ranges.range(from..to).map(|(offset, _)| *offset));
+        for offset in touched {
+            let Some(data) = self.take(offset) else { continue };
+            let data_end = end(offset, &data);
+            if offset < from {
+                self.put(offset, data.slice(..distance(offset, from)));
+            }
+            if data_end > to {
+                self.put(to, data.slice(distance(offset, to)..));
+            }
+        }
+    }
+
+    /// Puts `older` back beneath what has been written since.
+    pub(crate) fn put_beneath(&mut self, older: Self) {
+        let newer = std::mem::replace(self, older);
+        for (offset, data) in newer.ranges {
+            self.clear(offset, end(offset, &data));
+            self.put(offset, data);
+        }
+    }
+
+    /// Takes ranges from the lowest offset on, up to both bounds.
+    pub(crate) fn take_some(&mut self, bytes_max: usize, ranges_max: usize) -> Self {
+        if self.bytes <= bytes_max && self.ranges.len() <= ranges_max {
+            return std::mem::take(self);
+        }
+        let mut taken = Self::default();
+        while let Some((offset, data)) = self.ranges.first_key_value().map(|(offset, data)| (*offset, data.clone())) {
+            let room = bytes_max.saturating_sub(taken.bytes);
+            if room == 0 || taken.ranges.len() >= ranges_max {
+                break;
+            }
+            self.take(offset);
+            if data.len() > room {
+                taken.put(offset, data.slice(..room));
+                self.put(offset + room as u64, data.slice(room..));
+            } else {
+                taken.put(offset, data);
+            }
+        }
+        taken
+    }
+
+    /// The parts of ranges within `from..to`, in order.
+    pub(crate) fn within(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, Bytes)> {
+        let before = self.ranges.range(..from).next_back().filter(|(offset, data)| end(**offset, data) > from);
+        let inside = if from < to { Some(self.ranges.range(from..to)) } else { None };
+        before.into_iter().chain(inside.into_iter().flatten()).map(move |(offset, data)| {
+            let low = (*offset).max(from);
+            let high = end(*offset, data).min(to);
+            (low, data.slice(distance(*offset, low)..distance(*offset, high)))
+        })
+    }
+
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (u64, &Bytes)> {
+        self.ranges.iter().map(|(offset, data)| (*offset, data))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(dirty: &Dirty) -> String {
+        let mut text = String::new();
+        for (offset, data) in dirty.ranges() {
+            text += &format!("{offset}:{} ", String::from_utf8_lossy(data));
+        }
+        assert_eq!(dirty.bytes(), dirty.ranges().map(|(_, data)| data.len()).sum::<usize>());
+        text
+    }
+
+    /// DESIGN section 3, "Data": the write-back buffer holds the newest byte of each place.
+    #[test]
+    fn newer_writes_win() {
+        let mut dirty = Dirty::default();
+        dirty.write(0, Bytes::from_static(b"aaaaaaaaaa"));
+        dirty.write(3, Bytes::from_static(b"bbb"));
+        assert_eq!(text(&dirty), "0:aaa 3:bbb 6:aaaa ");
+        dirty.write(2, Bytes::from_static(b"cc"));
+        assert_eq!(text(&dirty), "0:aa 2:cc 4:bb 6:aaaa ");
+        dirty.write(20, Bytes::from_static(b"z"));
+        dirty.clear(5, 8);
+        assert_eq!(text(&dirty), "0:aa 2:cc 4:b 8:aa 20:z ");
+        let within: Vec<_> = dirty.within(3, 9).map(|(offset, data)| (offset, data.len())).collect();
+        assert_eq!(within, [(3, 1), (4, 1), (8, 1)]);
+        assert_eq!(dirty.end(), 21);
+    }
+
+    /// DESIGN section 3, "Data": a flush takes a part, and what could not be flushed goes back beneath newer writes.
+    #[test]
+    fn parts_are_taken_and_put_back_beneath() {
+        let mut dirty = Dirty::default();
+        dirty.write(0, Bytes::from_static(b"0123456789"));
+        dirty.write(20, Bytes::from_static(b"xy"));
+        let taken = dirty.take_some(4, 9);
+        assert_eq!((text(&taken).as_str(), text(&dirty).as_str()), ("0:0123 ", "4:456789 20:xy "));
+        dirty.write(1, Bytes::from_static(b"NN"));
+        dirty.put_beneath(taken);
+        assert_eq!(text(&dirty), "0:0 1:NN 3:3 4:456789 20:xy ");
+        assert_eq!(text(&dirty.take_some(100, 9)), "0:0 1:NN 3:3 4:456789 20:xy ");
+        assert!(dirty.is_empty());
+    }
+}

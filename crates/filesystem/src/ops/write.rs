@@ -1,0 +1,129 @@
+//! Writing into a file.
+
+use bytes::Bytes;
+
+use crate::{
+    Context, FileSystem, FsError, Node, Result, core::Core, inode::Inode, ops::access::check_regular,
+    permission::without_set_id,
+};
+
+/// How durable a write is when it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stability {
+    /// Not yet; COMMIT makes it so.
+    Unstable,
+    /// The data is.
+    DataSync,
+    /// Data and attributes are.
+    FileSync,
+}
+
+/// The outcome of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes taken: all of them.
+    pub count: u32,
+    /// What was asked for or better.
+    pub committed: Stability,
+}
+
+impl FileSystem {
+    /// Writes bytes. Unstable data stays in memory until a commit, its age or memory pressure flushes it; a stable
+    /// write is durable when [`durable`](Self::durable) has answered for the compound.
+    ///
+    /// # Errors
+    /// [`FsError::ReadOnly`], [`FsError::FileTooBig`], [`FsError::NoSpace`], [`FsError::IsDirectory`] and its like.
+    pub async fn write(
+        &self,
+        cx: &Context<'_>,
+        node: &Node,
+        offset: u64,
+        data: Bytes,
+        stability: Stability,
+    ) -> Result<Written> {
+        let core = &self.core;
+        cx.may_change()?;
+        core.enter()?;
+        core.check_space()?;
+        core.reserve_counters().await?;
+        let inode = &node.inode;
+        let count = u32::try_from(data.len()).map_err(|_| FsError::Invalid)?;
+        core.load(inode).await?;
+        if core.budget.is_full() {
+            core.make_room(inode).await;
+        }
+        let many = core.put_dirty(cx, inode, offset, data)?;
+        if stability != Stability::Unstable {
+            let position = core.flush(inode).await?;
+            cx.watermark.raise(position);
+            return Ok(Written { count, committed: Stability::FileSync });
+        }
+        if many {
+            let (core, inode) = (core.clone(), inode.clone());
+            tokio::spawn(async move {
+                // Whoever wrote is told by the verifier and by COMMIT.
+                let _ = core.flush(&inode).await;
+            });
+        }
+        Ok(Written { count, committed: Stability::Unstable })
+    }
+
+    /// Changes whenever unstable data may have been lost.
+    #[must_use]
+    pub fn write_verifier(&self) -> [u8; 8] {
+        self.core.verifier_bytes()
+    }
+}
+
+impl Core {
+    /// Waits until the write-back buffer has room, helping with this file first.
+    async fn make_room(&self, inode: &Inode) {
+        let _ = self.flush(inode).await;
+        while self.budget.is_full() {
+            let other = self.dirty.lock().first().copied();
+            match other.and_then(|fileid| self.cache.peek(fileid)) {
+                Some(other) => drop(self.flush(&other).await),
+                // The memory is another file system's.
+                None => self.budget.room().await,
+            }
+            if self.enter().is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Puts bytes into the buffer. True if the file has so much there that it should be flushed.
+    fn put_dirty(&self, cx: &Context<'_>, inode: &Inode, offset: u64, data: Bytes) -> Result<bool> {
+        let now = self.env.wall();
+        let mut state = inode.lock();
+        let record = state.record_mut()?;
+        check_regular(record)?;
+        if data.is_empty() {
+            return Ok(false);
+        }
+        let end = offset.checked_add(data.len() as u64).ok_or(FsError::FileTooBig)?;
+        if end > self.settings.file_bytes_max {
+            return Err(FsError::FileTooBig);
+        }
+        record.size = record.size.max(end);
+        record.mtime = now;
+        record.ctime = now;
+        record.change = self.counters.change();
+        if cx.credentials.uid != 0 {
+            record.mode = without_set_id(record.mode);
+        }
+        let file = &mut state.file;
+        let before = file.dirty.bytes();
+        let first = file.dirty.is_empty();
+        file.dirty.write(offset, data);
+        let after = file.dirty.bytes();
+        if first {
+            file.dirty_since = Some(self.env.now());
+            self.dirty.lock().insert(inode.fileid);
+        }
+        self.budget.add_dirty(after.saturating_sub(before));
+        // Once when the mark is passed, not with each write after it.
+        let mark = self.settings.dirty_bytes;
+        Ok(before < mark && after >= mark)
+    }
+}

@@ -1,0 +1,194 @@
+//! Large work in steps: truncations of many extents, and objects whose last name is gone (DESIGN section 3). Each has
+//! a durable record of what is left to do, so that a restart goes on with it.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use storage::{Keyspace, Scan};
+
+use crate::{
+    FileSystem, FsError, Node, Result,
+    core::Core,
+    inode::Inode,
+    keys,
+    operation::Operation,
+    record::{Trim, WINDOW},
+};
+
+/// Keeps an object alive while somebody has it open, with or without a name.
+pub struct OpenHold {
+    node: Node,
+    core: Arc<Core>,
+}
+
+impl OpenHold {
+    /// The object.
+    #[must_use]
+    pub const fn node(&self) -> &Node {
+        &self.node
+    }
+}
+
+impl Drop for OpenHold {
+    fn drop(&mut self) {
+        self.node.inode.lock().holds -= 1;
+        self.core.after_removal(&self.node.inode);
+    }
+}
+
+impl FileSystem {
+    /// Keeps the object alive until the hold is dropped, even if its last name is removed meanwhile. One for each
+    /// open. An object that lost its last name before a restart is kept until
+    /// [`collect_orphans`](Self::collect_orphans), or longer if somebody holds it again by then.
+    #[must_use]
+    pub fn hold_open(&self, node: &Node) -> OpenHold {
+        node.inode.lock().holds += 1;
+        OpenHold { node: node.clone(), core: self.core.clone() }
+    }
+}
+
+impl Core {
+    pub(crate) async fn run_reaper(self: Arc<Self>) {
+        let mut stop = self.stop.subscribe();
+        loop {
+            let next = self.reap.lock().pop();
+            let Some(fileid) = next else {
+                tokio::select! {
+                    _ = stop.wait_for(|stop| *stop) => return,
+                    () = self.reaper.notified() => continue,
+                }
+            };
+            if *stop.borrow() {
+                return;
+            }
+            match self.reap_one(fileid).await {
+                Ok(()) => {}
+                Err(FsError::Failed) => return,
+                Err(error @ (FsError::Sealed(_) | FsError::Delay)) => {
+                    tracing::debug!(file_system = %self.id, fileid, %error, "the reaper waits");
+                    self.reap.lock().push(fileid);
+                    tokio::select! {
+                        _ = stop.wait_for(|stop| *stop) => return,
+                        () = self.env.sleep(std::time::Duration::from_secs(1)) => {}
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(file_system = %self.id, fileid, %error, "work on an object stops; fsck will find it");
+                }
+            }
+        }
+    }
+
+    async fn reap_one(&self, fileid: u64) -> Result<()> {
+        self.enter()?;
+        let inode = self.cache.get(self, fileid);
+        match self.load(&inode).await {
+            Err(FsError::Stale) => {
+                self.orphans.lock().remove(&fileid);
+                return Ok(());
+            }
+            other => other?,
+        }
+        self.carry_out(&inode).await?;
+        if self.collecting.load(Ordering::Acquire) || !orphaned_file(&inode) {
+            self.collect(&inode).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes an object without names that nobody holds.
+    async fn collect(&self, inode: &Inode) -> Result<()> {
+        let removable = |inode: &Inode| {
+            let state = inode.lock();
+            state.holds == 0 && !state.gone && state.record.as_ref().is_some_and(|record| record.links == 0)
+        };
+        if !removable(inode) {
+            return Ok(());
+        }
+        // Whoever still writes through a handle gets to the end of it first.
+        let _turn = inode.flushing.lock().await;
+        let rest = inode.lock().record()?.entries;
+        if rest > 0 {
+            inode.lock().file.trims = vec![Trim { from: 0, before: u64::MAX }];
+            self.carry_out(inode).await?;
+        }
+        self.reserve_counters().await?;
+        let mut operation = Operation::new(self.queue.admit().await, None);
+        let names = self.keys.names()?;
+        let mut state = inode.lock();
+        if state.holds > 0 || state.gone {
+            return Ok(());
+        }
+        self.destroy(&mut state, &names, &mut operation)?;
+        operation.delete(keys::orphan(inode.fileid));
+        let position = self.queue.push(operation);
+        state.entered(position);
+        drop(state);
+        self.orphans.lock().remove(&inode.fileid);
+        Ok(())
+    }
+
+    /// Does what truncations have left to do.
+    pub(crate) async fn carry_out(&self, inode: &Inode) -> Result<()> {
+        let trims = inode.lock().file.trims.clone();
+        let Some(from) = trims.iter().map(|trim| trim.from).min() else { return Ok(()) };
+        let mut scan = Scan::prefix(Keyspace::Records, &keys::map_prefix(inode.fileid));
+        scan.from = std::ops::Bound::Included(keys::map(inode.fileid, from));
+        // What is in memory only is in no scan.
+        let loaded = inode.lock().windows_from(from / WINDOW);
+        for window in loaded {
+            self.bury_window(inode, window).await?;
+        }
+        let mut last_window = None;
+        loop {
+            let page = self.shard.scan(scan.clone()).await?;
+            for (key, _) in &page.items {
+                let (_, start) = keys::numbers(key)?;
+                if last_window.replace(start / WINDOW) != Some(start / WINDOW) {
+                    self.bury_window(inode, start / WINDOW).await?;
+                }
+            }
+            match page.items.last() {
+                Some((last, _)) if page.more => scan = scan.after(last),
+                _ => break,
+            }
+        }
+        let mut operation = Operation::new(self.queue.admit().await, None);
+        let mut state = inode.lock();
+        state.file.trims.retain(|trim| !trims.contains(trim));
+        let orphan = state.orphan();
+        if orphan.unlinked || !orphan.trims.is_empty() {
+            operation.put_orphan(inode.fileid, &orphan);
+        } else {
+            operation.delete(keys::orphan(inode.fileid));
+            self.orphans.lock().remove(&inode.fileid);
+        }
+        let position = self.queue.push(operation);
+        state.entered(position);
+        Ok(())
+    }
+
+    async fn bury_window(&self, inode: &Inode, window: u64) -> Result<()> {
+        loop {
+            self.load_window(inode, window).await?;
+            let mut operation = Operation::new(self.queue.admit().await, None);
+            let names = self.keys.names()?;
+            let mut state = inode.lock();
+            if state.file.missing_window(window * WINDOW, window * WINDOW + 1).is_some() {
+                continue;
+            }
+            state.bury(&names, window, &mut operation)?;
+            if operation.keys() > 0 {
+                state.put_record(&mut operation);
+                let position = self.queue.push(operation);
+                state.entered(position);
+            }
+            return Ok(());
+        }
+    }
+}
+
+/// A file without names that somebody may still reclaim, as long as grace lasts.
+fn orphaned_file(inode: &Inode) -> bool {
+    let state = inode.lock();
+    state.record.as_ref().is_some_and(|record| record.links == 0 && record.kind == crate::Kind::Regular)
+}
