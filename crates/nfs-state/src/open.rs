@@ -106,6 +106,9 @@ fn is_union_of(opened: u8, target: u32) -> bool {
 
 impl FileState {
     /// Whether an OPEN could be granted, before the file is looked up, created or truncated. Grace, reclaim and quotas.
+    ///
+    /// The client's record is queued here, so that a caller that waits for it now has nothing to wait for between creating the
+    /// file and answering. A record without state harms nobody.
     pub fn admit_open(
         &mut self,
         now: Instant,
@@ -117,6 +120,8 @@ impl FileState {
         if self.holders.get(&client.key()).is_some_and(|holder| holder.opens >= self.limits.opens_per_client_max) {
             return Err(StateError::Quota);
         }
+        self.record(client);
+        effects.durable = self.ticket();
         Ok(())
     }
 
@@ -131,7 +136,6 @@ impl FileState {
         self.admit_open(now, client, request.reclaim, effects)?;
         self.clear_shares(now, request.file, |open| request.share.conflicts_with(open.share), effects)
             .map_err(|()| if request.reclaim { StateError::ReclaimConflict } else { StateError::ShareDenied })?;
-        self.record(client);
         effects.durable = self.ticket();
         Ok(self.add_open(client, request))
     }

@@ -75,7 +75,12 @@ impl Decoder {
         self.rest.len()
     }
 
-    /// Everything not read yet.
+    /// What is not read yet.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.rest
+    }
+
+    /// Everything not read yet, as a slice of the record.
     pub fn into_rest(self) -> Bytes {
         self.rest
     }
