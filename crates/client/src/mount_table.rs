@@ -71,16 +71,9 @@ fn unescape(text: &str) -> String {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    /// A line as the kernel writes it.
-    pub(crate) fn line(mount_point: &str, port: u16) -> String {
-        format!(
-            "40 21 0:52 / {mount_point} rw,relatime shared:1 - nfs4 127.0.0.1:/ rw,vers=4.1,rsize=1048576,\
-             hard,proto=tcp,port={port},timeo=600,sec=sys,clientaddr=127.0.0.1,local_lock=none,addr=127.0.0.1\n"
-        )
-    }
+    use crate::testing::mount_line as line;
 
     /// proc(5), mountinfo: device, mount point, type and options of NFS mounts; others are left out.
     #[test]

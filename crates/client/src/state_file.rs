@@ -194,29 +194,9 @@ pub fn find(directory: &Path) -> (Vec<Found>, Vec<String>) {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    pub(crate) fn state() -> State {
-        State {
-            pid: -1,
-            cmd: vec!["/usr/sbin/efs-tunnel".into()],
-            files: vec![],
-            mount_time: 1.5,
-            mountpoint: "/mnt/efs".into(),
-            service_type: "elasticfilesystem".into(),
-            mount_state_dir: "fs-1.mnt.efs.20100+".into(),
-            common_name: "host".into(),
-            region: "us-east-1".into(),
-            fs_id: "fs-1".into(),
-            certificate: String::new(),
-            access_point: None,
-            mount_helper_pid: None,
-            unmount_count: None,
-            unmount_time: None,
-            other: serde_json::Map::new(),
-        }
-    }
+    use crate::testing::state;
 
     /// efs-utils 1.6: the state file's name: slashes become dots, leading dots go.
     #[test]

@@ -160,32 +160,9 @@ impl TunnelSettings {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    pub(crate) fn settings() -> TunnelSettings {
-        TunnelSettings {
-            port: 20_613,
-            host: "fs-1.efs.us-east-1.coffer.internal".into(),
-            host_port: 2049,
-            server_name: "fs-1.efs.us-east-1.coffer.internal".into(),
-            check_host: true,
-            ca_file: Some("/etc/amazon/efs/efs-utils.crt".into()),
-            claims: Claims {
-                common_name: "machine".into(),
-                file_system: "fs-1".into(),
-                access_point: Some("fsap-0123456789abcdef0".into()),
-                source: "unknown".into(),
-                version: "0.1.0".into(),
-            },
-            key: KeyKind::Ecdsa,
-            renewal: Duration::from_secs(3600),
-            certificate_copy: None,
-            log_file: "/var/log/amazon/efs/mount.log".into(),
-            log: LogSettings { level: Level::Info, bytes_max: 1 << 20, files: 10 },
-            net_namespace: None,
-        }
-    }
+    use crate::testing::settings;
 
     /// efs-utils 1.7: the keys of the tunnel's configuration; what is written is what is read.
     #[test]
