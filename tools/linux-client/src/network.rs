@@ -63,9 +63,24 @@ impl Network {
         Client::boot(Arc::clone(tap), name, machine)
     }
 
+    /// Leaves the taps, and their addresses with them, for as long as a process lives that works on them.
+    pub fn leave(self, process: u32) -> Result<(), RigError> {
+        for tap in &self.taps {
+            let path = left(tap.number);
+            std::fs::write(&path, process.to_string()).map_err(|error| RigError::host(&path, error))?;
+        }
+        std::mem::forget(self.taps);
+        Ok(())
+    }
+
     fn address(&self, last: u8) -> Ipv4Addr {
         Ipv4Addr::new(10, 77, self.taps.first().map_or(0, |tap| tap.number), last)
     }
+}
+
+/// The file that says who works on a tap whose maker has gone.
+fn left(number: u8) -> String {
+    format!("/run/coffer-rig.{number}.process")
 }
 
 /// One tap device, and the lock on its number.
@@ -88,6 +103,11 @@ impl Tap {
         if lock.try_lock().is_err() {
             return Ok(None);
         }
+        let user = std::fs::read_to_string(left(number)).ok().and_then(|process| process.trim().parse().ok());
+        if user.is_some_and(crate::process::is_alive) {
+            return Ok(None);
+        }
+        let _ = std::fs::remove_file(left(number));
         let name = format!("coffer{number}");
         if std::path::Path::new("/sys/class/net").join(&name).exists() {
             // A run that was killed left it; nobody can hold it now, since the lock is ours.

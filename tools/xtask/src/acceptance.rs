@@ -1,6 +1,6 @@
 //! What must hold in real Linux clients. Each case has a server and clients of its own, and says what it saw.
 
-mod keys;
+pub(crate) mod keys;
 mod kill;
 mod mounts;
 mod tamper;

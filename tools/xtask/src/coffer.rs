@@ -175,6 +175,11 @@ impl Coffer {
         Err("the server did not stop within 30 s of SIGTERM".to_owned())
     }
 
+    /// Leaves it running when this value goes away; gives its process.
+    pub(crate) fn leave(&mut self) -> Option<u32> {
+        self.process.take().map(|process| process.id())
+    }
+
     /// Runs one of its administration commands.
     pub(crate) fn administer(&self, arguments: &[&str]) -> Result<String, String> {
         let (first, rest) = arguments.split_first().ok_or("no command")?;

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::{IpAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct Ganesha {
     process: Child,
-    export: PathBuf,
 }
 
 impl Ganesha {
@@ -35,7 +34,7 @@ impl Ganesha {
             .stderr(Stdio::null())
             .spawn()
             .map_err(|error| format!("ganesha.nfsd: {error} (apt-get install nfs-ganesha nfs-ganesha-vfs)"))?;
-        let ganesha = Self { process, export };
+        let ganesha = Self { process };
         let start = Instant::now();
         while TcpStream::connect_timeout(&(address, 2049).into(), Duration::from_millis(200)).is_err() {
             if start.elapsed() > Duration::from_secs(20) {
@@ -49,11 +48,6 @@ impl Ganesha {
     /// Its process.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
-    }
-
-    /// The directory that it serves, in the clear on this machine's disk.
-    pub(crate) fn export(&self) -> &Path {
-        &self.export
     }
 }
 

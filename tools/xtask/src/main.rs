@@ -3,8 +3,10 @@
 
 mod acceptance;
 mod api;
+mod bench;
 mod canary;
 mod coffer;
+mod demo;
 mod ganesha;
 mod generate;
 mod house;
@@ -36,6 +38,24 @@ enum Command {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Shows the main job: a key, an encrypted file system, a real client that mounts it over TLS.
+    Demo {
+        /// Leaves the server running.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Measures Coffer and nfs-ganesha side by side.
+    Bench {
+        /// Only the rows whose name contains this.
+        #[arg(long)]
+        only: Option<String>,
+        /// Rounds, if not three.
+        #[arg(long)]
+        rounds: Option<usize>,
+        /// Runs on a busy machine too; the result is marked as void.
+        #[arg(long)]
+        anyway: bool,
+    },
     /// Proves the real-client cases themselves, on nfs-ganesha.
     Prove {
         /// Only the cases whose name contains this.
@@ -55,6 +75,8 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Tidy => tidy::run(&house.root),
         Command::Test { long, only } => test::run(&house, long, only.as_deref()),
+        Command::Demo { keep } => demo::run(&house, keep),
+        Command::Bench { only, rounds, anyway } => bench::run(&house, only.as_deref(), rounds, anyway),
         Command::Prove { only } => test::prove(&house, only.as_deref()),
         Command::Generate { arguments } => generate::run(&arguments),
     };

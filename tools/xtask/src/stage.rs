@@ -22,7 +22,7 @@ pub(crate) enum Cast {
 
 #[derive(Debug)]
 pub(crate) enum Server {
-    Ganesha(Ganesha),
+    Ganesha { _process: Ganesha },
     Coffer(Box<Coffer>),
 }
 
@@ -100,7 +100,7 @@ impl Stage {
     pub(crate) fn coffer(&mut self) -> Result<&mut Coffer, String> {
         match &mut self.server {
             Server::Coffer(coffer) => Ok(coffer),
-            Server::Ganesha(_) => Err("this needs Coffer".to_owned()),
+            Server::Ganesha { .. } => Err("this needs Coffer".to_owned()),
         }
     }
 
@@ -163,7 +163,7 @@ impl Stage {
     /// Mounts at a directory that is made for it.
     pub(crate) fn mount(&self, client: usize, at: &str, mount: &Mount<'_>) -> Result<(), String> {
         let command = match &self.server {
-            Server::Ganesha(_) => format!("mount -t nfs4 -o vers=4.1 {}:/ {at}", self.network.target(0)),
+            Server::Ganesha { .. } => format!("mount -t nfs4 -o vers=4.1 {}:/ {at}", self.network.target(0)),
             Server::Coffer(_) => {
                 let mut options: Vec<String> = Vec::new();
                 if !mount.clear {
@@ -179,7 +179,7 @@ impl Stage {
 
     fn with_names(&self, script: &str) -> String {
         let server = match self.server {
-            Server::Ganesha(_) => "ganesha",
+            Server::Ganesha { .. } => "ganesha",
             Server::Coffer(_) => "coffer",
         };
         let (loadgen, scratch) = (self.loadgen.display(), self.scratch());
@@ -220,7 +220,9 @@ printf '[default]\\nregion = us-east-1\\nendpoint_url = {endpoint}\\n' > /root/.
 
 fn serve(house: &House, place: &Path, network: &Network, plan: Plan) -> Result<Server, String> {
     match plan.cast {
-        Cast::Ganesha => Ganesha::start(place, network.target(0).into()).map(Server::Ganesha),
+        Cast::Ganesha => {
+            Ganesha::start(place, network.target(0).into()).map(|process| Server::Ganesha { _process: process })
+        }
         Cast::Coffer => {
             let mut coffer = Coffer::init(house, plan.profile, place, network, plan.settings)?;
             coffer.start()?;

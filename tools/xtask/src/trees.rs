@@ -4,10 +4,8 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::canary::files;
-use crate::house::output;
 
 /// A file larger than this is left out, so that a tree is many files and not one.
 const FILE_BYTES_MAX: u64 = 200_000;
@@ -83,9 +81,4 @@ fn crates() -> Result<Vec<PathBuf>, String> {
     all.retain(|path| path.is_dir());
     all.sort();
     Ok(all)
-}
-
-/// Compares two trees byte by byte, names and kinds too.
-pub(crate) fn compare(one: &Path, other: &Path) -> Result<(), String> {
-    output(Command::new("diff").args(["-r", "--no-dereference"]).arg(one).arg(other)).map(drop)
 }

@@ -12,7 +12,7 @@ pub(crate) const AT: &str = "/mnt/n";
 /// Makes an encrypted file system (where the server is ours) and mounts it in every client; gives its id.
 pub(crate) fn mounted(stage: &mut Stage) -> Result<String, String> {
     let id = match &stage.server {
-        Server::Ganesha(_) => String::new(),
+        Server::Ganesha { .. } => String::new(),
         Server::Coffer(coffer) => coffer.api()?.create_file_system("work", None)?.id,
     };
     for client in 0..stage.clients.len() {
@@ -91,7 +91,7 @@ pub(crate) fn member(line: &str, name: &str) -> Result<u64, String> {
 /// The cast that plays.
 pub(crate) fn cast(stage: &Stage) -> Cast {
     match stage.server {
-        Server::Ganesha(_) => Cast::Ganesha,
+        Server::Ganesha { .. } => Cast::Ganesha,
         Server::Coffer(_) => Cast::Coffer,
     }
 }
