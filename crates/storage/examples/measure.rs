@@ -110,6 +110,8 @@ async fn main() {
     };
     row(&env, "commit of 64 KiB inline", 500, inline).await;
 
+    row(&env, "load of 1,000,000 files in batches of 64", 1_000_000, commits(&shard, 1 << 20, 4, 15_625, 64)).await;
+
     let key = |number: u64| [b"i".as_slice(), &number.to_be_bytes()].concat();
     let gets = |first: u64, count: u64, shard: Arc<dyn Shard>| async move {
         let mut waited = 0;
@@ -151,6 +153,19 @@ async fn main() {
     .await;
     row(&env, "close", 1, async { shard.close().await.unwrap() }).await;
     drop((shard, segments));
-    row(&env, "open after a clean stop", 1, async { drop(engine.open(&dir.path().join("shard")).await.unwrap()) })
-        .await;
+    let path = dir.path().join("shard");
+    row(&env, "open after a clean stop", 1, async { drop(engine.open(&path).await.unwrap()) }).await;
+    row(&env, "open after a crash", 1, async { drop(engine.open(&path).await.unwrap()) }).await;
+
+    let mut open = Vec::new();
+    row(&env, "create of a shard", 200, async {
+        for number in 0..200 {
+            open.push(engine.create(&dir.path().join(format!("shard{number}"))).await.unwrap());
+        }
+    })
+    .await;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    for line in status.lines().filter(|line| line.starts_with("VmHWM") || line.starts_with("Threads")) {
+        println!("  {line}");
+    }
 }
