@@ -262,10 +262,11 @@ fn named<'a>(action: &Action, input: &'a Value) -> Option<&'a str> {
 
 fn resources(actions: &ServiceActions, arn: &Arn, named: Option<&str>) -> Vec<Resource> {
     // An alias is not the key; the handler's answer says which key it was.
-    if named.is_none() || entry_has_no_key(actions, arn) {
+    if named.is_none() || arn.resource.ends_with('*') || entry_has_no_key(actions, arn) {
         return Vec::new();
     }
-    vec![Resource { arn: arn.to_string(), account: arn.account.clone(), kind: actions.resource_kind }]
+    let kind = if arn.resource.starts_with("access-point/") { "AWS::EFS::AccessPoint" } else { actions.resource_kind };
+    vec![Resource { arn: arn.to_string(), account: arn.account.clone(), kind }]
 }
 
 fn entry_has_no_key(actions: &ServiceActions, arn: &Arn) -> bool {

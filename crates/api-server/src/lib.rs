@@ -8,6 +8,7 @@ mod action;
 mod body;
 mod call;
 mod ec2;
+mod efs_actions;
 mod kms_actions;
 mod listener;
 mod reply;
@@ -17,5 +18,6 @@ mod watched;
 
 pub use action::{Action, Answer, Answering, Class, Handler, ServiceActions};
 pub use ec2::Zone;
+pub use efs_actions::efs;
 pub use kms_actions::kms;
 pub use listener::{Limits, Parts, Server};

@@ -87,7 +87,8 @@ impl House {
         let records = Arc::new(SealedRecords::open(shard, &ring.records_key(), env.clone()).await.unwrap());
         let key = Identities::create(&records, ACCOUNT, &env).await.unwrap();
         let identities = Arc::new(Identities::open(&records).await.unwrap());
-        let kms = Kms::open(records, ring, env.clone()).await.unwrap();
+        let kms = Kms::open(records.clone(), ring, env.clone()).await.unwrap();
+        let control = crate::joined::control(records, kms.clone(), env.clone()).await;
         let audit = directory.path().join("audit.log");
         let log = AuditLog::open(&audit, env.clone()).unwrap();
         let zones = vec![
@@ -95,7 +96,7 @@ impl House {
             Zone { name: "us-east-1b".to_owned(), id: "use1-az2".to_owned() },
         ];
         let server = Server::new(Parts {
-            services: vec![api_server::kms(kms)],
+            services: vec![api_server::kms(kms), api_server::efs(control)],
             identities,
             authorize,
             audit: log.clone(),
@@ -170,6 +171,13 @@ impl House {
         let target = format!("TrentService.{action}");
         let headers = vec![("x-amz-target", target.as_str()), ("content-type", "application/x-amz-json-1.1")];
         self.call(&Call { service: "kms", method: "POST", path: "/", query: "", headers, body }).await
+    }
+
+    /// A REST call of EFS.
+    pub(crate) async fn efs(&self, method: &str, path: &str, query: &str, body: Value) -> Reply {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let path = format!("/2015-02-01/{path}");
+        self.call(&Call { service: "elasticfilesystem", method, path: &path, query, headers: Vec::new(), body }).await
     }
 
     pub(crate) async fn form(&self, service: &str, body: &str) -> Reply {

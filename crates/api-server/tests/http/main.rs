@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, reason = "tests may panic")]
 
 mod audited;
+mod file_systems;
 mod hostile;
 mod house;
+mod joined;
 mod protocols;
