@@ -11,10 +11,11 @@ use aws_wire::Timestamp;
 use aws_wire::sigv4::Signer;
 use serde_json::{Value, json};
 
-use crate::coffer::SUBNET;
-
 const CALL_LIMIT: Duration = Duration::from_secs(60);
 const READY_LIMIT: Duration = Duration::from_secs(60);
+
+/// The one subnet of a server that clients of the rig mount from: spare addresses of their network.
+pub(crate) const SUBNET: &str = "subnet-c0ffe200";
 
 /// Calls with root's credentials.
 pub(crate) struct Api {

@@ -9,13 +9,10 @@ use std::time::{Duration, Instant};
 
 use linux_client::Network;
 
-use crate::api::Api;
+use crate::api::{Api, SUBNET};
 use crate::house::{House, Profile, output};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
-
-/// The one subnet of such a server: spare addresses of the clients' network.
-pub(crate) const SUBNET: &str = "subnet-c0ffe200";
 
 /// What is set apart from the defaults.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +52,7 @@ impl Coffer {
         let api = SocketAddr::new(IpAddr::V4(network.host()), 4566);
         let coffer = Self { program, place: place.to_owned(), process: None, api };
         coffer.initialise()?;
-        coffer.configure(network, settings)?;
+        coffer.configure(SUBNET, "vpc-c0ffe200", &network.subnet(), settings)?;
         Ok(coffer)
     }
 
@@ -66,6 +63,14 @@ impl Coffer {
         let program = house.program(profile, "coffer");
         let mut coffer = Self { program, place: place.to_owned(), process: None, api };
         coffer.initialise()?;
+        // A part of loopback of its own, so that servers side by side do not take each other's addresses.
+        let [high, low] = [(std::process::id() >> 8) & 0xff, std::process::id() & 0xff];
+        coffer.configure(
+            "subnet-00000000",
+            "vpc-00000000",
+            &format!("127.{}.{low}.0/24", 128 + high % 100),
+            Settings::default(),
+        )?;
         coffer.start()?;
         Ok(coffer)
     }
@@ -197,17 +202,17 @@ impl Coffer {
         command
     }
 
-    fn configure(&self, network: &Network, settings: Settings) -> Result<(), String> {
+    fn configure(&self, subnet: &str, vpc: &str, cidr: &str, settings: Settings) -> Result<(), String> {
         let path = self.config();
         let failed = |error: String| format!("{}: {error}", path.display());
         let text = fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
         let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| failed(error.to_string()))?;
         let subnet = [
-            ("id", SUBNET.to_owned()),
-            ("vpc", "vpc-c0ffe200".to_owned()),
+            ("id", subnet.to_owned()),
+            ("vpc", vpc.to_owned()),
             ("zone", "us-east-1a".to_owned()),
             ("zone_id", "use1-az1".to_owned()),
-            ("cidr", network.subnet()),
+            ("cidr", cidr.to_owned()),
         ];
         let subnet: toml::Table =
             subnet.map(|(key, value)| (key.to_owned(), toml::Value::String(value))).into_iter().collect();
