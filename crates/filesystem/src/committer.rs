@@ -14,7 +14,7 @@ use bytes::Bytes;
 use env::Instant;
 use parking_lot::Mutex;
 use storage::{Batch, CommitError, Keyspace, Limits, SegmentId};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -34,6 +34,9 @@ const SPARE_KEYS: usize = 8;
 /// Operations that are applied in memory and not yet durable, in their order.
 pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
+    /// Operations on records of the protocol server. They depend on nothing in the queue, and whoever waits for one
+    /// may be just who holds the queue's first operation.
+    aside: Mutex<Vec<(Operation, oneshot::Sender<()>)>>,
     wake: Notify,
     admissions: Arc<Semaphore>,
     durable: AtomicU64,
@@ -53,6 +56,7 @@ impl Queue {
     pub(crate) fn new(operations_max: usize) -> Self {
         Self {
             waiting: Mutex::default(),
+            aside: Mutex::default(),
             wake: Notify::new(),
             admissions: Arc::new(Semaphore::new(operations_max.clamp(1, Semaphore::MAX_PERMITS))),
             durable: AtomicU64::new(0),
@@ -84,6 +88,17 @@ impl Queue {
             self.wake();
         }
         position
+    }
+
+    /// Makes an operation durable that has no part in the order.
+    pub(crate) async fn commit_aside(&self, operation: Operation) -> Result<()> {
+        let (done, settled) = oneshot::channel();
+        self.aside.lock().push((operation, done));
+        self.wake();
+        if *self.failed.borrow() {
+            return Err(FsError::Failed);
+        }
+        settled.await.map_err(|_| FsError::Failed)
     }
 
     pub(crate) fn wake(&self) {
@@ -122,6 +137,7 @@ impl Queue {
     pub(crate) fn fail(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         self.failed.send_replace(true);
+        self.aside.lock().clear();
         self.settled.notify_waiters();
         self.wake();
     }
@@ -146,15 +162,21 @@ struct Group {
     usage: Usage,
     live: HashMap<SegmentId, i64>,
     done: Vec<Operation>,
+    told: Vec<oneshot::Sender<()>>,
     bytes: usize,
     keys: usize,
+    /// The place of the last operation of the queue; 0 if there is none.
     last: u64,
 }
 
 impl Group {
+    fn is_empty(&self) -> bool {
+        self.done.is_empty()
+    }
+
     fn fits(&self, operation: &Operation, limits: &Limits) -> bool {
         // Limits are on what the batch holds; counting a record twice only makes it a little smaller.
-        self.done.is_empty()
+        self.is_empty()
             || (self.bytes + operation.bytes() + self.spare_bytes(operation) <= limits.group_bytes
                 && self.keys + operation.keys() + SPARE_KEYS <= limits.group_keys)
     }
@@ -216,12 +238,13 @@ impl Core {
     fn take_group(&self) -> std::result::Result<Group, Option<Instant>> {
         let limits = self.shard.limits();
         let mut group = Group::default();
+        self.take_aside(&mut group, &limits);
         let mut waiting = self.queue.waiting.lock();
         let mut position = waiting.last - waiting.operations.len() as u64;
         while let Some(first) = waiting.operations.front() {
             let pending = first.reply.as_ref().is_some_and(|hold| hold.pending());
             if pending {
-                if !group.done.is_empty() {
+                if !group.is_empty() {
                     break;
                 }
                 // Only a wait that does not end costs a clock reading each time round.
@@ -245,7 +268,24 @@ impl Core {
             }
         }
         drop(waiting);
-        if group.done.is_empty() { Err(None) } else { Ok(group) }
+        if group.is_empty() { Err(None) } else { Ok(group) }
+    }
+
+    fn take_aside(&self, group: &mut Group, limits: &Limits) {
+        let mut aside = self.queue.aside.lock();
+        let count = aside
+            .iter()
+            .scan((0, 0), |(bytes, keys), (operation, _)| {
+                *bytes += operation.bytes();
+                *keys += operation.keys();
+                Some((*bytes, *keys))
+            })
+            .take_while(|(bytes, keys)| *bytes <= limits.group_bytes / 2 && *keys <= limits.group_keys / 2)
+            .count();
+        for (operation, done) in aside.drain(..count) {
+            group.add(operation, 0);
+            group.told.push(done);
+        }
     }
 
     /// Seals and commits one group. False if the shard has failed.
@@ -328,7 +368,13 @@ impl Core {
                 self.counters.reserved(counters);
             }
         }
-        self.queue.durable.store(group.last, Ordering::Release);
-        self.queue.settled.notify_waiters();
+        for done in group.told {
+            // Whoever asked may have gone.
+            let _ = done.send(());
+        }
+        if group.last > 0 {
+            self.queue.durable.store(group.last, Ordering::Release);
+            self.queue.settled.notify_waiters();
+        }
     }
 }

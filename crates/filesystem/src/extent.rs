@@ -11,7 +11,7 @@ use crate::{
     keys,
     lease::Which,
     record::{BLOCK, Extent, MapEntry, Source},
-    seal::{EXTENT_LABEL, KEY_VERSION, PIECE, STRIDE, sealed_bytes},
+    seal::{EXTENT_LABEL, KEY_VERSION, PIECE, STRIDE, STRIDE_U32, sealed_bytes},
 };
 
 /// Reads up to this size leave their pieces in the plaintext cache.
@@ -53,9 +53,9 @@ impl Pieces {
 
     /// Where the sealed pieces lie within the sealed extent.
     fn sealed(&self) -> Range<u32> {
-        let stride = STRIDE as u32;
         let whole = sealed_bytes(self.extent.bytes);
-        (self.pieces.start * stride).min(whole)..(self.pieces.end * stride).min(whole)
+        let begin = |piece: u32| piece.saturating_mul(STRIDE_U32).min(whole);
+        begin(self.pieces.start)..begin(self.pieces.end)
     }
 
     /// Takes all pieces from the cache, or nothing.

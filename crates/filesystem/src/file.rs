@@ -114,15 +114,6 @@ impl File {
         self.trims.iter().any(|trim| trim.kills(entry.start, entry.extent.id))
     }
 
-    /// The newest place in the queue among the windows of `from..to`.
-    pub(crate) fn unsynced(&self, from: u64, to: u64) -> u64 {
-        if self.unsynced == 0 {
-            return 0;
-        }
-        let windows = from / WINDOW..to.div_ceil(WINDOW).max(from / WINDOW);
-        self.windows.range(windows).map(|(_, window)| window.unsynced).max().unwrap_or(0)
-    }
-
     /// The operation that changed windows has its place in the queue now.
     pub(crate) fn entered(&mut self, position: u64) {
         if self.touched.is_empty() {

@@ -66,7 +66,6 @@ impl FileSystem {
         let queue = &self.core.queue;
         let mut operation = Operation::new(queue.admit().await, None);
         change(&mut operation);
-        let position = queue.push(operation);
-        queue.durable(position).await
+        queue.commit_aside(operation).await
     }
 }

@@ -169,8 +169,7 @@ impl FileSystem {
             for (key, _) in page.items {
                 operation.delete(key);
             }
-            let position = core.queue.push(operation);
-            core.queue.durable(position).await?;
+            core.queue.commit_aside(operation).await?;
             if !page.more {
                 return Ok(());
             }

@@ -32,6 +32,13 @@ pub(crate) const STRIDE: usize = PIECE + TAG_BYTES;
 
 const _: () = assert!(PIECE as u64 == BLOCK);
 
+/// The same numbers as they are in records.
+const PIECE_U32: u32 = 4096;
+const TAG_U32: u32 = 16;
+pub(crate) const STRIDE_U32: u32 = PIECE_U32 + TAG_U32;
+
+const _: () = assert!(PIECE_U32 as usize == PIECE && STRIDE_U32 as usize == STRIDE);
+
 /// The longest id a file system may have.
 pub(crate) const ID_BYTES_MAX: usize = 64;
 
@@ -169,7 +176,7 @@ impl ExtentBinding {
 
 /// Bytes of `plaintext` bytes in pieces with their tags.
 pub(crate) const fn sealed_bytes(plaintext: u32) -> u32 {
-    plaintext + plaintext.div_ceil(PIECE as u32) * TAG_BYTES as u32
+    plaintext + plaintext.div_ceil(PIECE_U32) * TAG_U32
 }
 
 /// A key for a log line.

@@ -1,4 +1,5 @@
 //! Contents: writing, committing, reading, truncating, holes, orphans, and what a crash leaves.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test may panic")]
 
 mod rig;
 

@@ -1,4 +1,5 @@
 //! Names: creating, finding, listing, renaming, linking, removing, and their errors.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test may panic")]
 
 mod rig;
 

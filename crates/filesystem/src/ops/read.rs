@@ -76,16 +76,12 @@ impl Core {
         let size = record.size;
         let end = offset.saturating_add(u64::from(count)).min(size).max(offset);
         let eof = end >= size;
+        cx.watermark.raise(state.unsynced);
         if offset >= end {
-            cx.watermark.raise(state.unsynced);
             return Ok((Plan::Whole(Bytes::new()), end, offset >= size));
         }
         if let Some(window) = state.file.missing_window(offset, end) {
             return Ok((Plan::Missing(window), end, eof));
-        }
-        cx.watermark.raise(state.file.unsynced(offset, end));
-        if eof {
-            cx.watermark.raise(state.unsynced);
         }
         let parts = state.file.parts(offset, end, true);
         state.file.sequential = state.file.next_read == offset;

@@ -1,5 +1,6 @@
 //! A file system over memory that can be crashed and opened again, for the tests of this crate.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code,
+    unreachable_pub,
 
 use std::sync::{
     Arc,
