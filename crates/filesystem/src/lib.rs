@@ -19,6 +19,7 @@ mod error;
 mod extent;
 mod file;
 mod flush;
+pub mod fsck;
 mod handle;
 mod inode;
 mod keys;

@@ -10,7 +10,7 @@ use crate::{
     keys,
     record::{Counters, EntryRecord, MapEntry, Orphan, Source, Usage},
     reply::Hold,
-    seal::{RECORD_OVERHEAD, STRIDE},
+    seal::RECORD_OVERHEAD,
 };
 
 /// One record or one run of inline bytes, to write or to remove.
@@ -83,8 +83,7 @@ impl Operation {
 
     pub(crate) fn count_live(&mut self, entry: &MapEntry, sign: i64) {
         if let Source::Segment(place) = entry.extent.source {
-            let pieces = u64::from(entry.length).div_ceil(STRIDE as u64 - 16);
-            let bytes = i64::try_from(pieces * STRIDE as u64).unwrap_or(i64::MAX);
+            let bytes = entry.live_bytes();
             match self.live.iter_mut().find(|(segment, _)| *segment == place.segment) {
                 Some((_, live)) => *live += sign * bytes,
                 None => self.live.push((place.segment, sign * bytes)),

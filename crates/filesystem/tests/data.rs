@@ -40,7 +40,7 @@ async fn stable_data_survives_a_crash() {
         assert!(rig.read(&file, 0, 1 << 26).await.unwrap() == data);
     }
     drop(root);
-    rig.crash().await;
+    rig.check().await;
     let root = rig.root().await;
     for (number, length) in lengths.into_iter().enumerate() {
         let file = rig.lookup(&root, &format!("f{number}")).await.unwrap();
@@ -66,7 +66,7 @@ async fn lost_unstable_data_shows_in_the_verifier() {
     assert_eq!(rig.attributes(&file).await.unwrap().size, 19);
     // Another change of the file does not make the size durable before its data.
     rig.set(&file, SetAttributes { mode: Some(0o600), ..SetAttributes::default() }).await.unwrap();
-    rig.crash().await;
+    rig.check().await;
     assert_ne!(rig.fs.write_verifier(), verifier);
     let file = rig.lookup(&rig.root().await, "f").await.unwrap();
     assert_eq!(rig.read(&file, 0, 100).await.unwrap(), b"stable");
@@ -100,7 +100,7 @@ async fn overwrites_and_truncations_agree_with_a_byte_array() {
             1 => {
                 rig.commit(&node).await.unwrap();
                 drop((node, file.take()));
-                rig.crash().await;
+                rig.check().await;
                 continue;
             }
             2 => rig.commit(&node).await.unwrap(),
@@ -145,7 +145,7 @@ async fn large_truncations_are_carried_out_in_steps() {
     assert!(rig.read(&file, 10_000, 16 << 20).await.unwrap().iter().all(|byte| *byte == 0));
     rig.write(&file, 8 << 20, b"new", Stability::FileSync).await.unwrap();
     drop((root, file));
-    rig.crash().await;
+    rig.check().await;
     rig.fs.collect_orphans();
     let root = rig.root().await;
     let file = rig.lookup(&root, "f").await.unwrap();
@@ -182,7 +182,7 @@ async fn unlinked_files_stay_while_they_are_open() {
     assert_eq!(rig.read(&kept, 0, 9).await.unwrap(), b"kept");
     rig.write(&kept, 4, b"!", Stability::FileSync).await.unwrap();
     drop((root, kept, lost));
-    rig.crash().await;
+    rig.check().await;
     drop(holds);
     let kept = rig.fs.resolve(kept_handle.bytes()).await.unwrap();
     assert_eq!(rig.read(&kept, 0, 9).await.unwrap(), b"kept!");
@@ -239,7 +239,7 @@ async fn small_synced_appends_add_up() {
         all.extend_from_slice(&data);
     }
     drop(file);
-    rig.crash().await;
+    rig.check().await;
     let file = rig.lookup(&rig.root().await, "log").await.unwrap();
     assert!(rig.read(&file, 0, 1 << 20).await.unwrap() == all);
 }

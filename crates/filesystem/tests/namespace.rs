@@ -20,7 +20,7 @@ async fn objects_survive_a_crash() {
     let handle = file.handle();
     let before = rig.attributes(&file).await.unwrap();
     drop((root, directory, file, link));
-    rig.crash().await;
+    rig.check().await;
 
     let root = rig.root().await;
     let directory = rig.lookup(&root, "directory").await.unwrap();
@@ -89,7 +89,7 @@ async fn open_creates_as_asked() {
     let made = rig.fs.open_create(&cx.cx(), &root, &name, exclusive(1)).await.unwrap();
     assert!(made.created && made.change.after > made.change.before);
     rig.fs.durable(&cx.watermark).await.unwrap();
-    rig.crash().await;
+    rig.check().await;
     let root = rig.root().await;
     let again = rig.fs.open_create(&cx.cx(), &root, &name, exclusive(1)).await.unwrap();
     assert!(!again.created && again.node == made.node);
@@ -158,7 +158,7 @@ async fn colliding_names_are_told_apart() {
         }
         if round % 5 == 4 {
             drop(root);
-            rig.crash().await;
+            rig.check().await;
         }
     }
     let root = rig.root().await;
@@ -175,7 +175,7 @@ async fn colliding_names_are_told_apart() {
     for name in ["a", "b", "c"] {
         rig.remove(&directory, name).await.unwrap();
     }
-    rig.crash().await;
+    rig.check().await;
     let root = rig.root().await;
     rig.remove(&root, "d").await.unwrap();
     assert!(rig.names(&root, 9).await.unwrap().is_empty());

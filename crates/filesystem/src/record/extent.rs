@@ -9,6 +9,7 @@ use storage::Place;
 use crate::{
     Result,
     codec::{Reader, Writer, malformed},
+    seal::STRIDE,
 };
 
 /// Plaintext bytes of a piece, and the grid of all extents.
@@ -62,6 +63,12 @@ impl MapEntry {
     /// Bytes of whole blocks that the entry keeps alive.
     pub(crate) fn blocks_bytes(&self) -> u64 {
         u64::from(self.length).div_ceil(BLOCK) * BLOCK
+    }
+
+    /// Sealed bytes that the entry keeps alive in its segment.
+    pub(crate) fn live_bytes(&self) -> i64 {
+        let pieces = u64::from(self.length).div_ceil(BLOCK);
+        i64::try_from(pieces * STRIDE as u64).unwrap_or(i64::MAX)
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

@@ -1,6 +1,5 @@
 //! A file system over memory that can be crashed and opened again, for the tests of this crate.
-#![allow(dead_code,
-    unreachable_pub,
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test uses a part of it; a test may panic")]
 
 use std::sync::{
     Arc,
@@ -78,6 +77,17 @@ impl Rig {
     /// Forgets everything in memory, as a kill does, and opens again.
     pub async fn crash(&mut self) {
         self.fs = FileSystem::open(self.parts(), self.settings.clone()).await.unwrap();
+    }
+
+    /// Ends the file system as a kill does, checks what is left, and opens it again.
+    pub async fn check(&mut self) {
+        let report = self.report().await;
+        assert!(report.is_clean(), "{:#?}", report.problems);
+        self.crash().await;
+    }
+
+    pub async fn report(&self) -> filesystem::fsck::Report {
+        filesystem::fsck::check(self.parts(), self.settings.clone(), true).await.unwrap()
     }
 
     pub async fn root(&self) -> Node {
