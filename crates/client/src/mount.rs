@@ -1,6 +1,6 @@
 //! A mount from its arguments to its end, in the order of efs-utils (reference: efs-utils 1.2).
 
-use std::{fs, path::Path};
+use std::{fs, net::Ipv4Addr, path::Path};
 
 use env::Env;
 
@@ -293,7 +293,7 @@ impl Plan<'_> {
             log_file = self.config.tunnel_log_file(&self.file_system).unwrap_or(own);
         }
         Ok(TunnelSettings {
-            port,
+            accept: (Ipv4Addr::LOCALHOST, port).into(),
             host: self.address.clone().unwrap_or_else(|| self.dns_name.clone()),
             host_port: self.config.mount_target_port()?,
             server_name: dns_name::certificate_name(&self.dns_name, &self.file_system).to_owned(),

@@ -13,7 +13,7 @@ use crate::{
 /// The settings of a tunnel as a mount writes them.
 pub(crate) fn settings() -> TunnelSettings {
     TunnelSettings {
-        port: 20_613,
+        accept: ([127, 0, 0, 1], 20_613).into(),
         host: "fs-1.efs.us-east-1.coffer.internal".into(),
         host_port: 2049,
         server_name: "fs-1.efs.us-east-1.coffer.internal".into(),

@@ -36,7 +36,7 @@ fn tunnel(server: SocketAddr, bundle: &str, change: impl FnOnce(&mut client::tun
     let address = listener.local_addr().unwrap();
     let log = directory.path().join("mount.log");
     let mut settings = TunnelSettings {
-        port: address.port(),
+        accept: address,
         host: server.ip().to_string(),
         host_port: server.port(),
         server_name: NAME.into(),

@@ -175,7 +175,7 @@ fn tunnel(
     let settings = format!(
         "[efs]\nclient = yes\naccept = {host}:{TUNNEL_PORT}\nconnect = {address}:2049\nsni = {name}\ncheckHost = {name}\n\
          verify = 2\nCAfile = {ca}\nfs_id = {id}\ncommon_name = bench\nsource = bench\nefs_utils_version = 0.1.0\n\
-         client_key = ecdsa\nrenewal_seconds = 3600\noutput = {log}\ndebug = info\noutput_max_bytes = 1048576\n\
+         client_key = ecdsa-p256\nrenewal_seconds = 3600\noutput = {log}\ndebug = info\noutput_max_bytes = 1048576\n\
          output_file_count = 2\n",
         host = network.host(),
         ca = coffer.ca().display(),

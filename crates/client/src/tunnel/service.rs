@@ -111,7 +111,8 @@ impl Report {
 pub fn run(path: &Path, env: &Env) -> Result<(), TunnelError> {
     let settings = TunnelSettings::read(path)?;
     let log = LogFile::new(&settings.log_file, settings.log, env.clone());
-    let report = Report::new(log, &format!("tunnel {} port {}", settings.claims.file_system, settings.port), true);
+    let report =
+        Report::new(log, &format!("tunnel {} port {}", settings.claims.file_system, settings.accept.port()), true);
     let outcome = start(&settings, &report, env);
     if let Err(error) = &outcome {
         report.once(Level::Error, "failed", &error.to_string());
@@ -124,12 +125,14 @@ fn start(settings: &TunnelSettings, report: &Report, env: &Env) -> Result<(), Tu
         let what = what.to_owned();
         move |error: std::io::Error| TunnelError::System(what, error)
     };
+    // What `ps` and `top` show; the system cuts it to 15 bytes.
+    let _name = rustix::thread::set_name(c"efs-tunnel");
     // Its own session: whatever ends the shell that mounted does not end the mount. It fails for a leader only.
     let _already_leader = rustix::process::setsid();
     if let Some(namespace) = &settings.net_namespace {
         crate::net_namespace::enter(namespace).map_err(system("netns"))?;
     }
-    let listener = listener(settings).map_err(system(&settings.local().to_string()))?;
+    let listener = listener(settings).map_err(system(&settings.accept.to_string()))?;
     listener.set_nonblocking(true).map_err(system("listener"))?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
     let mut builder = if threads == 1 {
@@ -155,12 +158,12 @@ fn start(settings: &TunnelSettings, report: &Report, env: &Env) -> Result<(), Tu
 fn listener(settings: &TunnelSettings) -> std::io::Result<std::net::TcpListener> {
     let inherited = std::io::stdin().as_fd().try_clone_to_owned().map(std::net::TcpListener::from);
     if let Ok(inherited) = inherited
-        && inherited.local_addr().is_ok_and(|address| address == settings.local())
+        && inherited.local_addr().is_ok_and(|address| address == settings.accept)
         && rustix::net::sockopt::socket_acceptconn(&inherited).unwrap_or(false)
     {
         return Ok(inherited);
     }
-    std::net::TcpListener::bind(settings.local())
+    std::net::TcpListener::bind(settings.accept)
 }
 
 /// Serves `listener` for ever.

@@ -4,7 +4,7 @@
 //! certificate says.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -22,8 +22,8 @@ const SECTION: &str = "efs";
 /// The settings of one tunnel.
 #[derive(Debug, Clone)]
 pub struct TunnelSettings {
-    /// The port on 127.0.0.1.
-    pub port: u16,
+    /// Where it listens: a port of 127.0.0.1.
+    pub accept: SocketAddr,
     /// The server: a name, looked up at each connection, or an address.
     pub host: String,
     /// The server's port.
@@ -51,12 +51,6 @@ pub struct TunnelSettings {
 }
 
 impl TunnelSettings {
-    /// The local address.
-    #[must_use]
-    pub fn local(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
-    }
-
     /// What is checked of the server.
     #[must_use]
     pub fn check(&self) -> Check<'_> {
@@ -74,7 +68,7 @@ impl TunnelSettings {
         let mut set = |key: &str, value: String| ini.set(SECTION, key, value);
         let path = |path: &Path| path.display().to_string();
         set("client", "yes".to_owned());
-        set("accept", self.local().to_string());
+        set("accept", self.accept.to_string());
         set("connect", format!("{}:{}", self.host, self.host_port));
         set("sni", self.server_name.clone());
         if self.check_host {
@@ -123,18 +117,13 @@ impl TunnelSettings {
         let value = |key: &str| ini.get(SECTION, key).map(str::to_owned);
         let needed = |key: &str| value(key).ok_or_else(|| format!("{key} is missing"));
         let number = |key: &str| needed(key)?.parse::<u64>().map_err(|error| format!("{key}: {error}"));
-        let port = |key: &str| {
-            let text = needed(key)?;
-            let (host, port) = text.rsplit_once(':').ok_or_else(|| format!("{key}: no port"))?;
-            let port: u16 = port.parse().map_err(|error| format!("{key}: {error}"))?;
-            Ok::<_, String>((host.to_owned(), port))
-        };
-        let (_, local_port) = port("accept")?;
-        let (host, host_port) = port("connect")?;
+        let accept = needed("accept")?.parse().map_err(|error| format!("accept: {error}"))?;
+        let connect = needed("connect")?;
+        let (host, host_port) = connect.rsplit_once(':').ok_or("connect: no port")?;
         Ok(Self {
-            port: local_port,
-            host,
-            host_port,
+            accept,
+            host: host.to_owned(),
+            host_port: host_port.parse().map_err(|error| format!("connect: {error}"))?,
             server_name: needed("sni")?,
             check_host: value("checkhost").is_some(),
             ca_file: if needed("verify")? == "0" { None } else { Some(needed("cafile")?.into()) },
@@ -186,6 +175,9 @@ mod tests {
     #[test]
     fn a_damaged_file_is_named() {
         assert_eq!(TunnelSettings::parse("[efs]\n").unwrap_err(), "accept is missing");
-        assert_eq!(TunnelSettings::parse("[efs]\naccept=127.0.0.1\n").unwrap_err(), "accept: no port");
+        assert_eq!(
+            TunnelSettings::parse("[efs]\naccept=127.0.0.1\n").unwrap_err(),
+            "accept: invalid socket address syntax"
+        );
     }
 }

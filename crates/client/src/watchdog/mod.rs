@@ -27,6 +27,8 @@ pub fn run(paths: &Paths, env: &Env) -> Result<(), MountError> {
         log.info("amazon-efs-mount-watchdog is not enabled");
         return Ok(());
     }
+    // What `ps` and `top` show; the system cuts it to 15 bytes.
+    let _name = rustix::thread::set_name(c"amazon-efs-mount-watchdog");
     // Started beside a mount, it outlives the shell of that mount. It fails for a leader only, which is as good.
     let _already_leader = rustix::process::setsid();
     let directory = paths.state_directory();
