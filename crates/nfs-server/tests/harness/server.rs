@@ -1,0 +1,228 @@
+//! The server's side: file systems in memory, keys that a test can withhold, exports that a test can shape.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crypto::{Key, Prf};
+use env::Env;
+use filesystem::lease::{KeySource, KeyTrouble, Which};
+use filesystem::{Budget, FileSystem, Parts, Settings};
+use nfs_server::exports::{
+    AccessPointView, AccessRequest, Admission, Authorize, BoxFuture, Exports, FileSystemId, Peer, Permissions,
+    Principal, Refused, Target, Unavailable,
+};
+use nfs_server::{Limits, Server, ServerParts};
+use parking_lot::Mutex;
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::server::ResolvesServerCert;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use storage::memory::Memory;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// The file system that most tests use.
+pub const FS: &str = "fs-0123456789abcdef0";
+/// The host name of the test server's certificate.
+pub const NAME: &str = "fs-0123456789abcdef0.efs.us-east-1.coffer.internal";
+
+/// Keys as a test gives and withholds them.
+#[derive(Default)]
+pub struct TestKeys {
+    trouble: Mutex<Option<KeyTrouble>>,
+}
+
+impl TestKeys {
+    /// From now on every unwrap fails so; none: it succeeds again.
+    pub fn withhold(&self, trouble: Option<KeyTrouble>) {
+        *self.trouble.lock() = trouble;
+    }
+}
+
+impl KeySource for TestKeys {
+    fn unwrap(&self, which: Which) -> storage::BoxFuture<'_, Result<Key, KeyTrouble>> {
+        let answer = match self.trouble.lock().clone() {
+            Some(trouble) => Err(trouble),
+            None => Ok(key(if which == Which::Data { 1 } else { 2 })),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+fn key(byte: u8) -> Key {
+    Key::take(&mut [byte; 32]).unwrap()
+}
+
+/// What survives a restart.
+#[derive(Clone, Default)]
+pub struct Disk {
+    memories: Arc<Mutex<BTreeMap<String, Memory>>>,
+}
+
+/// Exports over file systems in memory.
+pub struct TestExports {
+    env: Env,
+    disk: Disk,
+    budget: Arc<Budget>,
+    pub keys: Arc<TestKeys>,
+    pub settings: Settings,
+    pub open: tokio::sync::Mutex<HashMap<String, FileSystem>>,
+    /// Where connections lead.
+    pub admission: Mutex<Result<Admission, Refused>>,
+    pub permissions: Mutex<Result<Permissions, Refused>>,
+    /// Peers that asked for admission.
+    pub peers: Mutex<Vec<Peer>>,
+}
+
+impl TestExports {
+    /// Opens or makes a file system.
+    pub async fn filesystem(&self, id: &str) -> Result<FileSystem, Unavailable> {
+        let mut open = self.open.lock().await;
+        if let Some(filesystem) = open.get(id)
+            && !*filesystem.failed().borrow()
+        {
+            return Ok(filesystem.clone());
+        }
+        let (memory, fresh) = {
+            let mut memories = self.disk.memories.lock();
+            let fresh = !memories.contains_key(id);
+            (memories.entry(id.to_owned()).or_default().clone(), fresh)
+        };
+        let (shard, segments) = memory.open();
+        let parts = Parts {
+            id: id.to_owned(),
+            shard,
+            segments,
+            env: self.env.clone(),
+            budget: Arc::clone(&self.budget),
+            keys: Arc::clone(&self.keys) as Arc<dyn KeySource>,
+            handle_key: Prf::new(key(3)),
+        };
+        let made = if fresh {
+            FileSystem::create(parts, self.settings.clone()).await
+        } else {
+            FileSystem::open(parts, self.settings.clone()).await
+        };
+        let made = made.map_err(|error| Unavailable::Failed(error.to_string()))?;
+        open.insert(id.to_owned(), made.clone());
+        Ok(made)
+    }
+}
+
+impl Exports for TestExports {
+    fn admit<'a>(&'a self, peer: &'a Peer) -> BoxFuture<'a, Result<Admission, Refused>> {
+        self.peers.lock().push(peer.clone());
+        let mut admission = self.admission.lock().clone();
+        // A certificate may ask for an access point, as the real exports have it.
+        if let (Ok(admission), Some(certificate)) = (&mut admission, &peer.certificate)
+            && let Some(id) = &certificate.access_point
+        {
+            let point = AccessPointView { id: id.clone(), path: format!("/{id}"), posix_user: None, creation: None };
+            admission.access_point = Some(point);
+        }
+        Box::pin(std::future::ready(admission))
+    }
+
+    fn open<'a>(&'a self, id: &'a FileSystemId) -> BoxFuture<'a, Result<FileSystem, Unavailable>> {
+        Box::pin(self.filesystem(id.as_str()))
+    }
+
+    fn list<'a>(&'a self, _peer: &'a Peer) -> BoxFuture<'a, Vec<FileSystemId>> {
+        let ids = self.disk.memories.lock().keys().map(|id| FileSystemId::new(id)).collect();
+        Box::pin(std::future::ready(ids))
+    }
+}
+
+impl Authorize for TestExports {
+    fn authorize<'a>(&'a self, _request: AccessRequest<'a>) -> BoxFuture<'a, Result<Permissions, Refused>> {
+        Box::pin(std::future::ready(self.permissions.lock().clone()))
+    }
+}
+
+/// A server, with all a test may want to turn.
+pub struct Rig {
+    pub server: Server,
+    pub exports: Arc<TestExports>,
+    pub address: SocketAddr,
+    pub disk: Disk,
+    pub root: CertificateDer<'static>,
+    pub limits: Limits,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Short leases and short patience.
+pub fn quick() -> Limits {
+    Limits { lease_seconds: 2, ..Limits::default() }
+}
+
+impl Rig {
+    /// A server on a port of its own, over an empty disk.
+    pub async fn start() -> Self {
+        Self::start_on(Disk::default(), quick(), "127.0.0.1:0").await
+    }
+
+    /// A server over what a server before it left.
+    pub async fn start_on(disk: Disk, limits: Limits, listen: &str) -> Self {
+        let env = Env::real();
+        let direct = Admission {
+            target: Target::FileSystem(FileSystemId::new(FS)),
+            access_point: None,
+            principal: Principal::Anonymous,
+        };
+        let exports = Arc::new(TestExports {
+            env: env.clone(),
+            disk: disk.clone(),
+            budget: Arc::new(Budget::default()),
+            keys: Arc::default(),
+            settings: Settings::default(),
+            open: tokio::sync::Mutex::default(),
+            admission: Mutex::new(Ok(direct)),
+            permissions: Mutex::new(Ok(Permissions { write: true, root: true })),
+            peers: Mutex::default(),
+        });
+        exports.filesystem(FS).await.unwrap();
+        let (root, certificates) = certificate();
+        let server = Server::new(ServerParts {
+            exports: Arc::clone(&exports) as Arc<dyn Exports>,
+            authorize: Arc::clone(&exports) as Arc<dyn Authorize>,
+            certificates,
+            identity: Prf::new(key(4)),
+            env,
+            limits: limits.clone(),
+        })
+        .unwrap();
+        let listener = TcpListener::bind(listen).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (serving, sweeping) = (server.clone(), server.clone());
+        let tasks = vec![
+            tokio::spawn(async move { serving.serve(listener).await.unwrap() }),
+            tokio::spawn(async move { sweeping.sweep().await }),
+        ];
+        Self { server, exports, address, disk, root, limits, tasks }
+    }
+
+    /// Ends the server without a word, as a crash would, and starts another over the same disk.
+    pub async fn crash(self) -> Self {
+        for task in &self.tasks {
+            task.abort();
+        }
+        let (disk, limits) = (self.disk.clone(), self.limits.clone());
+        for id in self.exports.open.lock().await.keys() {
+            self.server.drop_file_system(&FileSystemId::new(id));
+        }
+        self.exports.open.lock().await.clear();
+        drop(self);
+        Self::start_on(disk, limits, "127.0.0.1:0").await
+    }
+}
+
+fn certificate() -> (CertificateDer<'static>, Arc<dyn ResolvesServerCert>) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new([NAME.to_owned()]).unwrap().self_signed(&key).unwrap();
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let private = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+    let signing = provider.key_provider.load_private_key(private).unwrap();
+    let certified = CertifiedKey::new(vec![certificate.der().clone()], signing);
+    (certificate.der().clone(), Arc::new(SingleCertAndKey::from(certified)))
+}
