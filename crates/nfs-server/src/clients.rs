@@ -71,8 +71,9 @@ impl Server {
     pub fn status(&self) -> ServerStatus {
         let file_systems = self.shared.registry.open_file_systems();
         let virtual_servers = self.shared.registry.virtual_servers();
+        let connections = self.shared.connections.lock().len();
         ServerStatus {
-            connections: self.shared.connections.lock().len(),
+            connections,
             waiting: self.shared.waiting.len(),
             file_systems: file_systems.iter().map(|served| self.file_system(served)).collect(),
             clients: virtual_servers.iter().flat_map(|server| self.clients(server)).collect(),

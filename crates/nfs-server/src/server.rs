@@ -123,9 +123,10 @@ impl Server {
         let pause = (self.shared.limits.lease() / 4).clamp(Duration::from_millis(100), Duration::from_secs(15));
         loop {
             tokio::select! {
-                () = self.shared.env.sleep(pause) => self.shared.sweep().await,
+                () = self.shared.env.sleep(pause) => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
+            self.shared.sweep().await;
         }
     }
 
