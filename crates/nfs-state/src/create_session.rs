@@ -15,6 +15,8 @@ use crate::virtual_server::{Dropped, VirtualServer};
 const MESSAGE_BYTES_MIN: u32 = 128;
 /// CB_SEQUENCE and one more.
 const BACK_OPERATIONS_MIN: u32 = 2;
+/// The bit of a session's number that says that the session is persistent.
+const PERSISTENT: u32 = 1 << 31;
 
 impl VirtualServer {
     /// CREATE_SESSION. `nonce` makes the session id hard to guess.
@@ -53,10 +55,11 @@ impl VirtualServer {
         let fore = self.fore_channel(&args.fore_chan_attrs)?;
         let back = back_channel(&args.back_chan_attrs)?;
         let persist = if self.config.persistent { flags::PERSIST } else { 0 };
+        let granted = args.flags & (persist | flags::CONN_BACK_CHAN);
         let resok = CreateSession4Resok {
-            sessionid: self.fresh_session_id(nonce),
+            sessionid: self.fresh_session_id(granted & flags::PERSIST != 0, nonce),
             sequence: args.sequence,
-            flags: args.flags & (persist | flags::CONN_BACK_CHAN),
+            flags: granted,
             fore_chan_attrs: fore,
             back_chan_attrs: back,
         };
@@ -121,9 +124,9 @@ impl VirtualServer {
         })
     }
 
-    /// Instance, virtual server, number, nonce. The first two tell a session of an earlier instance from one that never was.
-    fn fresh_session_id(&mut self, nonce: [u8; 4]) -> SessionId4 {
-        let number = self.next_session;
+    /// Instance, virtual server, number with a bit for persistence, nonce. They tell what a session of an earlier instance was.
+    fn fresh_session_id(&mut self, persistent: bool, nonce: [u8; 4]) -> SessionId4 {
+        let number = (self.next_session & !PERSISTENT) | if persistent { PERSISTENT } else { 0 };
         self.next_session = self.next_session.wrapping_add(1);
         let mut id = SessionId4::default();
         let words = [self.config.instance.to_be_bytes(), self.tag(), number.to_be_bytes(), nonce];
@@ -133,10 +136,12 @@ impl VirtualServer {
         id
     }
 
-    /// Whether the session is one of this virtual server, but of an earlier instance of it.
+    /// Whether the session is a persistent one of this virtual server, but of an earlier instance of it. One that was not
+    /// persistent is gone without a trace, and NFS4ERR_BADSESSION. RFC 8881, section 15.1.11.
     pub(crate) fn is_of_earlier_instance(&self, id: &SessionId4) -> bool {
         let (instance, rest) = id.split_at(4);
-        instance != self.config.instance.to_be_bytes() && rest.starts_with(&self.tag())
+        let persistent = id.get(8).is_some_and(|byte| byte & 0x80 != 0);
+        persistent && instance != self.config.instance.to_be_bytes() && rest.starts_with(&self.tag())
     }
 
     fn tag(&self) -> [u8; 4] {

@@ -437,17 +437,27 @@ fn a_silent_client_without_state_is_removed() {
     assert_eq!(refusal(sequence(&mut server, at(121), session, 0, 2)), NfsStat4::Badsession);
 }
 
-/// RFC 8881 §8.4.2: sessions and client ids of an earlier instance are known as such, those of another virtual server are not.
+/// RFC 8881 §15.1.11.5: a persistent session of an earlier instance is dead, any other was never there; nor was one of another
+/// virtual server (pynfs REBT1 to REBT5).
 #[test]
-fn a_session_of_an_earlier_instance_is_dead() {
+fn a_persistent_session_of_an_earlier_instance_is_dead() {
     let mut before = server();
-    let (client, session) = client_of(&mut before, at(0), "a", 1);
+    let id = exchange(&mut before, at(0), "a", 1, ALICE).unwrap();
+    let mut sessions = [0, create_session_flags::PERSIST].map(|flags| {
+        let mut args = create_args(id.clientid, 1 + flags);
+        args.flags = flags;
+        before.create_session(at(0), &args, ALICE, CONNECTION, [0xff; 4], &mut Dropped::default()).unwrap().sessionid
+    });
     let mut after = VirtualServer::new(config(1, 8));
-    assert!(matches!(sequence(&mut after, at(0), session, 0, 2), Verdict::EarlierInstance));
-    assert_eq!(after.destroy_session(&session, CONNECTION, &mut Dropped::default()), Err(StateError::DeadSession));
-    assert_eq!(create(&mut after, at(0), client.key().clientid, 2, ALICE), Err(StateError::StaleClientId));
+    assert_eq!(create(&mut after, at(0), id.clientid, 3, ALICE), Err(StateError::StaleClientId));
     let mut other = VirtualServer::new(config(2, 8));
-    assert_eq!(refusal(sequence(&mut other, at(0), session, 0, 2)), NfsStat4::Badsession);
+    let [plain, persistent] = &mut sessions;
+    assert_eq!(refusal(sequence(&mut after, at(0), *plain, 0, 1)), NfsStat4::Badsession);
+    assert!(matches!(sequence(&mut after, at(0), *persistent, 0, 1), Verdict::EarlierInstance));
+    assert_eq!(refusal(sequence(&mut other, at(0), *persistent, 0, 1)), NfsStat4::Badsession);
+    let mut destroy = |session: &_| after.destroy_session(session, CONNECTION, &mut Dropped::default());
+    assert_eq!(destroy(plain), Err(StateError::BadSession));
+    assert_eq!(destroy(persistent), Err(StateError::DeadSession));
 }
 
 /// RFC 8881 §18.37.3: a session is destroyed over a connection bound to it (pynfs DSESS1, DSESS9001, TRUNK2).
