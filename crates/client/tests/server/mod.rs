@@ -42,6 +42,10 @@ impl Authority {
 pub enum Manner {
     /// Everything back, then an end in order.
     Echo,
+    /// Takes everything and gives nothing, then an end in order.
+    Sink,
+    /// Is told a number of bytes (eight, big-endian), gives as many, then an end in order.
+    Source,
     /// The same over TLS 1.2 only.
     EchoTls12,
     /// Echoes so many bytes, then cuts the connection.
@@ -101,16 +105,28 @@ type Stream = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
 
 async fn treat(stream: Stream, manner: Manner) -> std::io::Result<()> {
     let (limit, orderly) = match manner {
-        Manner::Echo | Manner::EchoTls12 => (usize::MAX, true),
+        Manner::Echo | Manner::EchoTls12 | Manner::Sink | Manner::Source => (usize::MAX, true),
         Manner::CutAfter(limit) | Manner::TruncateAfter(limit) => (limit, false),
     };
     let (mut reader, mut writer) = tokio::io::split(stream);
     let mut buffer = vec![0; 256 * 1024];
     let mut passed = 0;
+    if matches!(manner, Manner::Source) {
+        let mut left = usize::try_from(reader.read_u64().await?).unwrap();
+        while left > 0 {
+            let count = left.min(buffer.len());
+            writer.write_all(&buffer[..count]).await?;
+            left -= count;
+        }
+        return writer.shutdown().await;
+    }
     while passed < limit {
         let count = reader.read(&mut buffer).await?;
         if count == 0 {
             return writer.shutdown().await;
+        }
+        if matches!(manner, Manner::Sink) {
+            continue;
         }
         writer.write_all(&buffer[..count]).await?;
         writer.flush().await?;
