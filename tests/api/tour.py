@@ -8,13 +8,28 @@ import re
 import time
 
 import boto3
+import botocore
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 ENDPOINT = os.environ["COFFER_ENDPOINT"]
 SETTINGS = {"endpoint_url": ENDPOINT, "config": Config(retries={"max_attempts": 0}, parameter_validation=False)}
+# What must have been visited at the end.
+ACTIONS = {
+    "efs": "CreateAccessPoint CreateFileSystem CreateMountTarget DeleteAccessPoint DeleteFileSystem DeleteMountTarget"
+           " DescribeAccessPoints DescribeBackupPolicy DescribeFileSystemPolicy DescribeFileSystems"
+           " DescribeLifecycleConfiguration DescribeMountTargetSecurityGroups DescribeMountTargets ListTagsForResource"
+           " TagResource UntagResource",
+    "kms": "CancelKeyDeletion CreateAlias CreateGrant CreateKey Decrypt DeleteAlias DescribeKey DisableKey EnableKey Encrypt"
+           " GenerateDataKey GenerateDataKeyWithoutPlaintext GetKeyPolicy GetKeyRotationStatus ListAliases ListGrants"
+           " ListKeys ListResourceTags RevokeGrant ScheduleKeyDeletion",
+    "sts": "GetCallerIdentity",
+    "ec2": "DescribeAvailabilityZones",
+}
+visited = set()
 session = boto3.Session()
-efs, kms, sts = (session.client(name, **SETTINGS) for name in ("efs", "kms", "sts"))
+session.events.register("before-call", lambda model, **_: visited.add((model.service_model.service_name, model.name)))
+efs, kms, sts, ec2 = (session.client(name, **SETTINGS) for name in ("efs", "kms", "sts", "ec2"))
 ACCOUNT = "000000000001"
 REGION = session.region_name
 SUBNET = "subnet-00000000"
@@ -68,6 +83,26 @@ def identity():
     refused("SignatureDoesNotMatch", 403, boto3.client("sts", **liar, **SETTINGS).get_caller_identity)
     refused("InvalidSignatureException", 400, boto3.client("kms", **liar, **SETTINGS).list_keys)
     refused("InvalidSignatureException", 403, boto3.client("efs", **liar, **SETTINGS).describe_file_systems)
+    stranger = {"aws_access_key_id": "AKIAXXXXXXXXXXXXXXXX", "aws_secret_access_key": "wrong"}
+    refused("UnrecognizedClientException", 400, boto3.client("kms", **stranger, **SETTINGS).list_keys)
+    refused("UnrecognizedClientException", 403, boto3.client("efs", **stranger, **SETTINGS).describe_file_systems)
+    # A long-lived key has no session token.
+    secret = session.get_credentials().secret_key
+    token = {"aws_access_key_id": key, "aws_secret_access_key": secret, "aws_session_token": "t"}
+    refused("UnrecognizedClientException", 400, boto3.client("kms", **token, **SETTINGS).list_keys)
+    refused("InvalidSignatureException", 400, boto3.client("kms", region_name="ap-south-9", **SETTINGS).list_keys)
+    bare = SETTINGS["config"].merge(Config(signature_version=botocore.UNSIGNED))
+    refused("MissingAuthenticationTokenException", 400, boto3.client("kms", **{**SETTINGS, "config": bare}).list_keys)
+
+
+def zones():
+    """As the official mount helper asks: first with DryRun, then by name."""
+    refused("DryRunOperation", 412, ec2.describe_availability_zones, DryRun=True)
+    found = status(ec2.describe_availability_zones(), 200)["AvailabilityZones"]
+    check(found and found[0]["ZoneId"] and found[0]["ZoneName"].startswith(REGION), f"DescribeAvailabilityZones: {found}")
+    named, = ec2.describe_availability_zones(ZoneNames=[found[0]["ZoneName"]])["AvailabilityZones"]
+    same(named["ZoneId"], found[0]["ZoneId"], "a zone by name")
+    refused("InvalidParameterValue", 400, ec2.describe_availability_zones, ZoneNames=["ap-south-9z"])
 
 
 def keys():
@@ -369,9 +404,12 @@ def access_points(first):
 
 
 identity()
+zones()
 first, key = file_systems(keys())
 status(efs.delete_file_system(FileSystemId=first), 204)
 gone(first)
 until("the file systems' grants are retired", lambda: kms.list_grants(KeyId=key)["Grants"], [])
 refused("FileSystemNotFound", 404, efs.delete_file_system, FileSystemId=first)
+missed = {(service, action) for service, actions in ACTIONS.items() for action in actions.split()} - visited
+same(missed, set(), "actions that were not visited")
 print(f"{checks} checks")

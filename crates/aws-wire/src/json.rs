@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use crate::ApiError;
 use crate::shape::{Location, Member, Operation, Protocol, Service, Shape};
 use crate::sigv4::percent_decode;
 use crate::validate::Invalid;
-use crate::{ApiError, ErrorShape};
 
 /// Finds the operation of a REST path; literal segments win over labels. The labels' values come with it.
 pub fn route(
@@ -141,15 +141,6 @@ pub fn error(protocol: Protocol, error: &ApiError) -> Vec<u8> {
         body.insert((*name).to_owned(), value.clone().into());
     }
     Value::Object(body).to_string().into_bytes()
-}
-
-/// Whether an error may leave a service: its code is in the table with that status and those members.
-pub fn declared(errors: &[&ErrorShape], error: &ApiError) -> bool {
-    errors.iter().any(|shape| {
-        shape.code == error.code
-            && shape.status == error.status
-            && error.members.iter().all(|(name, _)| shape.members.contains(name))
-    })
 }
 
 #[cfg(test)]
