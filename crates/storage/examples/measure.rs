@@ -2,11 +2,15 @@
 //! current one). `cargo run -p storage --example measure -- DIR [ROWS]`, where ROWS is a part of the rows' names.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measuring program")]
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use env::Env;
-use storage::{Batch, Budgets, Engine, Keyspace, Now, Place, Sealed, Segments, Shard};
+use storage::{Batch, Budgets, Engine, Keyspace, Now, Opening, Place, Sealed, Segments, Shard};
 
 /// User and system time of this process so far.
 fn cpu() -> Duration {
@@ -88,18 +92,11 @@ async fn puts(segments: &Arc<dyn Segments>, tasks: usize, count: usize, part: &B
     places
 }
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() {
-    let env = Env::real();
-    let dir = std::env::args().nth(1).map_or_else(|| PathBuf::from("."), PathBuf::from);
-    let dir = tempfile::tempdir_in(dir).unwrap();
-    let engine = Engine::new(Budgets::default(), env.clone()).unwrap();
-    let (shard, segments) = engine.create(&dir.path().join("shard")).await.unwrap();
-
-    row(&env, "commit of 1 create, 1 at a time", 2000, commits(&shard, 0, 1, 2000, 1)).await;
-    row(&env, "commit of 1 create, 8 at a time", 8000, commits(&shard, 10_000, 8, 8000, 1)).await;
-    row(&env, "commit of 1 create, 64 at a time", 32_000, commits(&shard, 100_000, 64, 32_000, 1)).await;
-    row(&env, "creates in batches of 64, 1 batch at a time", 64_000, commits(&shard, 20_000, 1, 1000, 64)).await;
+async fn commit_rows(env: &Env, shard: &Arc<dyn Shard>) {
+    row(env, "commit of 1 create, 1 at a time", 2000, commits(shard, 0, 1, 2000, 1)).await;
+    row(env, "commit of 1 create, 8 at a time", 8000, commits(shard, 10_000, 8, 8000, 1)).await;
+    row(env, "commit of 1 create, 64 at a time", 32_000, commits(shard, 100_000, 64, 32_000, 1)).await;
+    row(env, "creates in batches of 64, 1 batch at a time", 64_000, commits(shard, 20_000, 1, 1000, 64)).await;
     let inline = async {
         for number in 0..500_u128 {
             let mut batch = Batch::new(number);
@@ -108,10 +105,12 @@ async fn main() {
             shard.commit(batch).await.unwrap();
         }
     };
-    row(&env, "commit of 64 KiB inline", 500, inline).await;
+    row(env, "commit of 64 KiB inline", 500, inline).await;
 
-    row(&env, "load of 1,000,000 files in batches of 64", 1_000_000, commits(&shard, 1 << 20, 4, 15_625, 64)).await;
+    row(env, "load of 1,000,000 files in batches of 64", 1_000_000, commits(shard, 1 << 20, 4, 15_625, 64)).await;
+}
 
+async fn get_rows(env: &Env, shard: &Arc<dyn Shard>) {
     let key = |number: u64| [b"i".as_slice(), &number.to_be_bytes()].concat();
     let gets = |first: u64, count: u64, shard: Arc<dyn Shard>| async move {
         let mut waited = 0;
@@ -123,20 +122,22 @@ async fn main() {
         }
         println!("  ({waited} of {count} would block)");
     };
-    row(&env, "get of what was written last", 20_000, gets(20_000 * 64 + 44_000, 20_000, shard.clone())).await;
-    row(&env, "get of older records", 20_000, gets(100_000, 20_000, shard.clone())).await;
+    row(env, "get of what was written last", 20_000, gets(20_000 * 64 + 44_000, 20_000, shard.clone())).await;
+    row(env, "get of older records", 20_000, gets(100_000, 20_000, shard.clone())).await;
+}
 
+async fn segment_rows(env: &Env, segments: &Arc<dyn Segments>) {
     let kib4 = Bytes::from(vec![9; 4096]);
-    row(&env, "put of 4 KiB, 1 at a time", 1000, async { drop(puts(&segments, 1, 1000, &kib4, 1).await) }).await;
-    row(&env, "put of 4 KiB, 16 at a time", 16_000, async { drop(puts(&segments, 16, 16_000, &kib4, 1).await) }).await;
+    row(env, "put of 4 KiB, 1 at a time", 1000, async { drop(puts(segments, 1, 1000, &kib4, 1).await) }).await;
+    row(env, "put of 4 KiB, 16 at a time", 16_000, async { drop(puts(segments, 16, 16_000, &kib4, 1).await) }).await;
     let mut large = Vec::new();
-    row(&env, "put of 1 MiB in 257 parts, 4 at a time", 1000, async {
-        large = puts(&segments, 4, 1000, &Bytes::from(vec![9; 4080]), 257).await;
+    row(env, "put of 1 MiB in 257 parts, 4 at a time", 1000, async {
+        large = puts(segments, 4, 1000, &Bytes::from(vec![9; 4080]), 257).await;
     })
     .await;
     let mut out = vec![0; 4112];
     let mut waited = 0;
-    row(&env, "read of 4 KiB in memory", 100_000, async {
+    row(env, "read of 4 KiB in memory", 100_000, async {
         for step in 0..100_000_usize {
             let place = large.get(step % large.len()).unwrap();
             let offset = u32::try_from(step % 200 * 4112).unwrap();
@@ -145,22 +146,26 @@ async fn main() {
     })
     .await;
     println!("  ({waited} of 100000 would block)");
-    row(&env, "read of 1 MiB in memory", 1000, async {
+    row(env, "read of 1 MiB in memory", 1000, async {
         for place in &large {
             assert_eq!(segments.read(place, 0..place.length).await.unwrap().len(), 257 * 4080);
         }
     })
     .await;
-    row(&env, "close", 1, async { shard.close().await.unwrap() }).await;
+}
+
+async fn opening_rows(env: &Env, engine: &Engine, dir: &Path, opening: Opening) {
+    let (shard, segments) = opening;
+    row(env, "close", 1, async { shard.close().await.unwrap() }).await;
     drop((shard, segments));
-    let path = dir.path().join("shard");
-    row(&env, "open after a clean stop", 1, async { drop(engine.open(&path).await.unwrap()) }).await;
-    row(&env, "open after a crash", 1, async { drop(engine.open(&path).await.unwrap()) }).await;
+    let path = dir.join("shard");
+    row(env, "open after a clean stop", 1, async { drop(engine.open(&path).await.unwrap()) }).await;
+    row(env, "open after a crash", 1, async { drop(engine.open(&path).await.unwrap()) }).await;
 
     let mut open = Vec::new();
-    row(&env, "create of a shard", 200, async {
+    row(env, "create of a shard", 200, async {
         for number in 0..200 {
-            open.push(engine.create(&dir.path().join(format!("shard{number}"))).await.unwrap());
+            open.push(engine.create(&dir.join(format!("shard{number}"))).await.unwrap());
         }
     })
     .await;
@@ -168,4 +173,17 @@ async fn main() {
     for line in status.lines().filter(|line| line.starts_with("VmHWM") || line.starts_with("Threads")) {
         println!("  {line}");
     }
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() {
+    let env = Env::real();
+    let dir = std::env::args().nth(1).map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let dir = tempfile::tempdir_in(dir).unwrap();
+    let engine = Engine::new(Budgets::default(), env.clone()).unwrap();
+    let (shard, segments) = engine.create(&dir.path().join("shard")).await.unwrap();
+    commit_rows(&env, &shard).await;
+    get_rows(&env, &shard).await;
+    segment_rows(&env, &segments).await;
+    opening_rows(&env, &engine, dir.path(), (shard, segments)).await;
 }

@@ -13,16 +13,21 @@
 //!   fjall cannot say. Waiting reads run on a small pool that all shards share.
 
 mod commit;
+mod core;
 mod directory;
 mod files;
 mod floor;
 mod health;
 mod history;
 mod journal;
+mod maps;
 mod monitor;
+mod opening;
 mod pool;
+mod queue;
 mod segments;
 mod shard;
+mod snapshot;
 mod space;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -114,7 +119,7 @@ impl Engine {
         let (inner, dir) = (self.0.clone(), dir.to_owned());
         pool::on_own_thread("storage-create", move || {
             let made = directory::create(&dir, &inner.env)?;
-            shard::open(&inner, made)
+            opening::open(&inner, made)
         })
         .await
     }
@@ -128,7 +133,7 @@ impl Engine {
         let (inner, dir) = (self.0.clone(), dir.to_owned());
         pool::on_own_thread("storage-open", move || {
             let found = directory::open(&dir)?;
-            shard::open(&inner, found)
+            opening::open(&inner, found)
         })
         .await
     }

@@ -44,6 +44,7 @@ macro_rules! suite {
     ($subject:expr => $($(#[$doc:meta])* $name:ident)*) => {
         $(
             $(#[$doc])*
+            /// One rule of the traits, as above.
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 let (subject, _kept) = $subject;

@@ -2,148 +2,29 @@
 //! floor and the memtables in bounds. The only writer of the shard.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::HashSet,
     mem,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     thread,
     time::Duration,
 };
 
 use bytes::Bytes;
 use crypto::Prf;
-use env::Instant;
 use fjall::{AbstractTree as _, OwnedWriteBatch, PersistMode};
-use parking_lot::{Condvar, Mutex};
-use tokio::sync::oneshot;
 
 use super::{
-    COMMIT_LIMIT,
+    core::Core,
     floor::{self, Floor, FloorFile},
     history::{FLUSH_EVERY, Hash, Record},
-    shard::{Core, Maps},
+    maps::Maps,
+    queue::{Ending, Waiting, take_group},
 };
 use crate::{Batch, CommitError, Keyspace, Seq, StorageError};
-
-/// So much goes into one sync at most: a batch of the largest size still fits beside others.
-const SYNC_BYTES: usize = 16 << 20;
-const SYNC_KEYS: usize = 16_000;
 
 /// How long a clean close waits for the last flush.
 const CLOSE_LIMIT: Duration = Duration::from_secs(60);
 const FLUSH_PAUSE: Duration = Duration::from_millis(2);
-
-type Answer = oneshot::Sender<Result<Seq, CommitError>>;
-type Closed = oneshot::Sender<Result<(), StorageError>>;
-
-struct Waiting {
-    batch: Batch,
-    bytes: usize,
-    answer: Answer,
-}
-
-/// Where batches wait, and who waits for them.
-#[derive(Default)]
-pub(crate) struct Queue {
-    state: Mutex<State>,
-    wake: Condvar,
-    /// When the sync in progress began, in nanoseconds; 0 if there is none.
-    started: AtomicU64,
-    /// The next pause is for flushing memtables.
-    flush: AtomicBool,
-}
-
-#[derive(Default)]
-struct State {
-    waiting: VecDeque<Waiting>,
-    /// The batches of the sync in progress.
-    in_flight: Vec<(u128, Answer)>,
-    ending: Ending,
-}
-
-#[derive(Default)]
-enum Ending {
-    #[default]
-    Open,
-    /// Finish what waits, then go, leaving the rest to the next start.
-    Abandoned,
-    /// Finish what waits, flush, and say so.
-    Closing(Vec<Closed>),
-    /// The thread is gone.
-    Over,
-}
-
-impl Queue {
-    /// Puts a batch at the end; the answer comes through the receiver.
-    pub(crate) fn push(&self, batch: Batch) -> oneshot::Receiver<Result<Seq, CommitError>> {
-        let (answer, receiver) = oneshot::channel();
-        let bytes = batch.bytes();
-        let mut state = self.state.lock();
-        if matches!(state.ending, Ending::Open) {
-            state.waiting.push_back(Waiting { batch, bytes, answer });
-            drop(state);
-            self.wake.notify_one();
-        } else {
-            // A receiver dropped meanwhile needs no answer.
-            let _ = answer.send(Err(CommitError::Fenced));
-        }
-        receiver
-    }
-
-    /// Lets the thread finish what waits and go.
-    pub(crate) fn abandon(&self) {
-        let mut state = self.state.lock();
-        if matches!(state.ending, Ending::Open) {
-            state.ending = Ending::Abandoned;
-        }
-        self.wake.notify_one();
-    }
-
-    /// Lets the thread finish what waits, flush and go; `closed` hears of it.
-    pub(crate) fn close(&self, closed: Closed) {
-        let mut state = self.state.lock();
-        match &mut state.ending {
-            Ending::Closing(waiting) => waiting.push(closed),
-            Ending::Over => {
-                // Closing twice is fine.
-                let _ = closed.send(Ok(()));
-            }
-            Ending::Open | Ending::Abandoned => state.ending = Ending::Closing(vec![closed]),
-        }
-        self.wake.notify_one();
-    }
-
-    /// Asks for a flush of the memtables at the next pause.
-    pub(crate) fn request_flush(&self) {
-        self.flush.store(true, Ordering::Release);
-        self.wake.notify_one();
-    }
-
-    /// Whether the sync in progress has taken longer than [`COMMIT_LIMIT`].
-    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
-        let started = self.started.load(Ordering::Acquire);
-        started != 0 && now.since(Instant::from_nanoseconds(started)) > COMMIT_LIMIT
-    }
-
-    /// Answers everybody after a failure: what was in flight is unknown, what waited is not done.
-    pub(crate) fn fail_all(&self) {
-        let mut state = self.state.lock();
-        let (in_flight, waiting) = (mem::take(&mut state.in_flight), mem::take(&mut state.waiting));
-        if matches!(state.ending, Ending::Open) {
-            state.ending = Ending::Abandoned;
-        }
-        drop(state);
-        for (token, answer) in in_flight {
-            let _ = answer.send(Err(CommitError::Unknown(token)));
-        }
-        for waiting in waiting {
-            let _ = waiting.answer.send(Err(CommitError::Fenced));
-        }
-        self.wake.notify_one();
-    }
-}
 
 /// What the thread does next.
 enum Step {
@@ -359,67 +240,5 @@ impl Committer {
         }
         self.raise_floor(true);
         core.health.check()
-    }
-}
-
-/// As many of the first batches as one sync takes; at least one.
-fn take_group(waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
-    let (mut bytes, mut keys, mut count) = (0, 0, 0);
-    for one in waiting.iter() {
-        bytes += one.bytes;
-        keys += one.batch.keys();
-        if count > 0 && (bytes > SYNC_BYTES || keys > SYNC_KEYS) {
-            break;
-        }
-        count += 1;
-    }
-    waiting.drain(..count).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch(token: u128, bytes: usize) -> Batch {
-        let mut batch = Batch::new(token);
-        batch.put(Keyspace::Records, "key", vec![0; bytes]);
-        batch
-    }
-
-    /// DESIGN section 4: a commit over 30 s fails the shard; what was in the sync is unknown, what waited is not done.
-    #[tokio::test]
-    async fn an_overdue_commit_answers_everybody() {
-        let queue = Queue::default();
-        let (in_flight, waiting) = (queue.push(batch(1, 10)), queue.push(batch(2, 10)));
-        {
-            let mut state = queue.state.lock();
-            let first = state.waiting.pop_front().unwrap();
-            state.in_flight.push((first.batch.token, first.answer));
-        }
-        assert!(!queue.is_overdue(Instant::from_nanoseconds(u64::MAX)));
-        queue.started.store(1_000, Ordering::Release);
-        let limit = Instant::from_nanoseconds(1_000) + COMMIT_LIMIT;
-        assert!(!queue.is_overdue(limit));
-        assert!(queue.is_overdue(limit + Duration::from_nanos(1)));
-
-        queue.fail_all();
-        assert_eq!(in_flight.await.unwrap(), Err(CommitError::Unknown(1)));
-        assert_eq!(waiting.await.unwrap(), Err(CommitError::Fenced));
-        assert_eq!(queue.push(batch(3, 10)).await.unwrap(), Err(CommitError::Fenced));
-    }
-
-    /// DESIGN section 4: one sync takes whole batches up to its bound, in their order, and always at least one.
-    #[test]
-    fn a_group_is_bounded() {
-        let queue = Queue::default();
-        let sizes = [SYNC_BYTES / 2, SYNC_BYTES / 2 - 100, 200, SYNC_BYTES * 2, 1];
-        let _answers: Vec<_> = (0..).zip(sizes).map(|(token, bytes)| queue.push(batch(token, bytes))).collect();
-        let mut state = queue.state.lock();
-        let mut groups = Vec::new();
-        while !state.waiting.is_empty() {
-            let group = take_group(&mut state.waiting);
-            groups.push(group.into_iter().map(|waiting| waiting.batch.token).collect::<Vec<_>>());
-        }
-        assert_eq!(groups, [vec![0, 1], vec![2], vec![3], vec![4]]);
     }
 }

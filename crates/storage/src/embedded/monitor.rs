@@ -9,7 +9,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{COMMIT_LIMIT, EngineInner, pool, shard::Core};
+use super::{COMMIT_LIMIT, EngineInner, core::Core, pool};
 use crate::StorageError;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
