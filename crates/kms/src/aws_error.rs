@@ -7,6 +7,12 @@ use crate::model::errors;
 
 impl From<KmsError> for ApiError {
     fn from(error: KmsError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&KmsError> for ApiError {
+    fn from(error: &KmsError) -> Self {
         let text = error.to_string();
         match error {
             KmsError::NotFound(_) => Self::of(&errors::NOT_FOUND_EXCEPTION, text),

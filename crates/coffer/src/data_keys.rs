@@ -1,0 +1,193 @@
+//! Joins key management to the control plane and to the key leases: what the file service asks of KMS is checked,
+//! granted and written down as that service's own calls. DESIGN section 5, levels 3d and 3m.
+
+use std::collections::BTreeMap;
+
+use audit::{AuditError, AuditLog, Event, Outcome, Resource};
+use aws_wire::{ApiError, CallContext, Caller, Timestamp};
+use control::{CONTEXT_NAME, DataKeys, DataKeysError, KeyChoice, KeyGrant, KeyPurpose, Scope};
+use crypto::Key;
+use env::Env;
+use kms::{EncryptionContext, Kms, KmsError, ServiceGrant};
+use serde_json::{Value, json};
+use storage::BoxFuture;
+
+/// The service's own KMS key.
+const SERVICE_ALIAS: &str = "alias/aws/elasticfilesystem";
+/// KMS in audit records.
+const SOURCE: &str = "kms.amazonaws.com";
+
+/// Why a key of a file system is not there.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyError {
+    /// KMS says no, or cannot say anything.
+    #[error(transparent)]
+    Kms(#[from] KmsError),
+    /// What is not written down is not done.
+    #[error("the audit log cannot be written: {0}")]
+    Audit(#[from] AuditError),
+}
+
+impl KeyError {
+    /// Whether this is a decision about the KMS key, as opposed to no answer: a lease seals at once on the first.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Kms(error) => error.is_refusal(),
+            Self::Audit(_) => false,
+        }
+    }
+}
+
+impl From<KeyError> for DataKeysError {
+    fn from(error: KeyError) -> Self {
+        if error.is_refusal() { Self::Refused(error.to_string()) } else { Self::Unavailable(error.to_string()) }
+    }
+}
+
+/// KMS as the file service uses it.
+#[derive(Clone)]
+pub(crate) struct ServiceKeys {
+    kms: Kms,
+    audit: AuditLog,
+    env: Env,
+}
+
+impl ServiceKeys {
+    pub(crate) fn new(kms: Kms, audit: AuditLog, env: Env) -> Self {
+        Self { kms, audit, env }
+    }
+
+    /// Decrypts one of a file system's two keys, as a lease does.
+    pub(crate) async fn open(
+        &self,
+        scope: Scope<'_>,
+        file_system: &str,
+        purpose: KeyPurpose,
+        key_arn: &str,
+    ) -> Result<Key, KeyError> {
+        let context = context(file_system)?;
+        let cx = self.service(scope);
+        let parameters = json!({
+            "encryptionContext": context.pairs(),
+            "encryptionAlgorithm": "SYMMETRIC_DEFAULT",
+        });
+        let name = purpose.name(file_system);
+        let act = self.kms.open_data_key(&cx, &name, key_arn, &context);
+        self.written_down(&cx, "Decrypt", parameters, Some(key_arn), act).await
+    }
+
+    /// The service's own call for an account.
+    fn service(&self, scope: Scope<'_>) -> CallContext {
+        let wall = self.env.wall();
+        CallContext {
+            caller: Caller::service(scope.account, &principal(scope.region)),
+            region: scope.region.to_owned(),
+            account: scope.account.to_owned(),
+            request_id: self.env.uuid(),
+            source_ip: None,
+            user_agent: None,
+            secure: true,
+            time: Timestamp::from_unix(wall.seconds, wall.nanoseconds),
+        }
+    }
+
+    /// Begins the record, acts, completes the record.
+    async fn written_down<T>(
+        &self,
+        cx: &CallContext,
+        name: &str,
+        parameters: Value,
+        key_arn: Option<&str>,
+        act: impl Future<Output = Result<T, KmsError>>,
+    ) -> Result<T, KeyError> {
+        let read_only = !matches!(name, "CreateGrant" | "RetireGrant");
+        let mut event = Event::call(cx, SOURCE, name, read_only, parameters);
+        event.resources.extend(key_arn.map(|arn| Resource {
+            arn: arn.to_owned(),
+            account: cx.account.clone(),
+            kind: "AWS::KMS::Key",
+        }));
+        let entry = self.audit.begin(event, true).await?;
+        let outcome = act.await;
+        let written = match &outcome {
+            Ok(_) => Outcome::success(Value::Null),
+            Err(error) => {
+                let shown = ApiError::from(error);
+                Outcome::failure(shown.code, &shown.message)
+            }
+        };
+        if let Err(cause) = entry.complete(written) {
+            tracing::error!(%cause, action = name, "the outcome of a call to KMS could not be written down");
+        }
+        Ok(outcome?)
+    }
+}
+
+impl DataKeys for ServiceKeys {
+    fn grant<'a>(
+        &'a self,
+        cx: &'a CallContext,
+        file_system: &'a str,
+        choice: KeyChoice<'a>,
+    ) -> BoxFuture<'a, Result<KeyGrant, DataKeysError>> {
+        Box::pin(async move {
+            let context = context(file_system).map_err(KeyError::from)?;
+            let key = match choice {
+                KeyChoice::Service => SERVICE_ALIAS,
+                KeyChoice::Chosen(key) => key,
+            };
+            let principal = principal(&cx.region);
+            let parameters = json!({
+                "keyId": key,
+                "granteePrincipal": principal,
+                "constraints": { "encryptionContextEquals": context.pairs() },
+            });
+            let act = self.kms.grant_to_service(cx, &principal, key, &context);
+            let ServiceGrant { key_arn, grant_id } =
+                self.written_down(cx, "CreateGrant", parameters, None, act).await?;
+            Ok(KeyGrant { key_arn, grant_id })
+        })
+    }
+
+    fn make<'a>(
+        &'a self,
+        scope: Scope<'a>,
+        file_system: &'a str,
+        purpose: KeyPurpose,
+        grant: &'a KeyGrant,
+    ) -> BoxFuture<'a, Result<(), DataKeysError>> {
+        Box::pin(async move {
+            let context = context(file_system).map_err(KeyError::from)?;
+            let cx = self.service(scope);
+            let parameters =
+                json!({ "keyId": grant.key_arn, "keySpec": "AES_256", "encryptionContext": context.pairs() });
+            let name = purpose.name(file_system);
+            let act = self.kms.make_data_key(&cx, &name, &grant.key_arn, &context);
+            let action = "GenerateDataKeyWithoutPlaintext";
+            Ok(self.written_down(&cx, action, parameters, Some(&grant.key_arn), act).await?)
+        })
+    }
+
+    fn destroy<'a>(&'a self, scope: Scope<'a>, file_system: &'a str) -> BoxFuture<'a, Result<(), DataKeysError>> {
+        Box::pin(async move {
+            let context = context(file_system).map_err(KeyError::from)?;
+            let cx = self.service(scope);
+            let names = [KeyPurpose::Data, KeyPurpose::Metadata].map(|purpose| purpose.name(file_system));
+            let principal = principal(scope.region);
+            let parameters = json!({ "encryptionContext": context.pairs() });
+            let act = async {
+                self.kms.destroy_data_keys(&names).await?;
+                self.kms.retire_service_grants(&principal, &context).await
+            };
+            Ok(self.written_down(&cx, "RetireGrant", parameters, None, act).await?)
+        })
+    }
+}
+
+fn principal(region: &str) -> String {
+    format!("elasticfilesystem.{region}.amazonaws.com")
+}
+
+fn context(file_system: &str) -> Result<EncryptionContext, KmsError> {
+    EncryptionContext::new(BTreeMap::from([(CONTEXT_NAME.to_owned(), file_system.to_owned())]))
+}

@@ -1,0 +1,246 @@
+//! The key-state table, over the actions themselves.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
+
+mod support;
+
+use kms::{Kms, KmsError, model, ops};
+use support::{World, code, decrypt, describe, disable, enable, encrypt, new_key, root, schedule, seen};
+
+/// What a cell of the table may say.
+const OK: &str = "ok";
+const DISABLED: &str = "DisabledException";
+const INVALID: &str = "KMSInvalidStateException";
+
+/// The columns Enabled, Disabled, PendingDeletion of each row. KMS developer guide, "Key state table".
+const TABLE: &[(&str, [&str; 3])] = &[
+    ("CancelKeyDeletion", [INVALID, INVALID, OK]),
+    ("CreateAlias", [OK, OK, INVALID]),
+    ("CreateGrant", [OK, DISABLED, INVALID]),
+    ("Decrypt", [OK, DISABLED, INVALID]),
+    ("DeleteAlias", [OK, OK, OK]),
+    ("DescribeKey", [OK, OK, OK]),
+    ("DisableKey", [OK, OK, INVALID]),
+    ("EnableKey", [OK, OK, INVALID]),
+    ("Encrypt", [OK, DISABLED, INVALID]),
+    ("GenerateDataKey", [OK, DISABLED, INVALID]),
+    ("GenerateDataKeyWithoutPlaintext", [OK, DISABLED, INVALID]),
+    ("GetKeyPolicy", [OK, OK, OK]),
+    ("GetKeyRotationStatus", [OK, OK, OK]),
+    ("ListAliases", [OK, OK, OK]),
+    ("ListGrants", [OK, OK, OK]),
+    ("ListKeyPolicies", [OK, OK, OK]),
+    ("ListResourceTags", [OK, OK, OK]),
+    ("ReEncrypt", [OK, DISABLED, INVALID]),
+    ("RetireGrant", [OK, OK, OK]),
+    ("RevokeGrant", [OK, OK, OK]),
+    ("ScheduleKeyDeletion", [OK, OK, INVALID]),
+    ("TagResource", [OK, OK, INVALID]),
+    ("UntagResource", [OK, OK, INVALID]),
+    ("UpdateAlias", [OK, OK, INVALID]),
+    ("UpdateKeyDescription", [OK, OK, INVALID]),
+];
+
+/// A KMS key with everything that the actions need, and then in a state of the table.
+struct Subject {
+    key: String,
+    arn: String,
+    blob: Vec<u8>,
+    grant: String,
+}
+
+async fn subject(kms: &Kms, state: usize) -> Subject {
+    let key = new_key(kms).await;
+    let blob = encrypt(kms, &key, &[]).await;
+    let alias = |name: &str| model::CreateAliasRequest {
+        alias_name: format!("alias/{name}-{key}"),
+        target_key_id: key.clone(),
+    };
+    ops::create_alias::run(kms, &root(), alias("mine")).await.unwrap();
+    let grant = ops::create_grant::run(kms, &root(), grant_request(&key)).await.unwrap().grant_id.unwrap();
+    match state {
+        0 => {}
+        1 => disable(kms, &key).await,
+        _ => schedule(kms, &key, 7).await,
+    }
+    let arn = describe(kms, &key).await.arn.unwrap();
+    Subject { key, arn, blob, grant }
+}
+
+fn grant_request(key: &str) -> model::CreateGrantRequest {
+    model::CreateGrantRequest {
+        key_id: key.to_owned(),
+        grantee_principal: Some("arn:aws:iam::000000000001:user/mara".to_owned()),
+        operations: vec![model::GrantOperation::Decrypt],
+        ..model::CreateGrantRequest::default()
+    }
+}
+
+#[allow(clippy::too_many_lines, reason = "one arm for each row of the table")]
+async fn act(kms: &Kms, action: &str, on: &Subject) -> Result<(), KmsError> {
+    let cx = root();
+    let key_id = on.key.clone();
+    let alias_name = format!("alias/mine-{key_id}");
+    let blob = Some(on.blob.clone().into());
+    match action {
+        "CancelKeyDeletion" => {
+            ops::cancel_key_deletion::run(kms, &cx, model::CancelKeyDeletionRequest { key_id }).await.map(drop)
+        }
+        "CreateAlias" => {
+            let alias_name = format!("alias/new-{key_id}");
+            let input = model::CreateAliasRequest { alias_name, target_key_id: key_id };
+            ops::create_alias::run(kms, &cx, input).await
+        }
+        "CreateGrant" => ops::create_grant::run(kms, &cx, grant_request(&key_id)).await.map(drop),
+        "Decrypt" => decrypt(kms, &on.blob, &[]).await.map(drop),
+        "DeleteAlias" => ops::delete_alias::run(kms, &cx, model::DeleteAliasRequest { alias_name }).await,
+        "DescribeKey" => {
+            let input = model::DescribeKeyRequest { key_id, ..Default::default() };
+            ops::describe_key::run(kms, &cx, input).await.map(drop)
+        }
+        "DisableKey" => ops::disable_key::run(kms, &cx, model::DisableKeyRequest { key_id }).await,
+        "EnableKey" => ops::enable_key::run(kms, &cx, model::EnableKeyRequest { key_id }).await,
+        "Encrypt" => {
+            let plaintext = aws_wire::SecretBlob::new(b"x".to_vec());
+            let input = model::EncryptRequest { key_id, plaintext, ..Default::default() };
+            ops::encrypt::run(kms, &cx, input).await.map(drop)
+        }
+        "GenerateDataKey" => {
+            let key_spec = Some(model::DataKeySpec::Aes256);
+            let input = model::GenerateDataKeyRequest { key_id, key_spec, ..Default::default() };
+            ops::generate_data_key::run(kms, &cx, input).await.map(drop)
+        }
+        "GenerateDataKeyWithoutPlaintext" => {
+            let number_of_bytes = Some(64);
+            let input = model::GenerateDataKeyWithoutPlaintextRequest { key_id, number_of_bytes, ..Default::default() };
+            ops::generate_data_key_without_plaintext::run(kms, &cx, input).await.map(drop)
+        }
+        "GetKeyPolicy" => {
+            let input = model::GetKeyPolicyRequest { key_id, ..Default::default() };
+            ops::get_key_policy::run(kms, &cx, input).await.map(drop)
+        }
+        "GetKeyRotationStatus" => {
+            ops::get_key_rotation_status::run(kms, &cx, model::GetKeyRotationStatusRequest { key_id }).await.map(drop)
+        }
+        "ListAliases" => {
+            let input = model::ListAliasesRequest { key_id: Some(key_id), ..Default::default() };
+            ops::list_aliases::run(kms, &cx, input).await.map(drop)
+        }
+        "ListGrants" => {
+            let input = model::ListGrantsRequest { key_id, ..Default::default() };
+            ops::list_grants::run(kms, &cx, input).await.map(drop)
+        }
+        "ListKeyPolicies" => {
+            let input = model::ListKeyPoliciesRequest { key_id, ..Default::default() };
+            ops::list_key_policies::run(kms, &cx, input).await.map(drop)
+        }
+        "ListResourceTags" => {
+            let input = model::ListResourceTagsRequest { key_id, ..Default::default() };
+            ops::list_resource_tags::run(kms, &cx, input).await.map(drop)
+        }
+        "ReEncrypt" => {
+            let destination_key_id = new_key(kms).await;
+            let input = model::ReEncryptRequest { ciphertext_blob: blob, destination_key_id, ..Default::default() };
+            ops::re_encrypt::run(kms, &cx, input).await.map(drop)
+        }
+        "RetireGrant" => {
+            let grant_id = Some(on.grant.clone());
+            let input = model::RetireGrantRequest { key_id: Some(key_id), grant_id, ..Default::default() };
+            ops::retire_grant::run(kms, &cx, input).await
+        }
+        "RevokeGrant" => {
+            let input = model::RevokeGrantRequest { key_id, grant_id: on.grant.clone(), ..Default::default() };
+            ops::revoke_grant::run(kms, &cx, input).await
+        }
+        "ScheduleKeyDeletion" => {
+            let input = model::ScheduleKeyDeletionRequest { key_id, ..Default::default() };
+            ops::schedule_key_deletion::run(kms, &cx, input).await.map(drop)
+        }
+        "TagResource" => {
+            let tag = model::Tag { tag_key: "a".to_owned(), tag_value: "b".to_owned() };
+            ops::tag_resource::run(kms, &cx, model::TagResourceRequest { key_id, tags: vec![tag] }).await
+        }
+        "UntagResource" => {
+            let input = model::UntagResourceRequest { key_id, tag_keys: vec!["a".to_owned()] };
+            ops::untag_resource::run(kms, &cx, input).await
+        }
+        "UpdateAlias" => {
+            ops::update_alias::run(kms, &cx, model::UpdateAliasRequest { alias_name, target_key_id: key_id }).await
+        }
+        "UpdateKeyDescription" => {
+            let input = model::UpdateKeyDescriptionRequest { key_id, description: "d".to_owned() };
+            ops::update_key_description::run(kms, &cx, input).await
+        }
+        other => panic!("no arm for {other}"),
+    }
+}
+
+/// KMS developer guide, "Key state table": every action in every state that a key can be brought into.
+#[tokio::test]
+async fn every_action_answers_in_every_state_as_the_table_says() {
+    let world = World::new(21).await;
+    let kms = world.open().await;
+    for (action, answers) in TABLE {
+        for (state, expected) in answers.iter().enumerate() {
+            let subject = subject(&kms, state).await;
+            let outcome = act(&kms, action, &subject).await;
+            assert_eq!(code(outcome), *expected, "{action} in state {state}");
+        }
+    }
+}
+
+/// KMS API, error texts: the exception names the key's ARN and the state.
+#[tokio::test]
+async fn state_errors_name_the_key() {
+    let world = World::new(22).await;
+    let kms = world.open().await;
+    for (state, action, text) in [
+        (1, "Encrypt", "is disabled."),
+        (2, "Encrypt", "is pending deletion."),
+        (0, "CancelKeyDeletion", "is not pending deletion."),
+    ] {
+        let subject = subject(&kms, state).await;
+        let (_, message) = seen(act(&kms, action, &subject).await.unwrap_err());
+        assert_eq!(message, format!("{} {text}", subject.arn));
+    }
+}
+
+/// KMS API, CancelKeyDeletion: the key comes back disabled and must be enabled; what it encrypted opens again. All of
+/// it survives a restart.
+#[tokio::test]
+async fn states_survive_a_restart() {
+    let world = World::new(23).await;
+    let kms = world.open().await;
+    let key = new_key(&kms).await;
+    let blob = encrypt(&kms, &key, &[("a", "b")]).await;
+    schedule(&kms, &key, 7).await;
+    let kms = world.open().await;
+    let waiting = describe(&kms, &key).await;
+    assert_eq!(waiting.key_state, Some(model::KeyState::PendingDeletion));
+    assert_eq!(waiting.deletion_date.unwrap().seconds(), world.env.wall().seconds + 7 * 86_400);
+    assert_eq!(waiting.enabled, Some(false));
+    ops::cancel_key_deletion::run(&kms, &root(), model::CancelKeyDeletionRequest { key_id: key.clone() })
+        .await
+        .unwrap();
+    let kms = world.open().await;
+    assert_eq!(describe(&kms, &key).await.key_state, Some(model::KeyState::Disabled));
+    enable(&kms, &key).await;
+    let kms = world.open().await;
+    assert_eq!(decrypt(&kms, &blob, &[("a", "b")]).await.unwrap(), b"plaintext");
+}
+
+/// The leases' notice: every change of a key's usability is told, and a change to the same state is not.
+#[tokio::test]
+async fn changes_of_usability_are_told() {
+    let world = World::new(24).await;
+    let kms = world.open().await;
+    let subject = subject(&kms, 0).await;
+    let mut events = kms.events();
+    for action in ["DisableKey", "EnableKey", "CreateGrant", "RevokeGrant", "ScheduleKeyDeletion", "CancelKeyDeletion"]
+    {
+        act(&kms, action, &subject).await.unwrap();
+        assert_eq!(events.try_recv().unwrap().key_arn, subject.arn, "{action}");
+        assert!(events.try_recv().is_err(), "{action}");
+    }
+    act(&kms, "DisableKey", &subject).await.unwrap();
+    assert!(events.try_recv().is_err());
+}
