@@ -82,8 +82,9 @@ impl House {
                 return reply::error(Some(service), &origin.request_id, &error);
             }
         };
+        let input = found.input(&request);
         drop(request);
-        match self.perform(cx, found).await {
+        match self.perform(cx, found, input).await {
             Ok(reply) => reply,
             Err(error) => {
                 tracing::debug!(request_id = origin.request_id, code = error.code, message = error.message, "refused");
@@ -155,11 +156,16 @@ impl House {
     }
 
     /// From the decision to the completed record.
-    async fn perform(&self, cx: CallContext, found: Route<'_>) -> Result<Reply, ApiError> {
+    async fn perform(
+        &self,
+        cx: CallContext,
+        found: Route<'_>,
+        input: Result<Value, validate::Invalid>,
+    ) -> Result<Reply, ApiError> {
         let service = found.actions.service;
         let action = found.actions.action(&found.name);
         let class = action.map_or(Class::Read, |action| action.class);
-        let input = checked(found.input, action, service.protocol);
+        let input = checked(input, action, service.protocol);
         let shown = input.as_ref().map_or(Value::Null, |input| parameters(action, input));
         let resource = action.zip(input.as_ref().ok()).and_then(|(action, input)| named(action, input));
         let arn = (found.actions.arn)(&cx, resource);

@@ -97,7 +97,7 @@ pub struct Server(Arc<Shared>);
 struct Shared {
     house: House,
     limits: Limits,
-    bodies: Semaphore,
+    bodies: Arc<Semaphore>,
     calls: Arc<Semaphore>,
     peers: Mutex<HashMap<IpAddr, usize>>,
     open: AtomicUsize,
@@ -114,7 +114,7 @@ impl Server {
         let house = House { services, identities, authorize, audit, verifier, region, env, refusals };
         Self(Arc::new(Shared {
             house,
-            bodies: Semaphore::new(limits.bodies_bytes.div_ceil(PIECE)),
+            bodies: Arc::new(Semaphore::new(limits.bodies_bytes.div_ceil(PIECE))),
             calls: Arc::new(Semaphore::new(limits.calls)),
             limits,
             peers: Mutex::default(),
@@ -147,7 +147,9 @@ impl Server {
         self.0.stop.send_replace(true);
         let env = &self.0.house.env;
         let end = env.now() + grace;
-        while self.0.open.load(Ordering::Acquire) > 0 && env.now() < end {
+        let at_work =
+            || self.0.open.load(Ordering::Acquire) > 0 || self.0.calls.available_permits() < self.0.limits.calls;
+        while at_work() && env.now() < end {
             env.sleep(Duration::from_millis(20)).await;
         }
         if let Err(error) = self.0.house.audit.flush().await {
@@ -267,9 +269,8 @@ async fn respond(shared: Arc<Shared>, request: hyper::Request<Body>, address: So
         path,
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: headers.collect(),
-        body: read.bytes.clone(),
+        body: read,
     };
-    drop(read);
     let origin = Origin { address: address.ip().to_canonical(), secure: false, request_id: request_id.clone() };
     // A call runs to its end and its record is completed, whatever becomes of the connection.
     let work = shared.clone();

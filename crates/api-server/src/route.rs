@@ -1,11 +1,12 @@
 //! Which service and which operation a request is for. Nothing is believed yet; this only reads names.
 
-use aws_wire::shape::{Protocol, Service};
+use aws_wire::shape::{Operation, Protocol, Service};
 use aws_wire::validate::Invalid;
 use aws_wire::{ApiError, json, sigv4};
 use serde_json::{Map, Value};
 
 use crate::action::ServiceActions;
+use crate::body::Read;
 
 /// A request as it came, its body whole.
 pub(crate) struct Incoming {
@@ -14,7 +15,7 @@ pub(crate) struct Incoming {
     pub(crate) query: String,
     /// Names in lower case.
     pub(crate) headers: Vec<(String, Vec<u8>)>,
-    pub(crate) body: zeroize::Zeroizing<Vec<u8>>,
+    pub(crate) body: Read,
 }
 
 impl Incoming {
@@ -29,8 +30,30 @@ pub(crate) struct Route<'a> {
     pub(crate) actions: &'a ServiceActions,
     /// The operation's name, known to the service's model.
     pub(crate) name: String,
+    source: Source,
+}
+
+/// Where the input is. It is parsed only after the signature is found right: parsed JSON takes many times the room of
+/// its text.
+enum Source {
+    Body,
+    Rest(&'static Operation, Vec<(String, String)>),
+    Form(Vec<(String, String)>),
+}
+
+impl Route<'_> {
     /// The input as the model will judge it.
-    pub(crate) input: Result<Value, Invalid>,
+    pub(crate) fn input(&self, request: &Incoming) -> Result<Value, Invalid> {
+        match &self.source {
+            Source::Body => json::body(&request.body),
+            Source::Rest(operation, labels) => {
+                let pairs = sigv4::pairs(&request.query)
+                    .ok_or_else(|| Invalid::Type("The query string is malformed.".to_owned()))?;
+                json::assemble(operation, labels, &pairs, json::body(&request.body)?)
+            }
+            Source::Form(pairs) => Ok(form(pairs)),
+        }
+    }
 }
 
 /// A request that names no operation, and the protocol to say so in.
@@ -67,7 +90,7 @@ fn by_target<'a>(services: &'a [ServiceActions], request: &Incoming, target: &st
     if request.method != "POST" || request.path != "/" {
         return Err(lost());
     }
-    Ok(Route { actions, name: name.to_owned(), input: json::body(&request.body) })
+    Ok(Route { actions, name: name.to_owned(), source: Source::Body })
 }
 
 fn known(service: &Service, name: &str) -> bool {
@@ -84,10 +107,7 @@ fn by_path<'a>(services: &'a [ServiceActions], request: &Incoming) -> Option<Res
     let Some((operation, labels)) = json::route(actions.service, &request.method, &request.path) else {
         return Some(Err(Lost { service, error: unknown_operation(404) }));
     };
-    let input = sigv4::pairs(&request.query)
-        .ok_or_else(|| Invalid::Type("The query string is malformed.".to_owned()))
-        .and_then(|pairs| json::assemble(operation, &labels, &pairs, json::body(&request.body)?));
-    Some(Ok(Route { actions, name: operation.name.to_owned(), input }))
+    Some(Ok(Route { actions, name: operation.name.to_owned(), source: Source::Rest(operation, labels) }))
 }
 
 /// Query: `Action` and `Version` in a form or in the URL.
@@ -110,7 +130,8 @@ fn by_form<'a>(services: &'a [ServiceActions], request: &Incoming) -> Result<Rou
     if actions.service.operation(action).is_none() {
         return Err(Lost { service: Some(actions.service), error: (actions.refuse)(&printable(action)) });
     }
-    Ok(Route { actions, name: action.to_owned(), input: Ok(form(&pairs)) })
+    let name = action.to_owned();
+    Ok(Route { actions, name, source: Source::Form(pairs) })
 }
 
 fn printable(text: &str) -> String {

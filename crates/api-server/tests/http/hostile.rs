@@ -51,6 +51,16 @@ async fn large_bodies_are_refused() {
     assert!(reply.status == 413 || reply.status == 0, "{reply:?}");
 }
 
+/// KMS, order of judgement: the signature comes first, so nobody unsigned makes the server parse a body.
+#[tokio::test]
+async fn unsigned_bodies_are_not_parsed() {
+    let house = house().await;
+    let body = format!("[{}", "[],".repeat(300_000));
+    let head = "POST / HTTP/1.1\r\nhost: x\r\nx-amz-target: TrentService.Encrypt\r\nconnection: close\r\n";
+    let reply = house.send(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await;
+    assert_eq!(reply.json()["__type"], "MissingAuthenticationTokenException");
+}
+
 /// Acceptance, bad input: a peer that sends its head or body a byte at a time is cut off.
 #[tokio::test]
 async fn slow_peers_are_cut_off() {
