@@ -60,6 +60,7 @@ const CASES: &[Case] = &[
         settings: USUAL,
         run: mounts::side_by_side,
     },
+    Case { name: "a line in fstab", clients: 1, anywhere: false, settings: USUAL, run: mounts::fstab },
     Case { name: "a killed tunnel", clients: 1, anywhere: false, settings: USUAL, run: mounts::killed_tunnel },
     Case { name: "a disabled key", clients: 1, anywhere: false, settings: USUAL, run: keys::disabled },
     Case { name: "no plaintext at rest", clients: 1, anywhere: false, settings: USUAL, run: keys::canaries },

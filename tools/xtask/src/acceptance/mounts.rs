@@ -36,3 +36,9 @@ pub(crate) fn killed_tunnel(stage: &mut Stage, _: &Scale) -> Result<String, Stri
     let said = stage.check(0, &stage.script("killed_tunnel.sh", &[AT]))?;
     Ok(said.lines().last().unwrap_or_default().to_owned())
 }
+
+/// A line in fstab, with all that the helper leaves behind.
+pub(crate) fn fstab(stage: &mut Stage, _: &Scale) -> Result<String, String> {
+    let id = stage.coffer()?.api()?.create_file_system("fstab", None)?.id;
+    super::work::one(stage, "fstab.sh", &[&id])
+}
