@@ -18,6 +18,7 @@ mod tidy;
 mod tours;
 mod trees;
 
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -58,6 +59,9 @@ enum Command {
     },
     /// Proves the real-client cases themselves, on nfs-ganesha.
     Prove {
+        /// On this server instead, which runs already and serves one empty tree on port 2049.
+        #[arg(long)]
+        server: Option<Ipv4Addr>,
         /// Only the cases whose name contains this.
         #[arg(long)]
         only: Option<String>,
@@ -77,7 +81,7 @@ fn main() -> ExitCode {
         Command::Test { long, only } => test::run(&house, long, only.as_deref()),
         Command::Demo { keep } => demo::run(&house, keep),
         Command::Bench { only, rounds, anyway } => bench::run(&house, only.as_deref(), rounds, anyway),
-        Command::Prove { only } => test::prove(&house, only.as_deref()),
+        Command::Prove { only, server } => test::prove(&house, only.as_deref(), server),
         Command::Generate { arguments } => generate::run(&arguments),
     };
     match outcome {

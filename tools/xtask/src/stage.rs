@@ -1,6 +1,7 @@
 //! A server and one or two real Linux clients on a network of their own: where every real-client test plays.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use crate::house::{House, Profile};
 pub(crate) enum Cast {
     /// A known-good server, to prove the tests themselves.
     Ganesha,
+    /// Any server that is running at this address and serves one tree.
+    Other(Ipv4Addr),
     /// Ours.
     Coffer,
 }
@@ -23,6 +26,7 @@ pub(crate) enum Cast {
 #[derive(Debug)]
 pub(crate) enum Server {
     Ganesha { _process: Ganesha },
+    Other(Ipv4Addr),
     Coffer(Box<Coffer>),
 }
 
@@ -100,7 +104,7 @@ impl Stage {
     pub(crate) fn coffer(&mut self) -> Result<&mut Coffer, String> {
         match &mut self.server {
             Server::Coffer(coffer) => Ok(coffer),
-            Server::Ganesha { .. } => Err("this needs Coffer".to_owned()),
+            Server::Ganesha { .. } | Server::Other(_) => Err("this needs Coffer".to_owned()),
         }
     }
 
@@ -164,6 +168,7 @@ impl Stage {
     pub(crate) fn mount(&self, client: usize, at: &str, mount: &Mount<'_>) -> Result<(), String> {
         let command = match &self.server {
             Server::Ganesha { .. } => format!("mount -t nfs4 -o vers=4.1 {}:/ {at}", self.network.target(0)),
+            Server::Other(address) => format!("mount -t nfs4 -o vers=4.1 {address}:/ {at}"),
             Server::Coffer(_) => {
                 let mut options: Vec<String> = Vec::new();
                 if !mount.clear {
@@ -180,6 +185,7 @@ impl Stage {
     fn with_names(&self, script: &str) -> String {
         let server = match self.server {
             Server::Ganesha { .. } => "ganesha",
+            Server::Other(_) => "other",
             Server::Coffer(_) => "coffer",
         };
         let (loadgen, scratch) = (self.loadgen.display(), self.scratch());

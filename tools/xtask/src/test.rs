@@ -1,11 +1,13 @@
 //! `cargo xtask test`: all that must hold on a clean checkout, in the order in which it is cheapest to find out.
 
+use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 
 use linux_client::Needs;
 
 use crate::house::{House, Profile, cargo, output, shown};
 use crate::report::{Outcome, Report};
+use crate::stage::Cast;
 use crate::{acceptance, install, tidy, tours};
 
 /// Runs every step, whatever became of the one before, and sums up.
@@ -32,16 +34,16 @@ pub(crate) fn run(house: &House, long: bool, only: Option<&str>) -> Result<(), S
     report.finish()
 }
 
-/// Runs the cases that any server can play on nfs-ganesha, which is known to be good.
-pub(crate) fn prove(house: &House, only: Option<&str>) -> Result<(), String> {
-    install::packages(Needs::ClientsAndGanesha)?;
+/// Runs the cases that any server can play on nfs-ganesha, which is known to be good, or on a server that runs already.
+pub(crate) fn prove(house: &House, only: Option<&str>, server: Option<Ipv4Addr>) -> Result<(), String> {
+    install::packages(if server.is_some() { Needs::Clients } else { Needs::ClientsAndGanesha })?;
     shown(
         Command::new(cargo())
             .args(["build", "--quiet", "-p", "linux-client", "-p", "loadgen"])
             .current_dir(&house.root),
     )?;
     let mut report = Report::new(&house.root.join("tests/skips.toml"))?;
-    acceptance::prove(house, &mut report, only);
+    acceptance::prove(house, &mut report, server.map_or(Cast::Ganesha, Cast::Other), only);
     report.finish()
 }
 

@@ -8,8 +8,8 @@ use linux_client::Running;
 
 use super::Scale;
 use super::keys::reach;
-use super::work::{AT, cast, member, mounted};
-use crate::stage::{Cast, Stage};
+use super::work::{AT, member, mounted};
+use crate::stage::Stage;
 use crate::trees;
 
 /// A comparison may have to wait for a whole grace before its first open.
@@ -117,9 +117,6 @@ pub(crate) fn unharmed(stage: &mut Stage, scale: &Scale) -> Result<String, Strin
 
 /// Kills at random moments, fsck each time before the restart, a comparison after it.
 pub(crate) fn campaign(stage: &mut Stage, scale: &Scale) -> Result<String, String> {
-    if cast(stage) != Cast::Coffer {
-        return Err("this needs Coffer".to_owned());
-    }
     archive(stage)?;
     mounted(stage)?;
     let load = Load::start(stage, scale.seed)?;

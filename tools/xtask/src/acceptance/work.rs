@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Scale;
-use crate::stage::{Cast, Mount, Server, Stage};
+use crate::stage::{Mount, Server, Stage};
 use crate::trees;
 
 /// Where the file system under test is mounted in every client.
@@ -12,7 +12,7 @@ pub(crate) const AT: &str = "/mnt/n";
 /// Makes an encrypted file system (where the server is ours) and mounts it in every client; gives its id.
 pub(crate) fn mounted(stage: &mut Stage) -> Result<String, String> {
     let id = match &stage.server {
-        Server::Ganesha { .. } => String::new(),
+        Server::Ganesha { .. } | Server::Other(_) => String::new(),
         Server::Coffer(coffer) => coffer.api()?.create_file_system("work", None)?.id,
     };
     for client in 0..stage.clients.len() {
@@ -86,12 +86,4 @@ pub(crate) fn one(stage: &Stage, name: &str, arguments: &[&str]) -> Result<Strin
 pub(crate) fn member(line: &str, name: &str) -> Result<u64, String> {
     let value: Value = serde_json::from_str(line.trim()).map_err(|error| format!("{line:?}: {error}"))?;
     value.get(name).and_then(Value::as_u64).ok_or_else(|| format!("no {name} in {line:?}"))
-}
-
-/// The cast that plays.
-pub(crate) fn cast(stage: &Stage) -> Cast {
-    match stage.server {
-        Server::Ganesha { .. } => Cast::Ganesha,
-        Server::Coffer(_) => Cast::Coffer,
-    }
 }
