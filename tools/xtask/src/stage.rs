@@ -226,6 +226,7 @@ printf '[default]\\nregion = us-east-1\\nendpoint_url = {endpoint}\\n' > /root/.
 
 fn serve(house: &House, place: &Path, network: &Network, plan: Plan) -> Result<Server, String> {
     match plan.cast {
+        Cast::Other(address) => Ok(Server::Other(address)),
         Cast::Ganesha => {
             Ganesha::start(place, network.target(0).into()).map(|process| Server::Ganesha { _process: process })
         }
