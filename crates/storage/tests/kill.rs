@@ -18,6 +18,13 @@ use storage::{Batch, Budgets, Engine, Keyspace, Opening, Place, Sealed, Shard};
 const DIR: &str = "COFFER_TEST_KILL_DIR";
 const TASKS: u64 = 8;
 
+/// Set to run long enough that journals are rotated too.
+const LONG: &str = "COFFER_TEST_LONG";
+
+fn is_long() -> bool {
+    std::env::var_os(LONG).is_some()
+}
+
 fn engine() -> Engine {
     // Small bounds, so that flushes, rolling segments and the floor all happen within a round.
     let budgets = Budgets { memtable_bytes: 2 << 20, segment_bytes: 256 << 10, ..Budgets::default() };
@@ -58,7 +65,7 @@ async fn worker() {
                 // Both keyspaces and the place change together or not at all.
                 batch.put(Keyspace::Records, counter_key(task), step.to_be_bytes().to_vec());
                 let mut inline = step.to_be_bytes().to_vec();
-                inline.resize(2000, 7);
+                inline.resize(if is_long() { 30_000 } else { 2000 }, 7);
                 batch.put(Keyspace::Inline, counter_key(task), inline);
                 batch.put(Keyspace::Records, format!("place{task}"), places[0].encode().to_vec());
                 shard.commit(batch).await.unwrap();
@@ -115,7 +122,9 @@ fn run_and_kill(dir: &Path, lines: usize) -> BTreeMap<u64, u64> {
 async fn nothing_acknowledged_is_lost_by_kill_9() {
     let kept = tempfile::tempdir().unwrap();
     let dir = kept.path().join("shard");
-    for lines in [1, 40, 700, 90, 3000, 250] {
+    let rounds: &[usize] =
+        if is_long() { &[9000, 20, 4100, 12_000, 3, 700, 15_000] } else { &[1, 40, 700, 90, 3000, 250] };
+    for &lines in rounds {
         let acknowledged = run_and_kill(&dir, lines);
         let engine = engine();
         let (shard, segments) = open(&engine, &dir).await;
@@ -130,7 +139,7 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
             assert_eq!(segments.read(&place, 0..place.length).await.unwrap(), content(task, step));
         }
         // Every other round ends in good order, so that both kinds of start are met.
-        if lines % 20 == 0 {
+        if lines.is_multiple_of(20) {
             shard.close().await.unwrap();
         }
     }
