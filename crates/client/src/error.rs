@@ -142,6 +142,9 @@ pub enum MountError {
         /// What the tunnel said last.
         why: String,
     },
+    /// The server is not the one we want, or does not want us. The kernel would try for ever.
+    #[error("mount.efs: {0}")]
+    Refused(String),
     /// mount.nfs4 refused; its text and its exit code are the user's.
     #[error("{stderr}")]
     Nfs {
@@ -169,6 +172,8 @@ impl MountError {
         match self {
             Self::Nfs { code, .. } => *code,
             Self::NetworkNotUp(_) => 0,
+            // mount(8): a mount failure.
+            Self::Refused(_) => 32,
             _ => 1,
         }
     }
@@ -178,6 +183,7 @@ impl MountError {
     pub fn log_text(&self) -> String {
         match self {
             Self::Nfs { log, .. } => log.clone(),
+            Self::Refused(why) => format!("Failed to mount: {why}"),
             Self::NoCaFile(path) => format!("Failed to find CAfile \"{path}\""),
             Self::Tunnel { why, .. } => format!("Failed to start tunnel: {why}"),
             Self::DeviceUnresolved(name) => format!("Failed to resolve \"{name}\""),

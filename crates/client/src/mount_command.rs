@@ -19,7 +19,7 @@ use crate::{LogFile, MountError, config::RetrySettings};
 /// What mount.nfs4 says is kept up to this much.
 const TEXT_BYTES_MAX: u64 = 64 * 1024;
 /// How often the tunnel is looked at while mount.nfs4 runs.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(250);
 /// A killed mount.nfs4 is waited for this long: in the kernel it may need a moment to notice.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
@@ -47,10 +47,8 @@ enum Attempt {
 
 /// What the mount must know of its tunnel, if it has one.
 pub(crate) trait Tunnel {
-    /// Fails when the tunnel has died.
+    /// Fails when the tunnel has died, or the server is none that it may use: further attempts are idle then.
     fn check(&mut self) -> Result<(), MountError>;
-    /// Why the server refused us, if it did: then further attempts are idle.
-    fn refusal(&mut self) -> Option<String>;
     /// The tunnel's last trouble with the server, to explain a failure.
     fn trouble(&mut self) -> Option<String>;
 }
@@ -61,9 +59,6 @@ pub(crate) struct NoTunnel;
 impl Tunnel for NoTunnel {
     fn check(&mut self) -> Result<(), MountError> {
         Ok(())
-    }
-    fn refusal(&mut self) -> Option<String> {
-        None
     }
     fn trouble(&mut self) -> Option<String> {
         None
@@ -88,7 +83,7 @@ pub(crate) fn mount(
             Attempt::Done => return Ok(()),
             Attempt::TimedOut if is_mounted() => return Ok(()),
             Attempt::TimedOut => (format!("timeout after {} sec", retries.limit.as_secs()), Duration::ZERO),
-            Attempt::Failed { stderr, .. } if !last && command.may_help(stderr) && tunnel.refusal().is_none() => {
+            Attempt::Failed { stderr, .. } if !last && command.may_help(stderr) => {
                 (stderr.trim().to_owned(), pause_after(attempt, env))
             }
             Attempt::Failed { code, stderr, .. } => return Err(command.failure(*code, stderr, tunnel)),
@@ -327,27 +322,23 @@ mod tests {
         assert!(mounting.log().contains("failed due to timeout after 0 sec"), "{}", mounting.log());
     }
 
-    struct Refused;
+    struct Troubled;
 
-    impl Tunnel for Refused {
+    impl Tunnel for Troubled {
         fn check(&mut self) -> Result<(), MountError> {
             Ok(())
         }
-        fn refusal(&mut self) -> Option<String> {
-            Some("bad certificate".into())
-        }
         fn trouble(&mut self) -> Option<String> {
-            self.refusal()
+            Some("no route".into())
         }
     }
 
-    /// efs-utils issues 32, 271: a reset has a reason, and a refusal is not tried again.
+    /// efs-utils issues 32, 271: a failure has a reason.
     #[test]
-    fn a_refusal_of_the_server_ends_the_attempts_and_is_told() {
-        let mounting = Mounting::with("echo 'mount.nfs4: Connection reset by peer' >&2; exit 32");
-        let error = mounting.run(3, LONG, false, &mut Refused).unwrap_err();
-        assert_eq!(mounting.calls(), 1);
-        assert!(error.to_string().ends_with("\nThe tunnel's last trouble: bad certificate"), "{error}");
+    fn the_tunnels_trouble_is_told() {
+        let mounting = Mounting::with("echo 'mount.nfs4: Connection timed out' >&2; exit 32");
+        let error = mounting.run(3, LONG, false, &mut Troubled).unwrap_err();
+        assert!(error.to_string().ends_with("\nThe tunnel's last trouble: no route"), "{error}");
     }
 
     struct Dead;
@@ -355,9 +346,6 @@ mod tests {
     impl Tunnel for Dead {
         fn check(&mut self) -> Result<(), MountError> {
             Err(MountError::Tunnel { file_system: "fs-1".into(), why: "died".into() })
-        }
-        fn refusal(&mut self) -> Option<String> {
-            None
         }
         fn trouble(&mut self) -> Option<String> {
             None

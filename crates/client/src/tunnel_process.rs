@@ -116,6 +116,10 @@ impl TunnelProcess {
 
 impl Tunnel for TunnelProcess {
     fn check(&mut self) -> Result<(), MountError> {
+        self.listen();
+        if let Some(why) = &self.refusal {
+            return Err(MountError::Refused(why.clone()));
+        }
         match self.child.try_wait() {
             Ok(None) => Ok(()),
             Ok(Some(status)) => {
@@ -125,11 +129,6 @@ impl Tunnel for TunnelProcess {
             }
             Err(error) => Err(MountError::Tunnel { file_system: self.file_system.clone(), why: error.to_string() }),
         }
-    }
-
-    fn refusal(&mut self) -> Option<String> {
-        self.listen();
-        self.refusal.clone()
     }
 
     fn trouble(&mut self) -> Option<String> {
