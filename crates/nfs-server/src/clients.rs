@@ -107,7 +107,7 @@ impl Server {
                 expired: client.expired,
                 sessions: client.sessions,
                 states: client.states,
-                addresses: client.connections.iter().filter_map(|id| connections.get(id).copied()).collect(),
+                addresses: client.connections.iter().filter_map(|id| connections.get(id).map(|present| present.remote)).collect(),
             })
             .collect()
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use nfs_state::ConnectionId;
 use nfs_wire::nfs4::{self, Compound4Args, CompoundEncoder};
-use nfs_wire::rpc::{self, Accepted, CallTrouble, MismatchInfo, Outcome};
+use nfs_wire::rpc::{self, Accepted, CallTrouble, Credential, MismatchInfo, Outcome};
 use nfs_wire::xdr::Decoder;
 use nfs_wire::{ArgOp, NfsStat4};
 use tokio::sync::watch;
@@ -116,7 +116,6 @@ impl Rpc {
 
 impl Service for Rpc {
     fn call(&mut self, request: Bytes) -> Call {
-        let fingerprint = fingerprint(&request);
         let bytes = request.len();
         let mut decoder = Decoder::new(request);
         let call = match rpc::Call::decode(&mut decoder) {
@@ -129,10 +128,13 @@ impl Service for Rpc {
         let accepted = |outcome| done(Reply::bare(call.xid, &Outcome::Accepted(outcome)));
         match (call.program, call.version, call.procedure) {
             (nfs4::PROGRAM, nfs4::VERSION, nfs4::PROCEDURE_NULL) => done(ReplyHeader { xid: call.xid }.empty()),
-            (nfs4::PROGRAM, nfs4::VERSION, nfs4::PROCEDURE_COMPOUND) => match Compound4Args::decode_rest(decoder) {
-                Ok(args) => self.compound(call, args, Facts { bytes, fingerprint }),
-                Err(_) => accepted(Accepted::GarbageArgs),
-            },
+            (nfs4::PROGRAM, nfs4::VERSION, nfs4::PROCEDURE_COMPOUND) => {
+                let fingerprint = fingerprint(&call.credential, decoder.as_slice());
+                match Compound4Args::decode_rest(decoder) {
+                    Ok(args) => self.compound(call, args, Facts { bytes, fingerprint }),
+                    Err(_) => accepted(Accepted::GarbageArgs),
+                }
+            }
             (nfs4::PROGRAM, nfs4::VERSION, _) => accepted(Accepted::ProcUnavail),
             (nfs4::PROGRAM, ..) => {
                 accepted(Accepted::ProgMismatch(MismatchInfo { low: nfs4::VERSION, high: nfs4::VERSION }))
@@ -156,11 +158,16 @@ fn reply_weight(operation: &ArgOp) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX).min(nfs_wire::bounded::PAYLOAD_BYTES_MAX)
 }
 
-/// Tells requests apart, apart from their xid.
-fn fingerprint(request: &[u8]) -> u64 {
+/// Tells requests apart by who asks and what they ask. Neither the xid nor the credential's time stamp is part of it: a retry
+/// may have others.
+fn fingerprint(credential: &Credential, arguments: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    hasher.write(request.get(4..request.len().min(FINGERPRINT_BYTES)).unwrap_or_default());
-    hasher.write_usize(request.len());
+    if let Credential::Sys(sys) = credential {
+        hasher.write_u32(sys.uid);
+        hasher.write_u32(sys.gid);
+    }
+    hasher.write(arguments.get(..arguments.len().min(FINGERPRINT_BYTES)).unwrap_or_default());
+    hasher.write_usize(arguments.len());
     hasher.finish()
 }
 

@@ -13,7 +13,7 @@ use nfs_state::{ClientKey, ConnectionId, Dropped, Effects};
 use parking_lot::Mutex;
 use rustls::server::ResolvesServerCert;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::certificate::ClientCertificate;
 use crate::connection;
@@ -60,7 +60,14 @@ pub(crate) struct Shared {
     stop: watch::Sender<bool>,
     next_connection: AtomicU64,
     /// Those that are served, and where they come from.
-    pub(crate) connections: Mutex<HashMap<ConnectionId, SocketAddr>>,
+    pub(crate) connections: Mutex<HashMap<ConnectionId, Present>>,
+}
+
+/// A connection that is served.
+pub(crate) struct Present {
+    pub(crate) remote: SocketAddr,
+    local: SocketAddr,
+    cut: Arc<Notify>,
 }
 
 /// An NFS server. Clones share it.
@@ -139,6 +146,13 @@ impl Server {
         }
     }
 
+    /// Ends every connection that came to this address, whatever runs on it: its mount target is gone.
+    pub fn cut_address(&self, address: SocketAddr) {
+        for present in self.shared.connections.lock().values().filter(|present| present.local == address) {
+            present.cut.notify_one();
+        }
+    }
+
     /// Forgets a file system that failed, was deleted or moved: its connections end, and the next one opens it again.
     pub fn drop_file_system(&self, id: &FileSystemId) {
         self.shared.registry.drop_file_system(id);
@@ -191,13 +205,16 @@ impl Shared {
             }
         };
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-        self.connections.lock().insert(id, remote);
+        let cut = Arc::new(Notify::new());
+        let present = Present { remote, local: peer.local, cut: Arc::clone(&cut) };
+        self.connections.lock().insert(id, present);
         let rpc = Rpc::new(Arc::clone(&self), id, peer);
         let gate = rpc.gate();
         let served = connection::serve(transport, records, rpc, &self.limits, &self.env, self.stop.subscribe());
         let ended = tokio::select! {
             ended = served => ended,
             () = gate.gone() => Ok(()),
+            () = cut.notified() => Ok(()),
         };
         if let Err(reason) = ended {
             tracing::debug!(%remote, %reason, "connection ended");
