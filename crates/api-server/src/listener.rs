@@ -19,8 +19,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use identity::Identities;
 use parking_lot::Mutex;
 use policy::Authorize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
 
 use crate::action::ServiceActions;
 use crate::body::{self, BodyError, PIECE};
@@ -123,8 +125,17 @@ impl Server {
         }))
     }
 
-    /// Accepts connections until [`Server::stop`].
+    /// Accepts connections in the clear until [`Server::stop`]: for loopback, or behind something that does TLS.
     pub async fn serve(&self, listener: TcpListener) {
+        self.accept(listener, None).await;
+    }
+
+    /// Accepts connections over TLS until [`Server::stop`].
+    pub async fn serve_tls(&self, listener: TcpListener, acceptor: TlsAcceptor) {
+        self.accept(listener, Some(acceptor)).await;
+    }
+
+    async fn accept(&self, listener: TcpListener, acceptor: Option<TlsAcceptor>) {
         let mut stop = self.0.stop.subscribe();
         loop {
             let accepted = tokio::select! {
@@ -132,7 +143,7 @@ impl Server {
                 _ = stop.wait_for(|stopped| *stopped) => return,
             };
             match accepted {
-                Ok((stream, address)) => self.admit(stream, address),
+                Ok((stream, address)) => self.admit(stream, address, acceptor.clone()),
                 Err(error) => {
                     // Out of descriptors, or a connection that was gone before it was taken: neither may end the loop.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -157,12 +168,19 @@ impl Server {
         }
     }
 
-    fn admit(&self, stream: TcpStream, address: SocketAddr) {
+    fn admit(&self, stream: TcpStream, address: SocketAddr, acceptor: Option<TlsAcceptor>) {
         let Some(place) = Place::take(self.0.clone(), address.ip()) else {
             tracing::warn!(%address, "too many connections; one was closed");
             return;
         };
-        tokio::spawn(connection(place, stream, address));
+        // A failure only costs latency.
+        _ = stream.set_nodelay(true);
+        tokio::spawn(async move {
+            match acceptor {
+                None => connection(place, stream, address, false).await,
+                Some(acceptor) => secured(place, stream, address, &acceptor).await,
+            }
+        });
     }
 }
 
@@ -205,10 +223,24 @@ impl Drop for Place {
     }
 }
 
-async fn connection(place: Place, stream: TcpStream, address: SocketAddr) {
+/// The handshake has as long as a request's head.
+async fn secured(place: Place, stream: TcpStream, address: SocketAddr, acceptor: &TlsAcceptor) {
+    let (env, limit) = (place.shared.house.env.clone(), place.shared.limits.head_time);
+    let stream = tokio::select! {
+        outcome = acceptor.accept(stream) => outcome,
+        () = env.sleep(limit) => return,
+    };
+    match stream {
+        Ok(stream) => connection(place, stream, address, true).await,
+        Err(error) => tracing::debug!(%address, %error, "a handshake failed"),
+    }
+}
+
+async fn connection<S>(place: Place, stream: S, address: SocketAddr, secure: bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let shared = place.shared.clone();
-    // A failure only costs latency.
-    _ = stream.set_nodelay(true);
     let progress = Arc::new(Progress::default());
     let io = TokioIo::new(Watched::new(stream, progress.clone()));
     let (limits, env) = (&shared.limits, &shared.house.env);
@@ -216,7 +248,7 @@ async fn connection(place: Place, stream: TcpStream, address: SocketAddr) {
         let (shared, progress) = (shared.clone(), progress.clone());
         async move {
             let _busy = progress.busy();
-            Ok::<Reply, std::convert::Infallible>(respond(shared, request, address).await)
+            Ok::<Reply, std::convert::Infallible>(respond(shared, request, address, secure).await)
         }
     });
     let served = http1::Builder::new()
@@ -249,7 +281,7 @@ async fn connection(place: Place, stream: TcpStream, address: SocketAddr) {
     }
 }
 
-async fn respond(shared: Arc<Shared>, request: hyper::Request<Body>, address: SocketAddr) -> Reply {
+async fn respond(shared: Arc<Shared>, request: hyper::Request<Body>, address: SocketAddr, secure: bool) -> Reply {
     let house = &shared.house;
     let request_id = house.env.uuid();
     let (head, body) = request.into_parts();
@@ -271,7 +303,7 @@ async fn respond(shared: Arc<Shared>, request: hyper::Request<Body>, address: So
         headers: headers.collect(),
         body: read,
     };
-    let origin = Origin { address: address.ip().to_canonical(), secure: false, request_id: request_id.clone() };
+    let origin = Origin { address: address.ip().to_canonical(), secure, request_id: request_id.clone() };
     // A call runs to its end and its record is completed, whatever becomes of the connection.
     let work = shared.clone();
     let call = tokio::spawn(async move {

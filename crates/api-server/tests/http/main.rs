@@ -7,3 +7,4 @@ mod hostile;
 mod house;
 mod joined;
 mod protocols;
+mod secure;
