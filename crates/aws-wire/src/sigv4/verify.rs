@@ -32,8 +32,8 @@ pub struct Verified {
     pub service: String,
 }
 
-/// Signing keys by access key and scope.
-type SigningKeys = HashMap<(String, String), Zeroizing<[u8; 32]>>;
+/// Signing keys by access key, hash of its secret, and scope: a key whose secret changed is another key.
+type SigningKeys = HashMap<(String, String, String), Zeroizing<[u8; 32]>>;
 
 /// Verifies signatures and remembers the signing keys of the day.
 #[derive(Default)]
@@ -96,7 +96,7 @@ impl Verifier {
         canonical: &str,
     ) -> Result<(), SignatureError> {
         let scope = presented.scope.text();
-        let name = (presented.access_key_id.clone(), scope.clone());
+        let name = (presented.access_key_id.clone(), sha256_hex(credential.secret.as_bytes()), scope.clone());
         let known = self.keys.lock().get(&name).cloned();
         let fresh = known.is_none();
         let Scope { day, region, service } = &presented.scope;
@@ -112,11 +112,6 @@ impl Verifier {
             keys.insert(name, key);
         }
         Ok(())
-    }
-
-    /// Forgets the signing keys of an access key, for when its secret changes or it goes.
-    pub fn forget(&self, access_key_id: &str) {
-        self.keys.lock().retain(|(id, _), _| id != access_key_id);
     }
 }
 
