@@ -62,7 +62,8 @@ impl Worker {
                 return Err(format!("an open file of {} bytes has other content", content.len()));
             }
         }
-        self.tree.compare(&self.root)
+        let open: Vec<usize> = self.open.iter().map(|(_, id)| *id).collect();
+        self.tree.compare(&self.root, &open)
     }
 
     /// The last operations, for a report.
