@@ -118,21 +118,23 @@ impl Core {
         if left >= BLOCK / 2 {
             return Ok(());
         }
-        let asked = counters.asked.load(Ordering::Acquire);
-        // One reservation at a time; it becomes durable long before the spare values are used up.
-        if self.queue.is_durable(asked) {
-            let _turn = self.reserving.lock();
-            if counters.asked.load(Ordering::Acquire) == asked {
-                let block = counters.next_block();
-                let mut operation = Operation::new(None, None);
-                operation.put(Bytes::from_static(keys::COUNTERS), block.encode());
-                operation.reserved = Some(block);
-                counters.asked.store(self.queue.push(operation), Ordering::Release);
-            }
-        }
+        self.ask_for_counters();
         if left < SPARE {
             self.queue.durable(counters.asked.load(Ordering::Acquire)).await?;
         }
         Ok(())
+    }
+    /// Queues the reservation of the next block, if none is under way.
+    pub(crate) fn ask_for_counters(&self) {
+        let counters = &self.counters;
+        let _turn = self.reserving.lock();
+        // One at a time: it becomes durable long before the spare values are used up.
+        if self.queue.is_durable(counters.asked.load(Ordering::Acquire)) {
+            let block = counters.next_block();
+            let mut operation = Operation::new(None, None);
+            operation.put(Bytes::from_static(keys::COUNTERS), block.encode());
+            operation.reserved = Some(block);
+            counters.asked.store(self.queue.push(operation), Ordering::Release);
+        }
     }
 }

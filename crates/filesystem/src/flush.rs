@@ -24,10 +24,10 @@ use crate::{
 pub(crate) const INLINE_MAX: u64 = 64 << 10;
 
 /// Taken from the buffer at once.
-const CHUNK: usize = 8 << 20;
+const PORTION: usize = 8 << 20;
 
 /// The same in ranges, since each may grow to a block.
-const CHUNK_RANGES: usize = 2048;
+const PORTION_RANGES: usize = 2048;
 
 /// A run of bytes that becomes one extent.
 struct Run {
@@ -42,30 +42,30 @@ impl Run {
     }
 }
 
-/// Puts a chunk back if the flush does not come to its end, a cancelled caller included.
+/// Puts a portion back if the flush does not come to its end, a cancelled caller included.
 struct Turn<'a> {
     core: &'a Core,
     inode: &'a Inode,
-    chunk: Option<Arc<Dirty>>,
+    portion: Option<Arc<Dirty>>,
 }
 
 impl Turn<'_> {
-    /// The chunk is in the map.
+    /// The portion is in the map.
     fn done(&mut self, state: &mut crate::inode::State) {
-        if let Some(chunk) = self.chunk.take() {
+        if let Some(portion) = self.portion.take() {
             state.file.flushing = None;
-            self.core.budget.sub_dirty(chunk.bytes());
+            self.core.budget.sub_dirty(portion.bytes());
         }
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if let Some(chunk) = self.chunk.take() {
+        if let Some(portion) = self.portion.take() {
             let mut state = self.inode.lock();
             state.file.flushing = None;
-            let before = state.file.dirty.bytes() + chunk.bytes();
-            state.file.dirty.put_beneath((*chunk).clone());
+            let before = state.file.dirty.bytes() + portion.bytes();
+            state.file.dirty.put_beneath((*portion).clone());
             // What was written over meanwhile is no longer there twice.
             self.core.budget.sub_dirty(before.saturating_sub(state.file.dirty.bytes()));
         }
@@ -83,17 +83,17 @@ impl Core {
             self.reserve_counters().await?;
             let admission = self.queue.admit().await;
             let _turn = inode.flushing.lock().await;
-            let chunk = {
+            let portion = {
                 let mut state = inode.lock();
                 if state.gone || state.file.dirty.is_empty() {
                     break;
                 }
-                let chunk = Arc::new(state.file.dirty.take_some(CHUNK, CHUNK_RANGES));
-                state.file.flushing = Some(chunk.clone());
-                chunk
+                let portion = Arc::new(state.file.dirty.take_some(PORTION, PORTION_RANGES));
+                state.file.flushing = Some(portion.clone());
+                portion
             };
-            let mut turn = Turn { core: self, inode, chunk: Some(chunk.clone()) };
-            let flushed = self.flush_chunk(inode, &chunk, Operation::new(admission, None), &mut turn).await;
+            let mut turn = Turn { core: self, inode, portion: Some(portion.clone()) };
+            let flushed = self.flush_portion(inode, &portion, Operation::new(admission, None), &mut turn).await;
             if let Err(error) = flushed {
                 return Err(self.flush_failed(inode, error, turn));
             }
@@ -111,7 +111,7 @@ impl Core {
         Ok(state.unsynced)
     }
 
-    /// A seal keeps the data for its own flush; any other failure drops the chunk, and the writers are told.
+    /// A seal keeps the data for its own flush; any other failure drops the portion, and the writers are told.
     fn flush_failed(&self, inode: &Inode, error: FsError, mut turn: Turn<'_>) -> FsError {
         if matches!(error, FsError::Sealed(_) | FsError::Failed | FsError::Delay) {
             return error;
@@ -129,9 +129,15 @@ impl Core {
         error
     }
 
-    async fn flush_chunk(&self, inode: &Inode, chunk: &Dirty, operation: Operation, turn: &mut Turn<'_>) -> Result<()> {
+    async fn flush_portion(
+        &self,
+        inode: &Inode,
+        portion: &Dirty,
+        operation: Operation,
+        turn: &mut Turn<'_>,
+    ) -> Result<()> {
         self.load(inode).await?;
-        let runs = self.runs(inode, chunk).await?;
+        let runs = self.runs(inode, portion).await?;
         let mut extents = Vec::with_capacity(runs.len());
         let mut sealed = Vec::with_capacity(runs.len());
         for run in &runs {
@@ -148,11 +154,11 @@ impl Core {
                 entry.extent.source = Source::Segment(place);
             }
         }
-        self.map_chunk(inode, (chunk.end(), extents, sealed, inline), operation, turn).await
+        self.map_portion(inode, (portion.end(), extents, sealed, inline), operation, turn).await
     }
 
     /// Puts sealed extents into the map, window by window.
-    async fn map_chunk(
+    async fn map_portion(
         &self,
         inode: &Inode,
         (end, extents, sealed, inline): (u64, Vec<MapEntry>, Vec<Bytes>, bool),
@@ -204,10 +210,10 @@ impl Core {
         state.entered(position);
     }
 
-    /// The chunk as runs that begin on the grid, end on it or at the end of the file, and cross no window.
-    async fn runs(&self, inode: &Inode, chunk: &Dirty) -> Result<Vec<Run>> {
+    /// The portion as runs that begin on the grid, end on it or at the end of the file, and cross no window.
+    async fn runs(&self, inode: &Inode, portion: &Dirty) -> Result<Vec<Run>> {
         let mut runs: Vec<Run> = Vec::new();
-        for (offset, data) in chunk.ranges() {
+        for (offset, data) in portion.ranges() {
             let mut at = offset;
             let mut data = data.clone();
             // Up to the next window at a time.

@@ -338,6 +338,7 @@ impl Core {
         totals.live = live;
         drop(totals);
         self.ready.store(true, Ordering::Release);
+        self.ask_for_counters();
         // Truncations go on at once; objects without names wait for the end of grace.
         self.reap.lock().extend(self.orphans.lock().iter().copied());
         self.reaper.notify_one();

@@ -93,17 +93,17 @@ impl Core {
 
     /// Loads what the removal of an object's last name takes along.
     pub(crate) async fn prepare_removal(&self, inode: &Inode) -> Result<()> {
-        let (map_entries, markers) = {
+        let (map, markers) = {
             let state = inode.lock();
             // Gone in between: whoever removes it finds that out.
             let Ok(record) = state.record() else { return Ok(()) };
             let regular = record.kind == Kind::Regular && record.links == 1;
             let map = record.entries > 0 && record.entries <= REMOVE_AT_ONCE && !state.file.is_known();
             let directory = record.kind == Kind::Directory && record.entries == 0 && record.mapped > 0;
-            ((regular && map && state.holds == 0).then_some(record.entries), directory)
+            (regular && map && state.holds == 0, directory)
         };
-        if let Some(entries) = map_entries {
-            self.load_whole_map(inode, entries).await?;
+        if map {
+            self.load_whole_map(inode).await?;
         }
         if markers {
             self.load_all_slots(inode).await?;

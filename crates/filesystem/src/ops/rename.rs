@@ -162,18 +162,7 @@ impl Core {
         }
         locked.of(parties.from).remove_entry(&names, cookie, &mut operation)?;
         self.count_links(&mut locked, parties, source.kind == Kind::Directory)?;
-        for (inode, before) in [(parties.from, &from), (parties.to, &to)] {
-            let record = locked.of(inode).record_mut()?;
-            // Of one directory renamed within, this comes twice and counts once.
-            if record.change == before.change {
-                record.change = self.counters.change();
-                record.mtime = now;
-                record.ctime = now;
-                operation.usage.data += signed(record.space_used()) - signed(before.space_used());
-            }
-        }
-        locked.of(parties.from).put_record(&mut operation);
-        locked.of(parties.to).put_record(&mut operation);
+        self.touch_parents(&mut locked, parties, (&from, &to), &mut operation)?;
         if let Some(target) = parties.target {
             self.unlink(locked.of(target), &names, now, &mut operation)?;
         }
@@ -196,6 +185,29 @@ impl Core {
             ChangeInfo { before: from.change, after: from_after, atomic: true },
             ChangeInfo { before: to.change, after: to_after, atomic: true },
         )))
+    }
+
+    fn touch_parents(
+        &self,
+        locked: &mut Locked<'_>,
+        parties: &Parties<'_>,
+        (from, to): (&InodeRecord, &InodeRecord),
+        operation: &mut Operation,
+    ) -> Result<()> {
+        let now = self.env.wall();
+        for (inode, before) in [(parties.from, from), (parties.to, to)] {
+            let record = locked.of(inode).record_mut()?;
+            // Of one directory renamed within, this comes twice and counts once.
+            if record.change == before.change {
+                record.change = self.counters.change();
+                record.mtime = now;
+                record.ctime = now;
+                operation.usage.data += signed(record.space_used()) - signed(before.space_used());
+            }
+        }
+        locked.of(parties.from).put_record(operation);
+        locked.of(parties.to).put_record(operation);
+        Ok(())
     }
 
     fn check_rename(&self, cx: &Context<'_>, parties: &Parties<'_>, locked: &mut Locked<'_>) -> Result<()> {
