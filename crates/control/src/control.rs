@@ -9,10 +9,10 @@ use parking_lot::RwLock;
 use storage::SealedRecords;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::lifecycle::Work;
 use crate::record::{AccessPoint, FileSystem, Lifecycle, MountTarget};
 use crate::state::{Edit, State};
 use crate::subnets::Subnets;
+use crate::work::Work;
 use crate::{ControlError, DataKeys, Network, Provision};
 
 /// What the control plane works with.

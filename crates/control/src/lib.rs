@@ -18,6 +18,7 @@ mod resolve;
 mod state;
 mod subnets;
 mod tags;
+mod work;
 
 pub use control::{Control, Parts};
 pub use data_keys::{CONTEXT_NAME, DataKeys, DataKeysError, KeyChoice, KeyGrant, KeyPurpose, Scope};

@@ -1,12 +1,10 @@
 //! What happens after an action has answered: `creating` becomes `available`, `deleting` becomes nothing. Each step can
 //! come again, so a crash at any point is made good by the next start.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_wire::CallContext;
-use parking_lot::Mutex;
 
 use crate::control::{Control, run_to_end};
 use crate::record::{FileSystem, Lifecycle, MountTarget};
@@ -16,24 +14,6 @@ use crate::{ControlError, DataKeysError, KeyChoice, KeyPurpose, Scope};
 /// Waits between two tries of a step that failed.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// One lock for each resource that is being made or removed, so that two drivers never work on one.
-#[derive(Default)]
-pub(crate) struct Work {
-    locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    /// File systems are created one at a time.
-    creating: tokio::sync::Mutex<()>,
-}
-
-impl Work {
-    fn lock_of(&self, id: &str) -> Arc<tokio::sync::Mutex<()>> {
-        self.locks.lock().entry(id.to_owned()).or_default().clone()
-    }
-
-    fn forget(&self, id: &str) {
-        self.locks.lock().remove(id);
-    }
-}
 
 impl Control {
     /// Goes on with everything that is not at rest and attaches the mount targets. Call once, when the file service can

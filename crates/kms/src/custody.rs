@@ -7,12 +7,12 @@ use aws_wire::CallContext;
 use crypto::Key;
 
 use crate::grants::Terms;
-use crate::keyring::UnwrapError;
 use crate::kms::{Kms, Turn};
 use crate::record::{Constraints, CustodyRecord, ErasureRecord, Grantee, KeyRecord};
 use crate::resolve::Spelling;
 use crate::state::Edit;
 use crate::state_table::{self, Action};
+use crate::wrapped::UnwrapError;
 use crate::{EncryptionContext, KmsError, access, model, ops};
 
 /// What a service is granted on a KMS key that a caller chose.

@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crypto::{Key, Label, OpenFailed, WRAPPED_BYTES};
+use crypto::{Key, Label, WRAPPED_BYTES};
 use env::Env;
 use parking_lot::RwLock;
-use serde::{Deserialize, Serialize};
 use storage::{Batch, CommitError, Keyspace, Scan, Shard, StorageError};
 use zeroize::Zeroizing;
 
 use crate::root::{EpochSecret, RootError, RootProvider, RootSecrets};
+use crate::wrapped::{UnwrapError, Wrapped};
 
 /// First byte of every row that lies outside the sealed records.
 const ROW_PREFIX: &[u8] = b"\x00keyring/";
@@ -89,29 +89,6 @@ pub enum KeyRingError {
         /// Epoch of the row.
         epoch: u64,
     },
-}
-
-/// Bytes sealed under a domain key, with the epoch that says which.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Wrapped {
-    pub(crate) epoch: u64,
-    #[serde(with = "crate::record::as_base64")]
-    pub(crate) sealed: Vec<u8>,
-}
-
-/// Why bytes under a domain key do not open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UnwrapError {
-    /// The epoch is gone: the bytes were erased, or were wrapped again since the caller looked.
-    EpochGone,
-    /// Not what was sealed here.
-    OpenFailed,
-}
-
-impl From<OpenFailed> for UnwrapError {
-    fn from(_: OpenFailed) -> Self {
-        Self::OpenFailed
-    }
 }
 
 struct Epochs {

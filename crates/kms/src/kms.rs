@@ -10,9 +10,10 @@ use storage::SealedRecords;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, broadcast};
 use zeroize::Zeroizing;
 
-use crate::keyring::{KeyRing, UnwrapError, Wrapped};
+use crate::keyring::KeyRing;
 use crate::record::{KeyRecord, MaterialRecord, Seconds, Version};
 use crate::state::{Edit, State};
+use crate::wrapped::{UnwrapError, Wrapped};
 use crate::{EncryptionContext, KmsError, blob, uuid};
 
 /// How many notices a slow listener may be behind; one that is further behind asks about every key.

@@ -27,6 +27,7 @@ mod state;
 mod state_table;
 mod tags;
 mod uuid;
+mod wrapped;
 
 pub use context::EncryptionContext;
 pub use custody::ServiceGrant;

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::KmsError;
-use crate::keyring::Wrapped;
+use crate::wrapped::Wrapped;
 
 const VERSION: u8 = 1;
 
@@ -169,21 +169,5 @@ pub(crate) fn decode<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T,
         }
         Some((version, _)) => Err(KmsError::Damaged(format!("{name}: written by another version (format {version})"))),
         None => Err(KmsError::Damaged(format!("{name}: empty"))),
-    }
-}
-
-/// Bytes as base64 text in JSON.
-pub(crate) mod as_base64 {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use serde::de::Error as _;
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&STANDARD.encode(bytes))
-    }
-
-    pub(crate) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Vec<u8>, D::Error> {
-        STANDARD.decode(String::deserialize(from)?).map_err(D::Error::custom)
     }
 }
