@@ -23,7 +23,7 @@ impl Watched {
         self.0.lock().push(Arc::downgrade(core));
     }
 
-    fn open(&self) -> Vec<Arc<Core>> {
+    pub(crate) fn open(&self) -> Vec<Arc<Core>> {
         let mut shards = self.0.lock();
         shards.retain(|core| core.strong_count() > 0);
         shards.iter().filter_map(Weak::upgrade).collect()

@@ -323,3 +323,45 @@ async fn read_all(engine: &Engine, dir: &Path) -> Result<(), StorageError> {
     assert_eq!(page.items.len(), 200);
     Ok(())
 }
+
+/// DESIGN section 4, process budgets: memtable bytes are shared by all shards, and the largest gives way.
+#[tokio::test]
+async fn memtables_of_all_shards_share_a_budget() {
+    let engine = Engine::new(Budgets { memtable_bytes: 3 << 20, ..budgets() }, Env::real()).unwrap();
+    let kept = TempDir::new().unwrap();
+    let (small, _) = engine.create(&kept.path().join("small")).await.unwrap();
+    let (large, _) = engine.create(&kept.path().join("large")).await.unwrap();
+    small.commit(put(1, "small", &"x".repeat(500_000))).await.unwrap();
+    for token in 0..8 {
+        large.commit(put(token, &format!("large{token}"), &"x".repeat(500_000))).await.unwrap();
+    }
+    let bytes = || engine.0.shards.open().iter().map(|core| core.memtable_bytes()).collect::<Vec<_>>();
+    assert!(bytes().iter().sum::<u64>() > 4_000_000);
+    let env = Env::real();
+    let deadline = env.now() + Duration::from_secs(20);
+    while bytes().iter().sum::<u64>() > 3 << 20 && env.now() < deadline {
+        env.sleep(Duration::from_millis(20)).await;
+    }
+    let [of_small, of_large] = bytes().try_into().unwrap();
+    assert!(of_small > 500_000 && of_large < 500_000, "{of_small} and {of_large}");
+    // What left the memtable is on the disk, and reading it may have to wait.
+    assert_eq!(large.get_now(Keyspace::Records, b"large3").unwrap(), crate::Now::WouldBlock);
+    assert_eq!(large.get(Keyspace::Records, b"large3").await.unwrap().unwrap().len(), 500_000);
+    assert!(matches!(small.get_now(Keyspace::Records, b"small").unwrap(), crate::Now::Hit(Some(_))));
+}
+
+/// A snapshot is read to its end even if the shard is closed meanwhile; new reads are refused.
+#[tokio::test]
+async fn a_closed_shard_serves_its_old_snapshots_only() {
+    let (engine, kept) = (engine(), TempDir::new().unwrap());
+    let dir = kept.path().join("shard");
+    let (shard, _) = engine.create(&dir).await.unwrap();
+    shard.commit(put(1, "a", "1")).await.unwrap();
+    let snapshot = shard.snapshot();
+    shard.close().await.unwrap();
+    assert_eq!(snapshot.get(Keyspace::Records, b"a").await.unwrap(), Some(Bytes::from("1")));
+    assert!(matches!(shard.get(Keyspace::Records, b"a").await, Err(StorageError::Stopped(_))));
+    assert!(matches!(shard.snapshot().get(Keyspace::Records, b"a").await, Err(StorageError::Stopped(_))));
+    drop(snapshot);
+    assert!(engine.open(&dir).await.is_ok());
+}
