@@ -13,9 +13,9 @@ use env::Instant;
 use crate::client::{Client, ClientKey};
 use crate::grace::Grace;
 use crate::limits::Limits;
-use crate::open::Open;
 use crate::ranges::Held;
 use crate::recovery::Durable;
+use crate::share::Open;
 
 /// How far the queue of durable records must be on disk. Tickets only grow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

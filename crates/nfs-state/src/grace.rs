@@ -1,21 +1,11 @@
-//! Grace: after a restart clients reclaim what they held before anything new is granted. RFC 8881, sections 8.4.2 and 18.51.
-//!
-//! It begins with the records that are stored, ends when each recorded client has reclaimed (or is known to be gone), and at
-//! latest after a lease. A restart within grace begins with the union of the records that were not reclaimed yet and those that
-//! were made since: records go only when a client completes without reclaiming, or when grace is over.
+//! Grace: after a restart clients reclaim what they held before anything new is granted. RFC 8881, section 8.4.2.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use env::Instant;
-use nfs_wire::Malformed;
 
-use crate::client::Client;
-use crate::error::StateError;
-use crate::file_state::{Effects, FileState};
-use crate::recovery::{self, RecordBody, RecordKey};
+use crate::recovery::{RecordBody, RecordKey};
 
 /// Where the file system stands, for `status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,147 +30,40 @@ pub(crate) enum Grace {
     Over,
 }
 
-/// The key under which a record waits.
-fn waiting_key(key: &RecordKey) -> Box<[u8]> {
-    nfs_wire::xdr::encode_all(key).as_ref().into()
-}
-
-impl FileState {
-    /// Begins grace with the stored records. A record that cannot be read is an error: without it a client's locks could be
-    /// given away while it still may reclaim them.
-    pub fn begin_grace(&mut self, now: Instant, records: Vec<(Bytes, Bytes)>) -> Result<(), Malformed> {
-        let mut waiting = HashMap::new();
-        for (key, value) in records {
-            let (key, body) = recovery::read(key, value)?;
-            waiting.insert(waiting_key(&key), (key, body));
-        }
-        self.grace = if waiting.is_empty() {
-            Grace::Over
-        } else {
-            Grace::Running { waiting, ends: now + self.lease, paused: None }
-        };
-        Ok(())
-    }
-
-    /// The file system is sealed: nobody can reclaim, so grace stands still.
-    pub fn pause_grace(&mut self, now: Instant) {
-        if let Grace::Running { paused, .. } = &mut self.grace {
+impl Grace {
+    /// Stands still from now.
+    pub(crate) fn pause(&mut self, now: Instant) {
+        if let Self::Running { paused, .. } = self {
             paused.get_or_insert(now);
         }
     }
 
-    /// The file system serves again.
-    pub fn resume_grace(&mut self, now: Instant) {
-        if let Grace::Running { paused, ends, .. } = &mut self.grace
+    /// Goes on.
+    pub(crate) fn resume(&mut self, now: Instant) {
+        if let Self::Running { paused, ends, .. } = self
             && let Some(since) = paused.take()
         {
             *ends = *ends + now.since(since);
         }
     }
 
-    /// Whether only reclaims are taken (or nothing, before grace has begun).
-    pub fn in_grace(&self, now: Instant) -> bool {
-        match &self.grace {
-            Grace::NotBegun => true,
-            Grace::Running { waiting, ends, paused } => !waiting.is_empty() && (paused.is_some() || now < *ends),
-            Grace::Over => false,
+    /// Whether only reclaims are taken, or nothing.
+    pub(crate) fn holds(&self, now: Instant) -> bool {
+        match self {
+            Self::NotBegun => true,
+            Self::Running { waiting, ends, paused } => !waiting.is_empty() && (paused.is_some() || now < *ends),
+            Self::Over => false,
         }
     }
 
-    /// Where grace stands.
-    pub fn grace_status(&self, now: Instant) -> GraceStatus {
-        match &self.grace {
-            Grace::NotBegun => GraceStatus::NotBegun,
-            Grace::Running { waiting, ends, paused } if self.in_grace(now) => {
+    /// Where it stands.
+    pub(crate) fn status(&self, now: Instant) -> GraceStatus {
+        match self {
+            Self::NotBegun => GraceStatus::NotBegun,
+            Self::Running { waiting, ends, paused } if self.holds(now) => {
                 GraceStatus::Running { waiting: waiting.len(), remaining: ends.since(paused.unwrap_or(now)) }
             }
-            Grace::Running { .. } | Grace::Over => GraceStatus::Over,
-        }
-    }
-
-    /// Ends grace if its time has come: who did not come back may not reclaim after the next restart either. To be called now and
-    /// then; every call that grants does so itself.
-    pub fn settle_grace(&mut self, now: Instant, effects: &mut Effects) {
-        if !self.in_grace(now)
-            && let Grace::Running { waiting, .. } = std::mem::replace(&mut self.grace, Grace::Over)
-        {
-            for (key, _) in waiting.into_values() {
-                self.end_record(&key);
-            }
-        }
-        effects.durable = self.ticket();
-    }
-
-    /// RECLAIM_COMPLETE of a client, for this file system.
-    pub fn reclaim_complete(&mut self, now: Instant, client: &Arc<Client>, effects: &mut Effects) {
-        self.meet(client);
-        if let Grace::Running { waiting, .. } = &mut self.grace
-            && let Some((key, _)) = waiting.remove(&waiting_key(&RecordKey::of(client)))
-        {
-            self.end_record(&key);
-        }
-        if self.holders.get(&client.key()).is_some_and(|holder| holder.recorded) {
-            self.put_record(client);
-        }
-        self.settle_grace(now, effects);
-    }
-
-    /// Whether a client may be given anything: new state, or what it held before the restart.
-    pub(crate) fn admit(
-        &mut self,
-        now: Instant,
-        client: &Arc<Client>,
-        reclaim: bool,
-        effects: &mut Effects,
-    ) -> Result<(), StateError> {
-        if client.is_gone() {
-            return Err(StateError::BadSession);
-        }
-        self.settle_grace(now, effects);
-        self.meet(client);
-        match &self.grace {
-            Grace::NotBegun => Err(StateError::Delay),
-            _ if reclaim && client.is_complete() => Err(StateError::NoGrace),
-            Grace::Over if reclaim => Err(StateError::NoGrace),
-            Grace::Running { waiting, .. } if reclaim => {
-                if waiting.contains_key(&waiting_key(&RecordKey::of(client))) {
-                    Ok(())
-                } else {
-                    Err(StateError::ReclaimBad)
-                }
-            }
-            Grace::Running { .. } => Err(StateError::Grace),
-            // RFC 8881 §18.51.3: nothing new before RECLAIM_COMPLETE.
-            Grace::Over if !client.is_complete() => Err(StateError::Grace),
-            Grace::Over => Ok(()),
-        }
-    }
-
-    /// Makes sure that the client has a record of this instance before it is told of its first state.
-    pub(crate) fn record(&mut self, client: &Arc<Client>) {
-        let holder = self.holder(client);
-        if !holder.recorded {
-            holder.recorded = true;
-            self.put_record(client);
-        }
-    }
-
-    /// A client shows up. If what is on record under its name was another incarnation, that one is gone for good.
-    fn meet(&mut self, client: &Arc<Client>) {
-        let Grace::Running { waiting, .. } = &mut self.grace else { return };
-        let name = waiting_key(&RecordKey::of(client));
-        if waiting.get(&name).is_some_and(|(_, body)| !body.is_of(client))
-            && let Some((key, _)) = waiting.remove(&name)
-        {
-            self.end_record(&key);
-        }
-    }
-
-    /// Deletes a record of an earlier instance, unless its client has meanwhile got one of this instance under the same key.
-    fn end_record(&mut self, key: &RecordKey) {
-        let replaced = self.holders.values().any(|holder| holder.recorded && RecordKey::of(&holder.client) == *key);
-        if !replaced {
-            self.delete_record(key);
+            Self::Running { .. } | Self::Over => GraceStatus::Over,
         }
     }
 }

@@ -5,11 +5,10 @@
 
 use bytes::Bytes;
 use nfs_wire::nfs4::OPAQUE_BYTES_MAX;
-use nfs_wire::xdr::{decode_all, encode_all};
+use nfs_wire::xdr::decode_all;
 use nfs_wire::{Malformed, Opaque};
 
 use crate::client::{Client, Principal, VirtualServerId};
-use crate::file_state::FileState;
 
 /// A change to the stored records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,22 +87,4 @@ pub(crate) fn read(key: Bytes, value: Bytes) -> Result<(RecordKey, RecordBody), 
     let key = decode_all(key)?;
     let body: RecordBody = decode_all(value)?;
     if body.version == RECORD_VERSION { Ok((key, body)) } else { Err(Malformed::UnknownValue) }
-}
-
-impl FileState {
-    /// Queues the client's record as it now is.
-    pub(crate) fn put_record(&mut self, client: &Client) {
-        let key = encode_all(&RecordKey::of(client));
-        let value = encode_all(&RecordBody::of(client, self.instance));
-        self.queue(Durable::Put { key, value });
-    }
-
-    /// Queues the end of the client's record.
-    pub(crate) fn withdraw_record(&mut self, client: &Client) {
-        self.delete_record(&RecordKey::of(client));
-    }
-
-    pub(crate) fn delete_record(&mut self, key: &RecordKey) {
-        self.queue(Durable::Delete { key: encode_all(key) });
-    }
 }

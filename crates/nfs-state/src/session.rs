@@ -1,19 +1,12 @@
-//! Sessions: slots, the reply cache, SEQUENCE, and the connections bound to a session. RFC 8881, sections 2.10.5, 2.10.6, 18.34,
-//! 18.37 and 18.46.
+//! A session: its slots, its reply cache and the connections bound to it. RFC 8881, sections 2.10.5 and 2.10.6.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use env::Instant;
 use nfs_wire::NfsStat4;
-use nfs_wire::nfs4::{
-    BindConnToSession4Args, BindConnToSession4Resok, ChannelAttrs4, ChannelDirFromClient4, ChannelDirFromServer4,
-    Sequence4Args, Sequence4Resok, SessionId4,
-};
+use nfs_wire::nfs4::{ChannelAttrs4, Sequence4Args, Sequence4Resok, SessionId4};
 
 use crate::client::Client;
-use crate::error::StateError;
-use crate::virtual_server::{Dropped, VirtualServer};
 
 /// A connection, by a number that the caller never uses again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,7 +121,7 @@ const RPC_REPLY_BYTES: usize = 24;
 /// A session of a client.
 #[derive(Debug)]
 pub(crate) struct Session {
-    client: Arc<Client>,
+    pub(crate) client: Arc<Client>,
     slots: Vec<Slot>,
     request_bytes_max: u32,
     reply_bytes_max: u32,
@@ -210,7 +203,8 @@ impl Session {
         Ok(())
     }
 
-    fn sequence(&mut self, args: &Sequence4Args, facts: RequestFacts) -> Verdict {
+    /// Finds the slot and tells retries from new requests.
+    pub(crate) fn sequence(&mut self, args: &Sequence4Args, facts: RequestFacts) -> Verdict {
         let resok = self.resok(args);
         let Some(slot) = usize::try_from(args.slotid).ok().and_then(|index| self.slots.get(index)) else {
             return Verdict::Refuse(NfsStat4::Badslot);
@@ -262,7 +256,7 @@ impl Session {
         usize::try_from(limit).unwrap_or(usize::MAX)
     }
 
-    fn finish(&mut self, token: &SlotToken, reply: Option<Bytes>) {
+    pub(crate) fn finish(&mut self, token: &SlotToken, reply: Option<Bytes>) {
         let limit = self.kept_bytes_max(token.cachethis);
         let reply = match reply {
             Some(reply) if reply.len().saturating_add(RPC_REPLY_BYTES) <= limit => Kept::Whole(reply),
@@ -275,92 +269,6 @@ impl Session {
     fn set_slot(&mut self, index: u32, state: Slot) {
         if let Some(slot) = usize::try_from(index).ok().and_then(|index| self.slots.get_mut(index)) {
             *slot = state;
-        }
-    }
-}
-
-impl VirtualServer {
-    /// SEQUENCE: finds the slot, tells retries from new requests, renews the lease, binds the connection.
-    pub fn sequence(
-        &mut self,
-        now: Instant,
-        args: &Sequence4Args,
-        facts: RequestFacts,
-        connection: ConnectionId,
-    ) -> Verdict {
-        let Some(session) = self.sessions.get_mut(&args.sessionid) else {
-            return if self.is_of_earlier_instance(&args.sessionid) {
-                Verdict::EarlierInstance
-            } else {
-                Verdict::Refuse(NfsStat4::Badsession)
-            };
-        };
-        let verdict = session.sequence(args, facts);
-        if !matches!(verdict, Verdict::Refuse(_)) {
-            session.client.renew(now);
-            session.bind(connection, self.config.limits.connections_per_session_max);
-        }
-        verdict
-    }
-
-    /// The request of this token ran; `reply` is its COMPOUND reply, without the RPC header. None, or a reply above
-    /// `ReplyLimits::kept_bytes_max`, is not kept.
-    pub fn finish(&mut self, token: &SlotToken, reply: Option<Bytes>) {
-        // A session that was destroyed meanwhile has no slot to keep it in.
-        if let Some(session) = self.sessions.get_mut(&token.session) {
-            session.finish(token, reply);
-        }
-    }
-
-    /// BIND_CONN_TO_SESSION. The caller has seen to it that the connection belongs to this virtual server.
-    pub fn bind_conn_to_session(
-        &mut self,
-        now: Instant,
-        args: &BindConnToSession4Args,
-        connection: ConnectionId,
-    ) -> Result<BindConnToSession4Resok, StateError> {
-        self.find_session(&args.sessid)?;
-        let bound = self.config.limits.connections_per_session_max;
-        let session = self.sessions.get_mut(&args.sessid).ok_or(StateError::BadSession)?;
-        session.client.renew(now);
-        session.bind(connection, bound);
-        let dir = match args.dir {
-            ChannelDirFromClient4::Fore => ChannelDirFromServer4::Fore,
-            ChannelDirFromClient4::Back => ChannelDirFromServer4::Back,
-            ChannelDirFromClient4::ForeOrBoth | ChannelDirFromClient4::BackOrBoth => ChannelDirFromServer4::Both,
-        };
-        Ok(BindConnToSession4Resok { sessid: args.sessid, dir, use_conn_in_rdma_mode: false })
-    }
-
-    /// DESTROY_SESSION. Section 18.37.3 wants the connection bound to the session; where all that were bound are closed, one that
-    /// belongs to the virtual server is as good, or the session could never be destroyed.
-    pub fn destroy_session(
-        &mut self,
-        id: &SessionId4,
-        connection: ConnectionId,
-        dropped: &mut Dropped,
-    ) -> Result<(), StateError> {
-        self.find_session(id)?;
-        let session = self.sessions.get(id).ok_or(StateError::BadSession)?;
-        if !session.connections.is_empty() && !session.connections.contains(&connection) {
-            return Err(StateError::ConnectionNotBound);
-        }
-        let clientid = session.client.key().clientid;
-        if let Some(record) = self.clients.get_mut(&clientid) {
-            record.sessions.retain(|held| held != id);
-        }
-        self.forget_session(id);
-        dropped.sessions.push(*id);
-        Ok(())
-    }
-
-    fn find_session(&self, id: &SessionId4) -> Result<(), StateError> {
-        if self.sessions.contains_key(id) {
-            Ok(())
-        } else if self.is_of_earlier_instance(id) {
-            Err(StateError::DeadSession)
-        } else {
-            Err(StateError::BadSession)
         }
     }
 }

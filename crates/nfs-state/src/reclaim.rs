@@ -1,0 +1,164 @@
+//! Reclaiming, and the records that give the right to it. RFC 8881, sections 8.4.2 and 18.51.
+//!
+//! Grace begins with the records that are stored, ends when each recorded client has reclaimed (or is known to be gone), and at
+//! latest after a lease. A restart within grace begins with the union of the records that were not reclaimed yet and those that
+//! were made since: records go only when a client completes without reclaiming, or when grace is over.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use env::Instant;
+use nfs_wire::Malformed;
+use nfs_wire::xdr::encode_all;
+
+use crate::client::Client;
+use crate::error::StateError;
+use crate::file_state::{Effects, FileState};
+use crate::grace::{Grace, GraceStatus};
+use crate::recovery::{self, Durable, RecordBody, RecordKey};
+
+/// The key under which a record waits.
+fn waiting_key(key: &RecordKey) -> Box<[u8]> {
+    encode_all(key).as_ref().into()
+}
+
+impl FileState {
+    /// Begins grace with the stored records. A record that cannot be read is an error: without it a client's locks could be
+    /// given away while it still may reclaim them.
+    pub fn begin_grace(&mut self, now: Instant, records: Vec<(Bytes, Bytes)>) -> Result<(), Malformed> {
+        let mut waiting = HashMap::new();
+        for (key, value) in records {
+            let (key, body) = recovery::read(key, value)?;
+            waiting.insert(waiting_key(&key), (key, body));
+        }
+        self.grace = if waiting.is_empty() {
+            Grace::Over
+        } else {
+            Grace::Running { waiting, ends: now + self.lease, paused: None }
+        };
+        Ok(())
+    }
+
+    /// The file system is sealed: nobody can reclaim, so grace stands still.
+    pub fn pause_grace(&mut self, now: Instant) {
+        self.grace.pause(now);
+    }
+
+    /// The file system serves again.
+    pub fn resume_grace(&mut self, now: Instant) {
+        self.grace.resume(now);
+    }
+
+    /// Whether only reclaims are taken (or nothing, before grace has begun).
+    pub fn in_grace(&self, now: Instant) -> bool {
+        self.grace.holds(now)
+    }
+
+    /// Where grace stands.
+    pub fn grace_status(&self, now: Instant) -> GraceStatus {
+        self.grace.status(now)
+    }
+
+    /// Ends grace if its time has come: who did not come back may not reclaim after the next restart either. To be called now and
+    /// then; every call that grants does so itself.
+    pub fn settle_grace(&mut self, now: Instant, effects: &mut Effects) {
+        if !self.in_grace(now)
+            && let Grace::Running { waiting, .. } = std::mem::replace(&mut self.grace, Grace::Over)
+        {
+            for (key, _) in waiting.into_values() {
+                self.end_record(&key);
+            }
+        }
+        effects.durable = self.ticket();
+    }
+
+    /// RECLAIM_COMPLETE of a client, for this file system.
+    pub fn reclaim_complete(&mut self, now: Instant, client: &Arc<Client>, effects: &mut Effects) {
+        self.meet(client);
+        if let Grace::Running { waiting, .. } = &mut self.grace
+            && let Some((key, _)) = waiting.remove(&waiting_key(&RecordKey::of(client)))
+        {
+            self.end_record(&key);
+        }
+        if self.holders.get(&client.key()).is_some_and(|holder| holder.recorded) {
+            self.put_record(client);
+        }
+        self.settle_grace(now, effects);
+    }
+
+    /// Whether a client may be given anything: new state, or what it held before the restart.
+    pub(crate) fn admit(
+        &mut self,
+        now: Instant,
+        client: &Arc<Client>,
+        reclaim: bool,
+        effects: &mut Effects,
+    ) -> Result<(), StateError> {
+        if client.is_gone() {
+            return Err(StateError::BadSession);
+        }
+        self.settle_grace(now, effects);
+        self.meet(client);
+        match &self.grace {
+            Grace::NotBegun => Err(StateError::Delay),
+            _ if reclaim && client.is_complete() => Err(StateError::NoGrace),
+            Grace::Over if reclaim => Err(StateError::NoGrace),
+            Grace::Running { waiting, .. } if reclaim => {
+                if waiting.contains_key(&waiting_key(&RecordKey::of(client))) {
+                    Ok(())
+                } else {
+                    Err(StateError::ReclaimBad)
+                }
+            }
+            Grace::Running { .. } => Err(StateError::Grace),
+            // RFC 8881 §18.51.3: nothing new before RECLAIM_COMPLETE.
+            Grace::Over if !client.is_complete() => Err(StateError::Grace),
+            Grace::Over => Ok(()),
+        }
+    }
+
+    /// Makes sure that the client has a record of this instance before it is told of its first state.
+    pub(crate) fn record(&mut self, client: &Arc<Client>) {
+        let holder = self.holder(client);
+        if !holder.recorded {
+            holder.recorded = true;
+            self.put_record(client);
+        }
+    }
+
+    /// A client shows up. If what is on record under its name was another incarnation, that one is gone for good.
+    fn meet(&mut self, client: &Arc<Client>) {
+        let Grace::Running { waiting, .. } = &mut self.grace else { return };
+        let name = waiting_key(&RecordKey::of(client));
+        if waiting.get(&name).is_some_and(|(_, body)| !body.is_of(client))
+            && let Some((key, _)) = waiting.remove(&name)
+        {
+            self.end_record(&key);
+        }
+    }
+
+    /// Deletes a record of an earlier instance, unless its client has meanwhile got one of this instance under the same key.
+    fn end_record(&mut self, key: &RecordKey) {
+        let replaced = self.holders.values().any(|holder| holder.recorded && RecordKey::of(&holder.client) == *key);
+        if !replaced {
+            self.delete_record(key);
+        }
+    }
+
+    /// Queues the client's record as it now is.
+    pub(crate) fn put_record(&mut self, client: &Client) {
+        let key = encode_all(&RecordKey::of(client));
+        let value = encode_all(&RecordBody::of(client, self.instance));
+        self.queue(Durable::Put { key, value });
+    }
+
+    /// Queues the end of the client's record.
+    pub(crate) fn withdraw_record(&mut self, client: &Client) {
+        self.delete_record(&RecordKey::of(client));
+    }
+
+    pub(crate) fn delete_record(&mut self, key: &RecordKey) {
+        self.queue(Durable::Delete { key: encode_all(key) });
+    }
+}
