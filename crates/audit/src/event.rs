@@ -201,6 +201,7 @@ fn identity(caller: &Caller) -> Value {
         CallerKind::Root => "Root",
         CallerKind::User => "IAMUser",
         CallerKind::AssumedRole => "AssumedRole",
+        CallerKind::Anonymous => "Unknown",
     };
     let mut identity = json!({
         "type": kind,

@@ -15,6 +15,8 @@ pub enum CallerKind {
     AssumedRole,
     /// A service that acts for an account, by its principal (`elasticfilesystem.REGION.amazonaws.com`).
     Service(String),
+    /// Nobody in particular: a client that signed nothing.
+    Anonymous,
 }
 
 /// An authenticated identity.
@@ -59,11 +61,23 @@ impl Caller {
         }
     }
 
+    /// A client that signed nothing; it matches the principal `*` only.
+    pub fn anonymous() -> Self {
+        Self {
+            account: "anonymous".to_owned(),
+            arn: Arn::new("iam", "", "", "anonymous"),
+            principal_id: "ANONYMOUS_PRINCIPAL".to_owned(),
+            user_name: None,
+            access_key_id: None,
+            kind: CallerKind::Anonymous,
+        }
+    }
+
     /// The service principal, when a service calls.
     pub fn service_principal(&self) -> Option<&str> {
         match &self.kind {
             CallerKind::Service(principal) => Some(principal),
-            CallerKind::Root | CallerKind::User | CallerKind::AssumedRole => None,
+            CallerKind::Root | CallerKind::User | CallerKind::AssumedRole | CallerKind::Anonymous => None,
         }
     }
 }

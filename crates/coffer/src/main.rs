@@ -1,3 +1,182 @@
 //! The server and its administration.
+//!
+//! This crate joins the others: it implements the small traits that `control`, `kms` and `nfs-server` declare, so that
+//! none of them needs to know the rest.
 
-fn main() {}
+mod admin;
+mod api_client;
+mod certificates;
+mod config;
+mod data_keys;
+mod error;
+mod exports;
+mod fs_create;
+mod fsck;
+mod hardening;
+mod house;
+mod init;
+mod installation;
+mod log;
+mod network;
+mod owner;
+mod provision;
+mod report;
+mod serve;
+mod status;
+mod system_keys;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::admin::{Answer, Request};
+use crate::config::Config;
+pub(crate) use crate::error::CofferError;
+
+/// Coffer: encrypted elastic NFS file systems with the EFS and KMS APIs.
+#[derive(Debug, Parser)]
+#[command(name = "coffer", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a new installation: data directory, root key, root credentials, certificate authority, configuration.
+    Init(InitArgs),
+    /// Serve until SIGTERM.
+    Serve(ConfigArg),
+    /// Show file systems, keys, lease ages and clients of the running server.
+    Status(ReportArgs),
+    /// Print the mount targets' names for a hosts file.
+    Hosts(ReportArgs),
+    /// File systems, through the signed API.
+    #[command(subcommand)]
+    Fs(FsCommand),
+    /// Check file systems while the server is stopped.
+    Fsck(FsckArgs),
+}
+
+#[derive(Debug, Args)]
+struct ConfigArg {
+    /// The configuration file.
+    #[arg(long, default_value = config::DEFAULT_PATH)]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct InitArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The data directory, made if absent; it must be empty.
+    #[arg(long, default_value = "/var/lib/coffer")]
+    data: PathBuf,
+    /// Where the root key and the epoch secret go, outside the data directory.
+    #[arg(long, default_value = "/etc/coffer/keys")]
+    keys: PathBuf,
+    /// The region of ARNs, signatures and names.
+    #[arg(long, default_value = "us-east-1")]
+    region: String,
+    /// The account, twelve digits.
+    #[arg(long, default_value = "000000000001")]
+    account: String,
+    /// Mount-target names are `fs-….efs.REGION.DNS_SUFFIX`.
+    #[arg(long, default_value = "coffer.internal")]
+    dns_suffix: String,
+    /// The address of the API.
+    #[arg(long, default_value = "127.0.0.1:4566")]
+    api_listen: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+struct ReportArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum FsCommand {
+    /// Create a file system and its mount targets; encrypted unless said otherwise.
+    Create(FsCreateArgs),
+}
+
+#[derive(Debug, Args)]
+struct FsCreateArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Encrypt under a key of the customer's choice (this is the default).
+    #[arg(long, conflicts_with = "unencrypted")]
+    encrypted: bool,
+    /// Seal under the service's own key only; the API reports the file system as unencrypted.
+    #[arg(long)]
+    unencrypted: bool,
+    /// Key id, key ARN, alias name or alias ARN; `alias/aws/elasticfilesystem` when absent.
+    #[arg(long, conflicts_with = "unencrypted")]
+    kms_key_id: Option<String>,
+    /// The tag `Name`.
+    #[arg(long)]
+    name: Option<String>,
+    /// A subnet for a mount target, repeatable; the first configured one when absent.
+    #[arg(long = "subnet")]
+    subnets: Vec<String>,
+    /// The credentials; the profile that `coffer init` wrote beside the configuration when absent.
+    #[arg(long)]
+    credentials: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct FsckArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// One file system; all when absent.
+    file_system: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("coffer: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, CofferError> {
+    match command {
+        Command::Init(args) => init::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Serve(args) => serve::run(&args.config).map(|()| ExitCode::SUCCESS),
+        Command::Status(args) => report(&args, &Request::Status),
+        Command::Hosts(args) => report(&args, &Request::Hosts),
+        Command::Fs(FsCommand::Create(args)) => fs_create::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Fsck(args) => fsck::run(&args),
+    }
+}
+
+fn report(args: &ReportArgs, request: &Request) -> Result<ExitCode, CofferError> {
+    let config = Config::read(&args.config.config)?;
+    let answer = admin::ask(&config.admin_socket(), request)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&answer).map_err(CofferError::stopped)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    match answer {
+        Answer::Status(status) => print!("{}", status::render(&status)),
+        Answer::Hosts { hosts } => {
+            for host in hosts {
+                println!("{} {}", host.address, host.names.join(" "));
+            }
+        }
+        Answer::Refused { why } => return Err(CofferError::Stopped(why)),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -29,6 +29,7 @@ impl Kms {
                 CallerKind::Service(principal) => self.read(|state| {
                     state.grants_of(&key.id).any(|grant| grants::applies(grant, principal, action, context))
                 }),
+                CallerKind::Anonymous => false,
                 CallerKind::Root | CallerKind::User | CallerKind::AssumedRole => {
                     key.manager == Manager::Customer || is_metadata_action(action)
                 }
@@ -41,7 +42,9 @@ impl Kms {
 pub(crate) fn denied(cx: &CallContext, key: &KeyRecord, action: &str) -> KmsError {
     let caller = match &cx.caller.kind {
         CallerKind::Service(principal) => principal.clone(),
-        CallerKind::Root | CallerKind::User | CallerKind::AssumedRole => cx.caller.arn.to_string(),
+        CallerKind::Root | CallerKind::User | CallerKind::AssumedRole | CallerKind::Anonymous => {
+            cx.caller.arn.to_string()
+        }
     };
     KmsError::AccessDenied(format!(
         "User: {caller} is not authorized to perform: kms:{action} on resource: {} because no resource-based policy \

@@ -73,11 +73,46 @@ impl Authorize for RootMayAll {
     }
 }
 
+/// What a file system without a policy of its own allows: whoever reaches a mount target may mount, write and be root.
+/// EFS user guide, "Default EFS file system policy".
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DefaultFileSystemPolicy;
+
+impl Authorize for DefaultFileSystemPolicy {
+    fn decide(&self, request: &Request<'_>) -> Decision {
+        let mounted = request.conditions.values("elasticfilesystem:AccessedViaMountTarget") == ["true"];
+        match request.action {
+            "elasticfilesystem:ClientMount"
+            | "elasticfilesystem:ClientWrite"
+            | "elasticfilesystem:ClientRootAccess"
+                if mounted =>
+            {
+                Decision::Allow
+            }
+            action => Decision::Deny(format!("the default file system policy does not speak of {action}")),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use aws_wire::{Arn, Caller};
 
-    use super::{Authorize, Conditions, Decision, Request, RootMayAll};
+    use super::{Authorize, Conditions, Decision, DefaultFileSystemPolicy, Request, RootMayAll};
+
+    /// EFS user guide, default file system policy: anyone at a mount target may do the three client actions, no more.
+    #[test]
+    fn the_default_policy_is_for_clients_of_mount_targets() {
+        let resource = Arn::new("elasticfilesystem", "us-east-1", "000000000001", "file-system/fs-0");
+        let through = Conditions::new().with("elasticfilesystem:AccessedViaMountTarget", "true");
+        let decide = |action: &str, conditions: &Conditions| {
+            let caller = Caller::anonymous();
+            DefaultFileSystemPolicy.decide(&Request { caller: &caller, action, resource: &resource, conditions })
+        };
+        assert_eq!(decide("elasticfilesystem:ClientRootAccess", &through), Decision::Allow);
+        assert!(matches!(decide("elasticfilesystem:ClientMount", &Conditions::new()), Decision::Deny(_)));
+        assert!(matches!(decide("elasticfilesystem:DeleteFileSystem", &through), Decision::Deny(_)));
+    }
 
     /// IAM User Guide, "AWS account root user": root may all, in its own account.
     #[test]

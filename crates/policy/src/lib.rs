@@ -10,7 +10,7 @@ mod document;
 mod evaluate;
 mod wildcard;
 
-pub use authorize::{Authorize, Conditions, Decision, Request, RootMayAll};
+pub use authorize::{Authorize, Conditions, Decision, DefaultFileSystemPolicy, Request, RootMayAll};
 pub use condition::Condition;
 pub use document::{Document, Effect, Malformed, Principals, Scope, Statement};
 pub use evaluate::{Kind, Verdict, evaluate, settle};

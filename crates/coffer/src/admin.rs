@@ -1,0 +1,203 @@
+//! The administration socket: one JSON line asks, one JSON line answers. Only root and the server's own user may open it.
+
+use std::fs::Permissions;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream as BlockingStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+
+use crate::CofferError;
+use crate::status::Status;
+
+/// The longest request line, in bytes.
+const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+/// The longest answer, in bytes.
+const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How many administrators are heard at once.
+const CONNECTIONS_MAX: usize = 16;
+/// How long one exchange may take.
+const EXCHANGE_MAX: Duration = Duration::from_secs(30);
+
+/// What an administrator may ask.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub(crate) enum Request {
+    /// File systems, keys, leases and clients.
+    Status,
+    /// Every mount target's name and address.
+    Hosts,
+}
+
+/// What the server answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub(crate) enum Answer {
+    /// To [`Request::Status`].
+    Status(Status),
+    /// To [`Request::Hosts`].
+    Hosts {
+        /// Rows of a hosts file.
+        hosts: Vec<Host>,
+    },
+    /// The request was not understood or could not be answered.
+    Refused {
+        /// Why.
+        why: String,
+    },
+}
+
+/// One row of a hosts file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Host {
+    /// The mount target's address.
+    pub(crate) address: String,
+    /// The file system's name, and the zone's name of it.
+    pub(crate) names: Vec<String>,
+}
+
+/// Answers administrators; implemented by the running server.
+pub(crate) trait Administer: Send + Sync + 'static {
+    /// Answers one request.
+    fn answer(&self, request: Request) -> storage::BoxFuture<'_, Answer>;
+}
+
+/// Binds the socket with mode 0600. The caller holds the data directory's lock, so a socket that exists is a leftover.
+pub(crate) fn bind(path: &Path) -> Result<UnixListener, CofferError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(CofferError::io(path, &error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(|error| CofferError::io(path, &error))?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(|error| CofferError::io(path, &error))?;
+    Ok(listener)
+}
+
+/// Serves the socket for as long as the server runs.
+pub(crate) async fn serve(listener: UnixListener, administer: Arc<dyn Administer>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "administration socket");
+                continue;
+            }
+        };
+        let administer = Arc::clone(&administer);
+        tokio::spawn(async move {
+            if let Ok(Err(error)) = tokio::time::timeout(EXCHANGE_MAX, exchange(stream, &*administer)).await {
+                tracing::debug!(%error, "administration exchange");
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn exchange(mut stream: UnixStream, administer: &dyn Administer) -> std::io::Result<()> {
+    let peer = stream.peer_cred()?.uid();
+    let own = own_uid();
+    let answer = if peer == 0 || peer == own {
+        let (reader, _) = stream.split();
+        let mut line = String::new();
+        tokio::io::BufReader::new(reader.take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
+        match serde_json::from_str(&line) {
+            Ok(request) => administer.answer(request).await,
+            Err(error) => Answer::Refused { why: format!("not a request: {error}") },
+        }
+    } else {
+        Answer::Refused { why: format!("user {peer} may not administer this server; root may") }
+    };
+    let mut text = serde_json::to_vec(&answer)?;
+    text.push(b'\n');
+    stream.write_all(&text).await
+}
+
+fn own_uid() -> u32 {
+    #[expect(unsafe_code, reason = "geteuid has no wrapper in std")]
+    // SAFETY: geteuid takes no argument and cannot fail.
+    unsafe {
+        libc::geteuid()
+    }
+}
+
+/// Asks the server behind `path`.
+pub(crate) fn ask(path: &Path, request: &Request) -> Result<Answer, CofferError> {
+    let mut stream = BlockingStream::connect(path).map_err(|error| CofferError::File {
+        path: path.to_owned(),
+        why: format!("{error}; is the server running, and are you root?"),
+    })?;
+    let io = |error: std::io::Error| CofferError::io(path, &error);
+    stream.set_read_timeout(Some(EXCHANGE_MAX)).map_err(io)?;
+    let mut line = serde_json::to_vec(request).map_err(CofferError::stopped)?;
+    line.push(b'\n');
+    stream.write_all(&line).map_err(io)?;
+    let mut text = String::new();
+    BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_line(&mut text).map_err(io)?;
+    match serde_json::from_str(&text).map_err(CofferError::stopped)? {
+        Answer::Refused { why } => Err(CofferError::Stopped(why)),
+        answer => Ok(answer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed;
+
+    impl Administer for Fixed {
+        fn answer(&self, request: Request) -> storage::BoxFuture<'_, Answer> {
+            Box::pin(async move {
+                match request {
+                    Request::Hosts => Answer::Hosts {
+                        hosts: vec![Host { address: "127.77.0.4".to_owned(), names: vec!["a.example".to_owned()] }],
+                    },
+                    Request::Status => Answer::Refused { why: "not now".to_owned() },
+                }
+            })
+        }
+    }
+
+    fn served(test: impl FnOnce(&Path) + Send + 'static) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("admin.sock");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let task = tokio::spawn(serve(bind(&path).unwrap(), Arc::new(Fixed)));
+            let asked = path.clone();
+            tokio::task::spawn_blocking(move || test(&asked)).await.unwrap();
+            task.abort();
+        });
+    }
+
+    /// docs/operations.md: `coffer hosts` asks the running server.
+    #[test]
+    fn a_request_is_answered() {
+        served(|path| {
+            let Answer::Hosts { hosts } = ask(path, &Request::Hosts).unwrap() else { panic!("another answer") };
+            assert_eq!(hosts[0].address, "127.77.0.4");
+        });
+    }
+
+    /// docs/operations.md: the socket is for root alone, and rubbish is refused, not fatal.
+    #[test]
+    fn rubbish_is_refused_and_the_mode_is_0600() {
+        served(|path| {
+            assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+            let mut stream = BlockingStream::connect(path).unwrap();
+            stream.write_all(b"rubbish\n").unwrap();
+            let mut text = String::new();
+            BufReader::new(stream).read_line(&mut text).unwrap();
+            assert!(text.contains("refused"), "{text}");
+            assert!(ask(path, &Request::Status).unwrap_err().to_string().contains("not now"));
+        });
+    }
+}

@@ -1,0 +1,319 @@
+//! The configuration file of the server and of its administration: TOML, every key with a default but the paths.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::CofferError;
+
+/// Where the configuration is looked for when `--config` does not say.
+pub(crate) const DEFAULT_PATH: &str = "/etc/coffer/coffer.toml";
+
+/// A validated configuration file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The data directory: ciphertext only.
+    pub(crate) data: PathBuf,
+    /// The root key, outside the data directory.
+    pub(crate) root_key: PathBuf,
+    /// The epoch secret, outside the data directory. Without it as it is now, no key unwraps.
+    pub(crate) epoch_secret: PathBuf,
+    /// The region that requests are signed for and that ARNs carry.
+    #[serde(default = "default_region")]
+    pub(crate) region: String,
+    /// The twelve digits of the account.
+    #[serde(default = "default_account")]
+    pub(crate) account: String,
+    /// Mount-target names are `fs-….efs.REGION.DNS_SUFFIX`.
+    #[serde(default = "default_dns_suffix")]
+    pub(crate) dns_suffix: String,
+    /// The administration socket, mode 0600; beside the data unless given.
+    pub(crate) admin_socket: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) api: Api,
+    #[serde(default)]
+    pub(crate) nfs: Nfs,
+    #[serde(default)]
+    pub(crate) keys: Keys,
+    #[serde(default)]
+    pub(crate) budgets: Budgets,
+    #[serde(default)]
+    pub(crate) log: Log,
+    /// The subnets that mount targets take their addresses from.
+    #[serde(default = "default_subnets", rename = "subnet")]
+    pub(crate) subnets: Vec<Subnet>,
+}
+
+/// The HTTP listener of the EFS, KMS and STS APIs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Api {
+    pub(crate) listen: SocketAddr,
+}
+
+/// The NFS side.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Nfs {
+    /// The port of every mount target. EFS clients know only 2049.
+    pub(crate) port: u16,
+    /// The lease of a client's state, 1 to 3,600 s (RFC 8881 §8.3).
+    pub(crate) lease_seconds: u32,
+}
+
+/// How long unwrapped keys live.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Keys {
+    /// The absolute lifetime of a key lease, 1 to 300 s.
+    pub(crate) lease_seconds: u32,
+}
+
+/// What the whole process may use, shared by all file systems.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Budgets {
+    /// Cached engine blocks, MiB.
+    pub(crate) engine_cache_mib: usize,
+    /// Engine memory tables and journals, MiB.
+    pub(crate) engine_write_mib: usize,
+    /// Buffered unstable writes, MiB.
+    pub(crate) write_back_mib: usize,
+    /// Cached file contents, MiB.
+    pub(crate) content_cache_mib: usize,
+    /// Cached inodes and directory entries, MiB.
+    pub(crate) inode_cache_mib: usize,
+}
+
+/// The process's own log, on standard error.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// `text` or `json`.
+    pub(crate) format: LogFormat,
+    /// A level or a filter such as `info,nfs_server=debug`.
+    pub(crate) level: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// One subnet: mount targets get addresses of its range.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Subnet {
+    pub(crate) id: String,
+    pub(crate) vpc: String,
+    pub(crate) zone: String,
+    /// Such as `use1-az1`; the zone's name when absent.
+    pub(crate) zone_id: Option<String>,
+    pub(crate) cidr: String,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self { listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4566) }
+    }
+}
+
+impl Default for Nfs {
+    fn default() -> Self {
+        Self { port: 2049, lease_seconds: 60 }
+    }
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { lease_seconds: 60 }
+    }
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self { engine_cache_mib: 64, engine_write_mib: 64, write_back_mib: 64, content_cache_mib: 64, inode_cache_mib: 64 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+fn default_region() -> String {
+    "us-east-1".to_owned()
+}
+
+fn default_account() -> String {
+    "000000000001".to_owned()
+}
+
+fn default_dns_suffix() -> String {
+    "coffer.internal".to_owned()
+}
+
+fn default_subnets() -> Vec<Subnet> {
+    vec![Subnet {
+        id: "subnet-00000000".to_owned(),
+        vpc: "vpc-00000000".to_owned(),
+        zone: "us-east-1a".to_owned(),
+        zone_id: Some("use1-az1".to_owned()),
+        cidr: "127.77.0.0/16".to_owned(),
+    }]
+}
+
+impl Config {
+    /// Reads and validates `path`. The error names the file, the key and the cure.
+    pub(crate) fn read(path: &Path) -> Result<Self, CofferError> {
+        let text = std::fs::read_to_string(path).map_err(|error| CofferError::Config {
+            path: path.to_owned(),
+            why: format!("{error}; make it with: coffer init --config {}", path.display()),
+        })?;
+        Self::parse(path, &text)
+    }
+
+    /// Validates `text`, which is or will be the file at `path`.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, CofferError> {
+        let config: Self = toml::from_str(text)
+            .map_err(|error| CofferError::Config { path: path.to_owned(), why: error.to_string() })?;
+        config.validate().map_err(|why| CofferError::Config { path: path.to_owned(), why })?;
+        Ok(config)
+    }
+
+    /// The administration socket's path.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        self.admin_socket.clone().unwrap_or_else(|| self.data.join("admin.sock"))
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        if self.account.len() != 12 || !self.account.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(format!("account = {:?}: an account is twelve digits", self.account));
+        }
+        let label = |text: &str| {
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        };
+        if !label(&self.region) || self.region.len() > 32 {
+            return Err(format!("region = {:?}: lower-case letters, digits and hyphens, at most 32", self.region));
+        }
+        if !self.dns_suffix.split('.').all(label) {
+            return Err(format!("dns_suffix = {:?} is not a DNS name", self.dns_suffix));
+        }
+        if !(1..=3600).contains(&self.nfs.lease_seconds) {
+            return Err(format!("nfs.lease_seconds = {}: 1 to 3600", self.nfs.lease_seconds));
+        }
+        if !(1..=300).contains(&self.keys.lease_seconds) {
+            return Err(format!("keys.lease_seconds = {}: 1 to 300", self.keys.lease_seconds));
+        }
+        if self.nfs.port == 0 {
+            return Err("nfs.port = 0: clients could not find it".to_owned());
+        }
+        if self.subnets.is_empty() {
+            return Err("at least one [[subnet]] is needed".to_owned());
+        }
+        let inside = |path: &Path| path.starts_with(&self.data);
+        if inside(&self.root_key) || inside(&self.epoch_secret) {
+            return Err("root_key and epoch_secret must lie outside the data directory: \
+                        whoever copies the one must not get the other"
+                .to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// The text of a new configuration file.
+pub(crate) fn template(paths: &NewPaths<'_>) -> String {
+    let mut text = String::from("# Coffer's configuration. Keys that are absent have their defaults.\n");
+    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let rows = [
+        ("data", paths.data.display().to_string()),
+        ("root_key", paths.root_key.display().to_string()),
+        ("epoch_secret", paths.epoch_secret.display().to_string()),
+        ("region", paths.region.to_owned()),
+        ("account", paths.account.to_owned()),
+        ("dns_suffix", paths.dns_suffix.to_owned()),
+    ];
+    for (key, value) in rows {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{key} = {}", quoted(&value));
+    }
+    let _ = writeln!(text, "\n[api]\nlisten = {}", quoted(&paths.api_listen.to_string()));
+    let _ = writeln!(text, "\n[nfs]\nport = 2049\nlease_seconds = 60\n\n[keys]\nlease_seconds = 60");
+    let zone = format!("{}a", paths.region);
+    let _ = writeln!(
+        text,
+        "\n# Mount targets get addresses of their subnet. This one is good on one machine; define a range of a real\n\
+         # interface's addresses to be reachable from others.\n[[subnet]]\nid = \"subnet-00000000\"\n\
+         vpc = \"vpc-00000000\"\nzone = {}\ncidr = \"127.77.0.0/16\"",
+        quoted(&zone)
+    );
+    text
+}
+
+/// What `coffer init` writes into a new configuration file.
+pub(crate) struct NewPaths<'a> {
+    pub(crate) data: &'a Path,
+    pub(crate) root_key: &'a Path,
+    pub(crate) epoch_secret: &'a Path,
+    pub(crate) region: &'a str,
+    pub(crate) account: &'a str,
+    pub(crate) dns_suffix: &'a str,
+    pub(crate) api_listen: SocketAddr,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let config: Config = toml::from_str(text).map_err(|error| error.to_string())?;
+        config.validate().map(|()| config)
+    }
+
+    fn fresh() -> String {
+        template(&NewPaths {
+            data: Path::new("/var/lib/coffer"),
+            root_key: Path::new("/etc/coffer/keys/root.key"),
+            epoch_secret: Path::new("/etc/coffer/keys/epoch.secret"),
+            region: "eu-west-9",
+            account: "210987654321",
+            dns_suffix: "coffer.internal",
+            api_listen: "127.0.0.1:4566".parse().unwrap(),
+        })
+    }
+
+    /// docs/operations.md: the file that init writes is one that serve reads.
+    #[test]
+    fn the_template_is_valid() {
+        let config = parse(&fresh()).unwrap();
+        assert_eq!(config.subnets.len(), 1);
+        assert_eq!(config.subnets[0].zone, "eu-west-9a");
+        assert_eq!(config.nfs.port, 2049);
+    }
+
+    /// docs/threat-model.md: the root key and the data it opens are never in one directory.
+    #[test]
+    fn a_root_key_inside_the_data_directory_is_refused() {
+        let text = fresh().replace("/etc/coffer/keys/root.key", "/var/lib/coffer/root.key");
+        assert!(parse(&text).unwrap_err().contains("outside the data directory"));
+    }
+
+    /// docs/operations.md: a misspelt key is an error, not a default.
+    #[test]
+    fn an_unknown_key_is_refused() {
+        assert!(parse(&fresh().replace("lease_seconds", "lease_secs")).is_err());
+    }
+
+    /// docs/threat-model.md: a key lease never lives beyond five minutes.
+    #[test]
+    fn a_key_lease_beyond_five_minutes_is_refused() {
+        let text = fresh().replace("[keys]\nlease_seconds = 60", "[keys]\nlease_seconds = 301");
+        assert!(parse(&text).unwrap_err().contains("1 to 300"));
+    }
+}

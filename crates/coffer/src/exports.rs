@@ -1,0 +1,203 @@
+//! Which file system a connection means, who its caller is and what the caller may do there, for the NFS server.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use audit::{AuditLog, Event, Outcome};
+use aws_wire::{Arn, Caller, Timestamp};
+use control::{AccessPoint, Control, Lifecycle};
+use filesystem::FileSystem;
+use nfs_server::exports::{
+    AccessPointView, AccessRequest, Admission, Authorize, BoxFuture, Creation, Exports, FileSystemId, Peer,
+    Permissions, PosixUser, Principal, Refused, Target, Unavailable,
+};
+use policy::{Conditions, Decision, Request};
+
+use crate::owner::{OpenError, Owner};
+
+/// A client certificate's clock may be this far from ours, in seconds.
+const CLOCK_SKEW_SECONDS: i64 = 15 * 60;
+
+/// The control plane and the owner, as the NFS server sees them.
+pub(crate) struct ControlledExports {
+    pub(crate) control: Control,
+    pub(crate) owner: Owner,
+    pub(crate) env: env::Env,
+    /// Names under this are mount-target names: `.efs.REGION.SUFFIX`.
+    pub(crate) name_suffix: String,
+    /// Who may do what on the data path.
+    pub(crate) authorize: Arc<dyn policy::Authorize>,
+    pub(crate) audit: AuditLog,
+}
+
+impl ControlledExports {
+    fn usable(&self, id: &str) -> Option<FileSystemId> {
+        self.control.file_system(id).filter(|found| found.state == Lifecycle::Available).map(|_| FileSystemId::new(id))
+    }
+
+    /// `[zone.]fs-….efs.REGION.SUFFIX` to the id within it.
+    fn id_of_name<'a>(&self, name: &'a str) -> Option<&'a str> {
+        let labels = name.strip_suffix(self.name_suffix.as_str())?;
+        labels.rsplit('.').next().filter(|label| label.starts_with("fs-"))
+    }
+
+    fn target(&self, peer: &Peer) -> Result<Target, Refused> {
+        let attached = match peer.local.ip() {
+            IpAddr::V4(address) => self.control.mount_target_at(address),
+            IpAddr::V6(_) => None,
+        };
+        let attached = attached.map(|target| target.file_system.clone());
+        let named = peer.certificate.as_ref().and_then(|certificate| certificate.file_system.as_deref());
+        let named = named.or_else(|| peer.server_name.as_deref().and_then(|name| self.id_of_name(name)));
+        let refused = |why: String| Err(Refused(why));
+        match (named, attached) {
+            (Some(named), Some(attached)) if named != attached => {
+                refused(format!("{named} was asked for at the mount target of {attached}"))
+            }
+            (Some(id), _) => match self.usable(id) {
+                Some(id) => Ok(Target::FileSystem(id)),
+                None => refused(format!("{id} is not an available file system")),
+            },
+            (None, Some(id)) => match self.usable(&id) {
+                Some(id) => Ok(Target::FileSystem(id)),
+                None => refused(format!("{id} is not available")),
+            },
+            (None, None) => Ok(Target::PseudoRoot),
+        }
+    }
+
+    fn access_point(&self, id: &str, target: &Target) -> Result<AccessPointView, Refused> {
+        let found = self.control.access_point(id).ok_or_else(|| Refused(format!("{id} does not exist")))?;
+        match target {
+            Target::FileSystem(file_system) if file_system.as_str() == found.file_system => Ok(view_of(&found)),
+            _ => Err(Refused(format!("{id} is an access point of {}", found.file_system))),
+        }
+    }
+
+    fn admit_now(&self, peer: &Peer) -> Result<Admission, Refused> {
+        if let Some(certificate) = &peer.certificate {
+            let now = self.env.wall().seconds;
+            if now + CLOCK_SKEW_SECONDS < certificate.not_before || now - CLOCK_SKEW_SECONDS > certificate.not_after {
+                return Err(Refused("the client certificate is not valid now; compare the clocks".to_owned()));
+            }
+            if certificate.identity.is_some() {
+                // A signature that cannot be verified is a denial, never a fall back to anonymous.
+                return Err(Refused("the client certificate is signed by an IAM identity, which is not supported".to_owned()));
+            }
+        }
+        let target = self.target(peer)?;
+        let wanted = peer.certificate.as_ref().and_then(|certificate| certificate.access_point.as_deref());
+        let access_point = wanted.map(|id| self.access_point(id, &target)).transpose()?;
+        Ok(Admission { target, access_point, principal: Principal::Anonymous })
+    }
+}
+
+fn view_of(found: &AccessPoint) -> AccessPointView {
+    AccessPointView {
+        id: found.id.clone(),
+        path: found.path.clone(),
+        posix_user: found.posix_user.as_ref().map(|user| PosixUser {
+            uid: user.uid,
+            gid: user.gid,
+            groups: user.secondary_gids.clone(),
+        }),
+        creation: found.creation_info.as_ref().map(|info| Creation {
+            uid: info.owner_uid,
+            gid: info.owner_gid,
+            mode: u32::from(info.mode),
+        }),
+    }
+}
+
+impl Exports for ControlledExports {
+    fn admit<'a>(&'a self, peer: &'a Peer) -> BoxFuture<'a, Result<Admission, Refused>> {
+        Box::pin(async { self.admit_now(peer) })
+    }
+
+    fn open<'a>(&'a self, id: &'a FileSystemId) -> BoxFuture<'a, Result<FileSystem, Unavailable>> {
+        Box::pin(async {
+            if self.usable(id.as_str()).is_none() {
+                return Err(Unavailable::Absent);
+            }
+            self.owner.open(id.as_str()).await.map_err(|error| match error {
+                OpenError::Absent => Unavailable::Absent,
+                OpenError::Failed(why) => Unavailable::Failed(why),
+            })
+        })
+    }
+
+    fn list<'a>(&'a self, _peer: &'a Peer) -> BoxFuture<'a, Vec<FileSystemId>> {
+        Box::pin(async {
+            let systems = self.control.file_systems();
+            let available = systems.iter().filter(|found| found.state == Lifecycle::Available);
+            available.map(|found| FileSystemId::new(&found.id)).collect()
+        })
+    }
+}
+
+impl ControlledExports {
+    async fn decide(&self, request: AccessRequest<'_>) -> Result<Permissions, Refused> {
+        let id = request.file_system.as_str();
+        let found = self.control.file_system(id).ok_or_else(|| Refused(format!("{id} does not exist")))?;
+        let resource = Arn::parse(&found.arn()).ok_or_else(|| Refused(format!("{id} has a malformed ARN")))?;
+        let caller = Caller::anonymous();
+        let mut conditions = Conditions::new()
+            .with("aws:SecureTransport", request.peer.secure.to_string())
+            .with("aws:SourceIp", request.peer.remote.ip().to_string())
+            .with("elasticfilesystem:AccessedViaMountTarget", "true");
+        if let Some(access_point) = request.access_point.and_then(|id| self.control.access_point(id)) {
+            conditions = conditions.with("elasticfilesystem:AccessPointArn", access_point.arn());
+        }
+        let ask = |action: &str| {
+            let question = Request { caller: &caller, action, resource: &resource, conditions: &conditions };
+            self.authorize.decide(&question)
+        };
+        if let Decision::Deny(why) = ask("elasticfilesystem:ClientMount") {
+            self.note(request, &found, Err(&why)).await?;
+            return Err(Refused(why));
+        }
+        let may = |action: &str| matches!(ask(action), Decision::Allow);
+        let permissions = Permissions {
+            write: may("elasticfilesystem:ClientWrite"),
+            root: may("elasticfilesystem:ClientRootAccess"),
+        };
+        self.note(request, &found, Ok(permissions)).await?;
+        Ok(permissions)
+    }
+
+    /// CloudTrail's NewClientConnection.
+    async fn note(
+        &self,
+        request: AccessRequest<'_>,
+        found: &control::FileSystem,
+        outcome: Result<Permissions, &String>,
+    ) -> Result<(), Refused> {
+        let wall = self.env.wall();
+        let time = Timestamp::from_unix(wall.seconds, wall.nanoseconds);
+        let source = "elasticfilesystem.amazonaws.com";
+        let mut event = Event::service(source, "NewClientConnection", &found.region, &found.account, time);
+        event.read_only = true;
+        event.source_ip = Some(request.peer.remote.ip().to_string());
+        event.parameters = serde_json::json!({
+            "fileSystemId": found.id,
+            "accessPointId": request.access_point,
+            "secureTransport": request.peer.secure,
+        });
+        let outcome = match outcome {
+            Ok(granted) => Outcome {
+                additional: serde_json::json!({ "permissions": {
+                    "ClientMount": true, "ClientWrite": granted.write, "ClientRootAccess": granted.root } }),
+                ..Outcome::default()
+            },
+            Err(why) => Outcome::failure("AccessDenied", why),
+        };
+        let noted = self.audit.note(event, outcome).await;
+        noted.map_err(|error| Refused(format!("the audit log cannot be written: {error}")))
+    }
+}
+
+impl Authorize for ControlledExports {
+    fn authorize<'a>(&'a self, request: AccessRequest<'a>) -> BoxFuture<'a, Result<Permissions, Refused>> {
+        Box::pin(self.decide(request))
+    }
+}

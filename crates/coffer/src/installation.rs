@@ -1,0 +1,163 @@
+//! An installation opened from its configuration: engine, control shard, key ring and sealed records, behind one lock.
+//!
+//! ```text
+//! DATA/LOCK          held by the one process that owns the directory
+//! DATA/control/      the control shard: KMS, identities, file systems, the certificate authority
+//! DATA/fs/fs-…/      one directory per file system
+//! DATA/audit.log     the audit log
+//! ```
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kms::keyring::KeyRing;
+use kms::root::{FileProvider, RootProvider};
+use serde::{Deserialize, Serialize};
+use storage::{Budgets, Change, DirectoryLock, Engine, SealedRecords, Shard};
+use zeroize::Zeroizing;
+
+use crate::CofferError;
+use crate::certificates::{self, Authority};
+use crate::config::Config;
+
+/// Where the certificate authority is kept in the sealed records.
+const AUTHORITY_RECORD: &str = "coffer/authority";
+
+/// The directory of the control shard.
+pub(crate) fn control_directory(config: &Config) -> PathBuf {
+    config.data.join("control")
+}
+
+/// The directory that holds one directory per file system.
+pub(crate) fn file_systems_directory(config: &Config) -> PathBuf {
+    config.data.join("fs")
+}
+
+/// The directory of one file system.
+pub(crate) fn file_system_directory(config: &Config, id: &str) -> PathBuf {
+    file_systems_directory(config).join(id)
+}
+
+/// The audit log.
+pub(crate) fn audit_log(config: &Config) -> PathBuf {
+    config.data.join("audit.log")
+}
+
+/// Makes a directory that only its owner may enter, unless it exists.
+pub(crate) fn private_directory(path: &Path) -> Result<(), CofferError> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| CofferError::io(path, &error))
+}
+
+/// The parts of an installation that everything else stands on.
+pub(crate) struct Installation {
+    pub(crate) env: env::Env,
+    pub(crate) engine: Engine,
+    pub(crate) records: Arc<SealedRecords>,
+    pub(crate) control_shard: Arc<dyn Shard>,
+    lock: DirectoryLock,
+}
+
+impl Installation {
+    /// Makes a new one: the key files, the control shard, the certificate authority.
+    pub(crate) async fn create(config: &Config) -> Result<(Self, KeyRing), CofferError> {
+        let env = env::Env::real();
+        private_directory(&config.data)?;
+        let lock = DirectoryLock::acquire(&config.data).map_err(CofferError::stopped)?;
+        private_directory(&file_systems_directory(config))?;
+        let provider = FileProvider::new(&config.root_key, &config.epoch_secret);
+        provider.create(&env).map_err(CofferError::stopped)?;
+        let provider: Arc<dyn RootProvider> = Arc::new(provider);
+        let engine = engine(config, &env)?;
+        let (shard, _) = engine.create(&control_directory(config)).await.map_err(CofferError::stopped)?;
+        KeyRing::create(&shard, &provider, &env).await.map_err(CofferError::stopped)?;
+        let (installation, ring) = Self::with_shard(env, engine, shard, provider, lock).await?;
+        let common_name = format!("Coffer {} {} CA", config.region, installation.env.hex_id(""));
+        let authority = Authority::generate(&common_name, certificates::now(&installation.env))?;
+        installation.keep_authority(&authority).await?;
+        Ok((installation, ring))
+    }
+
+    /// Opens the one that `coffer init` made.
+    pub(crate) async fn open(config: &Config) -> Result<(Self, KeyRing), CofferError> {
+        let env = env::Env::real();
+        let directory = control_directory(config);
+        if !Engine::exists(&directory) {
+            return Err(CofferError::File {
+                path: config.data.clone(),
+                why: "this is no data directory of Coffer; make one with `coffer init`, or correct `data` in the configuration"
+                    .to_owned(),
+            });
+        }
+        let lock = DirectoryLock::acquire(&config.data).map_err(CofferError::stopped)?;
+        let engine = engine(config, &env)?;
+        let (shard, _) = engine.open(&directory).await.map_err(CofferError::stopped)?;
+        let provider: Arc<dyn RootProvider> = Arc::new(FileProvider::new(&config.root_key, &config.epoch_secret));
+        Self::with_shard(env, engine, shard, provider, lock).await
+    }
+
+    async fn with_shard(
+        env: env::Env,
+        engine: Engine,
+        shard: Arc<dyn Shard>,
+        provider: Arc<dyn RootProvider>,
+        lock: DirectoryLock,
+    ) -> Result<(Self, KeyRing), CofferError> {
+        let ring = KeyRing::open(Arc::clone(&shard), provider, env.clone()).await.map_err(CofferError::stopped)?;
+        let records = SealedRecords::open(Arc::clone(&shard), &ring.records_key(), env.clone()).await;
+        let records = Arc::new(records.map_err(CofferError::stopped)?);
+        Ok((Self { env, engine, records, control_shard: shard, lock }, ring))
+    }
+
+    /// The certificate authority that init made.
+    pub(crate) async fn authority(&self) -> Result<Authority, CofferError> {
+        let found = self.records.load(AUTHORITY_RECORD).await.map_err(CofferError::stopped)?;
+        let bytes = found.into_iter().next().map(|(_, bytes)| Zeroizing::new(bytes.to_vec()));
+        let bytes = bytes.ok_or_else(|| CofferError::stopped("the control records have no certificate authority"))?;
+        let kept: Kept = serde_json::from_slice(&bytes).map_err(CofferError::stopped)?;
+        Ok(Authority::restore(kept.common_name, Zeroizing::new(kept.key), kept.certificate_pem))
+    }
+
+    async fn keep_authority(&self, authority: &Authority) -> Result<(), CofferError> {
+        let kept = Kept {
+            common_name: authority.common_name().to_owned(),
+            key: authority.key.to_vec(),
+            certificate_pem: authority.certificate_pem.clone(),
+        };
+        let bytes = serde_json::to_vec(&kept).map_err(CofferError::stopped)?;
+        let change = Change::Put(AUTHORITY_RECORD.to_owned(), bytes);
+        self.records.commit(vec![change]).await.map_err(CofferError::stopped)
+    }
+
+    /// Closes the control shard, so that the next start replays nothing.
+    pub(crate) async fn close(self) {
+        if let Err(error) = self.control_shard.close().await {
+            tracing::error!(%error, "the control shard did not close cleanly; the next start replays its journal");
+        }
+        drop(self.lock);
+    }
+}
+
+/// The authority's record, format 1: JSON within a sealed record.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    common_name: String,
+    key: Vec<u8>,
+    certificate_pem: String,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.key);
+    }
+}
+
+fn engine(config: &Config, env: &env::Env) -> Result<Engine, CofferError> {
+    let mib = |count: usize| (count as u64) << 20;
+    let budgets = Budgets {
+        cache_bytes: mib(config.budgets.engine_cache_mib),
+        memtable_bytes: mib(config.budgets.engine_write_mib),
+        ..Budgets::default()
+    };
+    Engine::new(budgets, env.clone()).map_err(CofferError::stopped)
+}

@@ -1,0 +1,83 @@
+//! What `control` asks of the network: listening on mount targets' addresses.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+
+use control::{MountTarget, Network, ProvisionError};
+use parking_lot::Mutex;
+use storage::BoxFuture;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// One listener for each mount target.
+pub(crate) struct Listeners {
+    port: u16,
+    server: OnceLock<Arc<nfs_server::Server>>,
+    open: Mutex<BTreeMap<String, JoinHandle<()>>>,
+}
+
+impl Listeners {
+    pub(crate) fn new(port: u16) -> Self {
+        Self { port, server: OnceLock::new(), open: Mutex::default() }
+    }
+
+    /// Gives the NFS server, which is made after the control plane.
+    pub(crate) fn join(&self, server: Arc<nfs_server::Server>) {
+        // Set once, by `serve`.
+        let _ = self.server.set(server);
+    }
+
+    /// Stops accepting everywhere.
+    pub(crate) fn close(&self) {
+        for (_, task) in std::mem::take(&mut *self.open.lock()) {
+            task.abort();
+        }
+    }
+
+    fn address(&self, target: &MountTarget) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(target.address), self.port)
+    }
+
+    async fn listen(&self, target: &MountTarget) -> Result<(), ProvisionError> {
+        let server = self.server.get().ok_or_else(|| ProvisionError("the NFS server is not open yet".to_owned()))?;
+        if self.open.lock().get(&target.id).is_some_and(|task| !task.is_finished()) {
+            return Ok(());
+        }
+        let address = self.address(target);
+        let listener = TcpListener::bind(address).await.map_err(|error| {
+            ProvisionError(format!(
+                "{address}: {error}; the address of a mount target must be configured on an interface of this machine"
+            ))
+        })?;
+        let (server, id) = (Arc::clone(server), target.id.clone());
+        let task = tokio::spawn(async move {
+            if let Err(error) = server.serve(listener).await {
+                tracing::error!(mount_target = id, %error, "accepts no more clients");
+            }
+        });
+        if let Some(old) = self.open.lock().insert(target.id.clone(), task) {
+            old.abort();
+        }
+        tracing::info!(mount_target = target.id, %address, file_system = target.file_system, "accepts clients");
+        Ok(())
+    }
+}
+
+impl Network for Listeners {
+    fn attach<'a>(&'a self, target: &'a MountTarget) -> BoxFuture<'a, Result<(), ProvisionError>> {
+        Box::pin(self.listen(target))
+    }
+
+    fn detach<'a>(&'a self, target: &'a MountTarget) -> BoxFuture<'a, Result<(), ProvisionError>> {
+        Box::pin(async {
+            if let Some(task) = self.open.lock().remove(&target.id) {
+                task.abort();
+            }
+            if let Some(server) = self.server.get() {
+                server.cut_address(self.address(target));
+            }
+            Ok(())
+        })
+    }
+}

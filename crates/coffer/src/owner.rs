@@ -1,0 +1,277 @@
+//! The owner of the file systems: opens each on first use, keeps it until it fails or is deleted, and asks again for its
+//! keys when the key service gives notice.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crypto::Prf;
+use filesystem::lease::{KeySource, KeyTrouble, Which};
+use filesystem::{Budget, FileSystem, LeaseStatus, Parts, Settings};
+use parking_lot::Mutex;
+use storage::{BoxFuture, Engine};
+use tokio::sync::broadcast;
+
+use crate::config::Config;
+use crate::installation;
+
+/// Gives one file system's keys, one per question; each question goes to the key service.
+pub(crate) struct LeasedKeys {
+    pub(crate) keys: Arc<dyn DataKeySource>,
+    pub(crate) file_system: String,
+}
+
+/// The key service as the owner needs it.
+pub(crate) trait DataKeySource: Send + Sync + 'static {
+    /// Unwraps one level-3 key of a file system.
+    fn unwrap<'a>(&'a self, file_system: &'a str, which: Which) -> BoxFuture<'a, Result<crypto::Key, KeyTrouble>>;
+    /// The key of a file system's handles; not under a lease, so that a sealed file system still knows its handles.
+    fn handle_key(&self, file_system: &str) -> Result<crypto::Key, String>;
+    /// Whether the file system depends on this KMS key.
+    fn depends_on(&self, file_system: &str, key_arn: &str) -> bool;
+}
+
+impl KeySource for LeasedKeys {
+    fn unwrap(&self, which: Which) -> BoxFuture<'_, Result<crypto::Key, KeyTrouble>> {
+        self.keys.unwrap(&self.file_system, which)
+    }
+}
+
+/// Why a file system could not be opened.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// It has no directory: it was deleted, or never made.
+    #[error("no such file system")]
+    Absent,
+    /// Its storage or its records; the text says what and the cure.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What `coffer status` wants to know of one file system.
+pub(crate) enum Opened {
+    /// No client has used it since the start.
+    Closed,
+    /// It is in use.
+    Open(LeaseStatus, u64),
+    /// It could not be opened, or failed and has not been opened again.
+    Failed(String),
+}
+
+#[derive(Default)]
+struct Slot {
+    open: Option<FileSystem>,
+    trouble: Option<String>,
+}
+
+/// All file systems of this process. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Owner(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    env: env::Env,
+    config: Config,
+    budget: Arc<Budget>,
+    keys: Arc<dyn DataKeySource>,
+    slots: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<Slot>>>>,
+    /// Told when a file system failed or went away, so that connections to it are cut.
+    gone: broadcast::Sender<String>,
+}
+
+impl Owner {
+    pub(crate) fn new(engine: Engine, env: env::Env, config: Config, keys: Arc<dyn DataKeySource>) -> Self {
+        let mib = |count: usize| count << 20;
+        // An inode takes about 600 bytes of memory, a directory slot or map entry about 150.
+        let cache = mib(config.budgets.inode_cache_mib);
+        let budget = Budget::new(
+            cache / 2 / 600,
+            cache / 2 / 150,
+            mib(config.budgets.write_back_mib),
+            mib(config.budgets.content_cache_mib),
+        );
+        Self(Arc::new(Inner {
+            engine,
+            env,
+            config,
+            budget: Arc::new(budget),
+            keys,
+            slots: Mutex::default(),
+            gone: broadcast::Sender::new(256),
+        }))
+    }
+
+    /// File systems whose connections must be cut, as they come up.
+    pub(crate) fn gone(&self) -> broadcast::Receiver<String> {
+        self.0.gone.subscribe()
+    }
+
+    /// Makes the directory of a new file system, or finishes one that a crash interrupted.
+    pub(crate) async fn create(&self, id: &str) -> Result<(), OpenError> {
+        let slot = self.slot(id);
+        let mut slot = slot.lock().await;
+        if slot.open.is_some() {
+            return Ok(());
+        }
+        let directory = self.directory(id);
+        let failed = |error: &dyn std::fmt::Display| OpenError::Failed(format!("{}: {error}", directory.display()));
+        let (shard, segments) = if Engine::exists(&directory) {
+            self.0.engine.open(&directory).await
+        } else {
+            self.0.engine.create(&directory).await
+        }
+        .map_err(|error| failed(&error))?;
+        let parts = self.parts(id, Arc::clone(&shard), segments)?;
+        let made = FileSystem::create(parts, self.settings()).await.map_err(|error| failed(&error))?;
+        made.close().await.map_err(|error| failed(&error))?;
+        shard.close().await.map_err(|error| failed(&error))?;
+        slot.trouble = None;
+        Ok(())
+    }
+
+    /// The open file system, opened now if need be. A failed one is opened again from disk.
+    pub(crate) async fn open(&self, id: &str) -> Result<FileSystem, OpenError> {
+        let slot = self.slot(id);
+        let mut slot = slot.lock().await;
+        if let Some(open) = &slot.open
+            && !*open.failed().borrow()
+        {
+            return Ok(open.clone());
+        }
+        slot.open = None;
+        match self.open_from_disk(id).await {
+            Ok(open) => {
+                slot.open = Some(open.clone());
+                slot.trouble = None;
+                self.watch(id, &open);
+                Ok(open)
+            }
+            Err(error) => {
+                tracing::error!(file_system = id, %error, "cannot be opened");
+                slot.trouble = Some(error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    async fn open_from_disk(&self, id: &str) -> Result<FileSystem, OpenError> {
+        let directory = self.directory(id);
+        if !Engine::exists(&directory) {
+            return Err(OpenError::Absent);
+        }
+        let failed = |error: &dyn std::fmt::Display| OpenError::Failed(format!("{}: {error}", directory.display()));
+        let (shard, segments) = self.0.engine.open(&directory).await.map_err(|error| failed(&error))?;
+        let parts = self.parts(id, shard, segments)?;
+        FileSystem::open(parts, self.settings()).await.map_err(|error| failed(&error))
+    }
+
+    fn parts(
+        &self,
+        id: &str,
+        shard: Arc<dyn storage::Shard>,
+        segments: Arc<dyn storage::Segments>,
+    ) -> Result<Parts, OpenError> {
+        let handle_key = self.0.keys.handle_key(id).map_err(OpenError::Failed)?;
+        Ok(Parts {
+            id: id.to_owned(),
+            shard,
+            segments,
+            env: self.0.env.clone(),
+            budget: Arc::clone(&self.0.budget),
+            keys: Arc::new(LeasedKeys { keys: Arc::clone(&self.0.keys), file_system: id.to_owned() }),
+            handle_key: Prf::new(handle_key),
+        })
+    }
+
+    fn settings(&self) -> Settings {
+        Settings { key_lease: Duration::from_secs(u64::from(self.0.config.keys.lease_seconds)), ..Settings::default() }
+    }
+
+    /// Cuts the connections of a file system when it fails; the next use opens it again.
+    fn watch(&self, id: &str, open: &FileSystem) {
+        let (mut failed, id, owner) = (open.failed(), id.to_owned(), self.clone());
+        tokio::spawn(async move {
+            if failed.wait_for(|failed| *failed).await.is_ok() {
+                tracing::error!(file_system = id, "its storage failed; connections are cut and it is opened again");
+                owner.tell_gone(&id);
+                let slot = owner.slot(&id);
+                let mut slot = slot.lock().await;
+                if slot.open.as_ref().is_some_and(|open| *open.failed().borrow()) {
+                    slot.open = None;
+                }
+            }
+        });
+    }
+
+    fn tell_gone(&self, id: &str) {
+        // Without a listener there are no connections either.
+        let _ = self.0.gone.send(id.to_owned());
+    }
+
+    /// Closes and removes a file system's directory. Its keys are destroyed by the caller, first.
+    pub(crate) async fn destroy(&self, id: &str) -> Result<(), OpenError> {
+        let slot = self.slot(id);
+        let mut slot = slot.lock().await;
+        self.tell_gone(id);
+        if let Some(open) = slot.open.take()
+            && let Err(error) = open.close().await
+        {
+            tracing::warn!(file_system = id, %error, "not closed cleanly before its deletion");
+        }
+        let directory = self.directory(id);
+        let removed = tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(OpenError::Failed(format!("{}: {error}", directory.display())))
+            }
+            _ => Ok(()),
+        });
+        removed.await.unwrap_or_else(|error| Err(OpenError::Failed(error.to_string())))?;
+        self.0.slots.lock().remove(id);
+        Ok(())
+    }
+
+    /// Asks for the keys of every open file system that depends on `key_arn`, or of all, again and now.
+    pub(crate) async fn key_notice(&self, key_arn: Option<&str>) {
+        let slots: Vec<_> = self.0.slots.lock().iter().map(|(id, slot)| (id.clone(), Arc::clone(slot))).collect();
+        for (id, slot) in slots {
+            if key_arn.is_none_or(|arn| self.0.keys.depends_on(&id, arn))
+                && let Some(open) = &slot.lock().await.open
+            {
+                open.key_notice();
+            }
+        }
+    }
+
+    /// For the status report.
+    pub(crate) async fn look(&self, id: &str) -> Opened {
+        let slot = self.0.slots.lock().get(id).cloned();
+        let Some(slot) = slot else { return Opened::Closed };
+        let slot = slot.lock().await;
+        match (&slot.open, &slot.trouble) {
+            (Some(open), _) => Opened::Open(open.lease_status(), open.statistics().metered_bytes),
+            (None, Some(trouble)) => Opened::Failed(trouble.clone()),
+            (None, None) => Opened::Closed,
+        }
+    }
+
+    /// Closes every file system cleanly.
+    pub(crate) async fn close(&self) {
+        let slots: Vec<_> = self.0.slots.lock().iter().map(|(id, slot)| (id.clone(), Arc::clone(slot))).collect();
+        for (id, slot) in slots {
+            if let Some(open) = slot.lock().await.open.take()
+                && let Err(error) = open.close().await
+            {
+                tracing::warn!(file_system = id, %error, "not closed cleanly; its next start replays the journal");
+            }
+        }
+    }
+
+    fn slot(&self, id: &str) -> Arc<tokio::sync::Mutex<Slot>> {
+        Arc::clone(self.0.slots.lock().entry(id.to_owned()).or_default())
+    }
+
+    fn directory(&self, id: &str) -> PathBuf {
+        installation::file_system_directory(&self.0.config, id)
+    }
+}

@@ -1,0 +1,160 @@
+//! What the running server tells its administrators.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aws_wire::{CallContext, Caller, Timestamp};
+use filesystem::{LeaseState, Which};
+use storage::BoxFuture;
+
+use crate::admin::{Administer, Answer, Host, Request};
+use crate::config::Config;
+use crate::house::House;
+use crate::owner::Opened;
+use crate::status::{ClientStatus, FileSystemStatus, KeyStatus, Status};
+
+/// Answers the administration socket.
+pub(crate) struct Reporter {
+    house: Arc<House>,
+    config: Config,
+    started: env::Instant,
+}
+
+impl Reporter {
+    pub(crate) fn new(house: Arc<House>, config: Config) -> Self {
+        let started = house.installation.env.now();
+        Self { house, config, started }
+    }
+
+    async fn status(&self) -> Status {
+        let mut file_systems = Vec::new();
+        for found in self.house.control.file_systems() {
+            file_systems.push(self.file_system(&found).await);
+        }
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            up_seconds: self.house.installation.env.now().since(self.started).as_secs(),
+            keys: self.keys(&file_systems).await,
+            clients: self.clients(),
+            file_systems,
+        }
+    }
+
+    async fn file_system(&self, found: &control::FileSystem) -> FileSystemStatus {
+        let mut row = FileSystemStatus {
+            id: found.id.clone(),
+            name: found.tags.iter().find(|tag| tag.key == "Name").map(|tag| tag.value.clone()),
+            lifecycle: found.state.name().to_owned(),
+            encrypted: found.encrypted,
+            kms_key: found.data_grant.as_ref().map(|grant| grant.key_arn.clone()).unwrap_or_default(),
+            state: "closed".to_owned(),
+            reason: None,
+            lease_age_seconds: None,
+            lease_left_seconds: None,
+            bytes: 0,
+        };
+        match self.house.owner.look(&found.id).await {
+            Opened::Closed => {}
+            Opened::Failed(why) => (row.state, row.reason) = ("failed".to_owned(), Some(why)),
+            Opened::Open(lease, bytes) => {
+                row.bytes = bytes;
+                match &lease.state {
+                    LeaseState::Open => row.state = "open".to_owned(),
+                    LeaseState::Sealed { which, reason, .. } => {
+                        row.state = "sealed".to_owned();
+                        let which = match which {
+                            Which::Data => "data key",
+                            Which::Metadata => "metadata key",
+                        };
+                        row.reason = Some(format!("no {which}: {reason}"));
+                    }
+                }
+                let [_, data] = lease.ages;
+                row.lease_age_seconds = data.map(|age| age.as_secs());
+                let term = u64::from(self.config.keys.lease_seconds);
+                row.lease_left_seconds = row.lease_age_seconds.map(|age| term.saturating_sub(age));
+            }
+        }
+        row
+    }
+
+    async fn keys(&self, file_systems: &[FileSystemStatus]) -> Vec<KeyStatus> {
+        let mut dependents: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for system in file_systems.iter().filter(|system| !system.kms_key.is_empty()) {
+            dependents.entry(&system.kms_key).or_default().push(system.id.clone());
+        }
+        let mut keys = Vec::new();
+        for (arn, dependents) in dependents {
+            let input = kms::model::DescribeKeyRequest { key_id: arn.to_owned(), ..Default::default() };
+            let described = kms::ops::describe_key::run(&self.house.kms, &self.context(), input).await;
+            let metadata = described.ok().and_then(|described| described.key_metadata);
+            let state = metadata.as_ref().and_then(|metadata| metadata.key_state.as_ref());
+            let manager = metadata.as_ref().and_then(|metadata| metadata.key_manager.as_ref());
+            keys.push(KeyStatus {
+                arn: arn.to_owned(),
+                state: state.map_or("Deleted", |state| state.as_str()).to_owned(),
+                manager: manager.map_or("-", |manager| manager.as_str()).to_owned(),
+                dependents,
+            });
+        }
+        keys
+    }
+
+    /// The administrator on this machine looks with the eyes of the account's root.
+    fn context(&self) -> CallContext {
+        let env = &self.house.installation.env;
+        let wall = env.wall();
+        CallContext {
+            caller: Caller::root(&self.config.account, None),
+            region: self.config.region.clone(),
+            account: self.config.account.clone(),
+            request_id: env.uuid(),
+            source_ip: None,
+            user_agent: None,
+            secure: true,
+            time: Timestamp::from_unix(wall.seconds, wall.nanoseconds),
+        }
+    }
+
+    fn clients(&self) -> Vec<ClientStatus> {
+        let clients = self.house.nfs.status().clients.into_iter();
+        clients
+            .map(|client| ClientStatus {
+                owner: client.owner,
+                addresses: client.addresses.iter().map(ToString::to_string).collect(),
+                file_system: client.file_system.map_or_else(|| "/".to_owned(), |id| id.to_string()),
+                access_point: client.access_point,
+                tls: client.secure,
+                states: client.states,
+                silent_seconds: client.silent.as_secs(),
+            })
+            .collect()
+    }
+
+    fn hosts(&self) -> Vec<Host> {
+        let suffix = format!("efs.{}.{}", self.config.region, self.config.dns_suffix);
+        let mut hosts: Vec<Host> = Vec::new();
+        let mut named = std::collections::BTreeSet::new();
+        for target in self.house.control.mount_targets() {
+            let mut names = vec![format!("{}.{}.{suffix}", target.zone.name, target.file_system)];
+            // The name without a zone leads to one mount target: the first.
+            if named.insert(target.file_system.clone()) {
+                names.insert(0, format!("{}.{suffix}", target.file_system));
+            }
+            hosts.push(Host { address: target.address.to_string(), names });
+        }
+        hosts.sort();
+        hosts
+    }
+}
+
+impl Administer for Reporter {
+    fn answer(&self, request: Request) -> BoxFuture<'_, Answer> {
+        Box::pin(async move {
+            match request {
+                Request::Status => Answer::Status(self.status().await),
+                Request::Hosts => Answer::Hosts { hosts: self.hosts() },
+            }
+        })
+    }
+}

@@ -1,0 +1,69 @@
+//! The lease side of the keys: every renewal is a kms:Decrypt by the file service, with the encryption context, audited.
+
+use std::sync::{Arc, OnceLock};
+
+use control::{Control, FileSystem, KeyGrant, KeyPurpose, Scope};
+use filesystem::lease::{KeyTrouble, Which};
+use storage::BoxFuture;
+
+use crate::data_keys::ServiceKeys;
+use crate::owner::DataKeySource;
+
+/// The file systems' keys, joined from `control`, which knows their names, and `kms`, which holds them wrapped.
+pub(crate) struct SystemKeys {
+    keys: ServiceKeys,
+    control: OnceLock<Control>,
+}
+
+impl SystemKeys {
+    pub(crate) fn new(keys: ServiceKeys) -> Self {
+        Self { keys, control: OnceLock::new() }
+    }
+
+    /// Gives the control plane, which is made after its owner of file systems.
+    pub(crate) fn join(&self, control: Control) {
+        // Set once, when the house is put together.
+        let _ = self.control.set(control);
+    }
+
+    fn file_system(&self, id: &str) -> Result<Arc<FileSystem>, String> {
+        let control = self.control.get().ok_or_else(|| "the control plane is not open yet".to_owned())?;
+        control.file_system(id).ok_or_else(|| format!("{id} is not known"))
+    }
+
+    async fn decrypt(&self, id: &str, which: Which) -> Result<crypto::Key, KeyTrouble> {
+        let file_system = self.file_system(id).map_err(KeyTrouble::Refused)?;
+        let (purpose, grant) = match which {
+            Which::Data => (KeyPurpose::Data, &file_system.data_grant),
+            Which::Metadata => (KeyPurpose::Metadata, &file_system.metadata_grant),
+        };
+        let grant = grant.as_ref().ok_or_else(|| KeyTrouble::Refused(format!("{id} has no {purpose:?} key")))?;
+        let scope = Scope { account: &file_system.account, region: &file_system.region };
+        self.keys.open(scope, id, purpose, &grant.key_arn).await.map_err(|error| {
+            if error.is_refusal() {
+                KeyTrouble::Refused(error.to_string())
+            } else {
+                KeyTrouble::Unreachable(error.to_string())
+            }
+        })
+    }
+}
+
+impl DataKeySource for SystemKeys {
+    fn unwrap<'a>(&'a self, file_system: &'a str, which: Which) -> BoxFuture<'a, Result<crypto::Key, KeyTrouble>> {
+        Box::pin(self.decrypt(file_system, which))
+    }
+
+    fn handle_key(&self, file_system: &str) -> Result<crypto::Key, String> {
+        let control = self.control.get().ok_or_else(|| "the control plane is not open yet".to_owned())?;
+        control.handle_key(file_system).map_err(|error| error.to_string())
+    }
+
+    fn depends_on(&self, file_system: &str, key_arn: &str) -> bool {
+        let grants = |found: Arc<FileSystem>| {
+            let of = |grant: &Option<KeyGrant>| grant.as_ref().is_some_and(|grant| grant.key_arn == key_arn);
+            of(&found.data_grant) || of(&found.metadata_grant)
+        };
+        self.file_system(file_system).is_ok_and(grants)
+    }
+}
