@@ -88,8 +88,8 @@ fn refuse_existing(files: &Files, data: &Path) -> Result<(), CofferError> {
         return Err(taken(path));
     }
     match std::fs::read_dir(data) {
-        Ok(mut entries) if entries.next().is_some() => Err(taken(data)),
-        _ => Ok(()),
+        Ok(mut entries) => entries.next().map_or(Ok(()), |_| Err(taken(data))),
+        Err(_) => Ok(()),
     }
 }
 

@@ -11,7 +11,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kms::keyring::KeyRing;
+use kms::KeyRing;
 use kms::root::{FileProvider, RootProvider};
 use serde::{Deserialize, Serialize};
 use storage::{Budgets, Change, DirectoryLock, Engine, SealedRecords, Shard};
@@ -115,7 +115,8 @@ impl Installation {
         let bytes = found.into_iter().next().map(|(_, bytes)| Zeroizing::new(bytes.to_vec()));
         let bytes = bytes.ok_or_else(|| CofferError::stopped("the control records have no certificate authority"))?;
         let kept: Kept = serde_json::from_slice(&bytes).map_err(CofferError::stopped)?;
-        Ok(Authority::restore(kept.common_name, Zeroizing::new(kept.key), kept.certificate_pem))
+        let key = Zeroizing::new(kept.key.clone());
+        Ok(Authority::restore(kept.common_name.clone(), key, kept.certificate_pem.clone()))
     }
 
     async fn keep_authority(&self, authority: &Authority) -> Result<(), CofferError> {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crypto::Prf;
 use filesystem::lease::{KeySource, KeyTrouble, Which};
-use filesystem::{Budget, FileSystem, LeaseStatus, Parts, Settings};
+use filesystem::fsck::{self, Report};
+use filesystem::{Budget, FileSystem, FsError, LeaseStatus, Parts, Settings};
 use parking_lot::Mutex;
 use storage::{BoxFuture, Engine};
 use tokio::sync::broadcast;
@@ -47,6 +48,14 @@ pub(crate) enum OpenError {
     /// Its storage or its records; the text says what and the cure.
     #[error("{0}")]
     Failed(String),
+}
+
+/// Why a check could not be made.
+enum FsckTrouble {
+    /// A key is withheld.
+    Sealed,
+    /// Anything else.
+    Open(OpenError),
 }
 
 /// What `coffer status` wants to know of one file system.
@@ -229,6 +238,35 @@ impl Owner {
         removed.await.unwrap_or_else(|error| Err(OpenError::Failed(error.to_string())))?;
         self.0.slots.lock().remove(id);
         Ok(())
+    }
+
+    /// Checks a file system that is not open. Without its data key the contents' seals are left out, and the report says so.
+    pub(crate) async fn check(&self, id: &str) -> Result<Report, OpenError> {
+        match self.check_once(id, true).await {
+            Err(FsckTrouble::Sealed) => self.check_once(id, false).await,
+            outcome => outcome,
+        }
+        .map_err(|trouble| match trouble {
+            FsckTrouble::Sealed => OpenError::Failed(format!("{id}: its metadata key cannot be used now; see its KMS key")),
+            FsckTrouble::Open(error) => error,
+        })
+    }
+
+    async fn check_once(&self, id: &str, open_data: bool) -> Result<Report, FsckTrouble> {
+        let directory = self.directory(id);
+        let failed = |error: &dyn std::fmt::Display| {
+            FsckTrouble::Open(OpenError::Failed(format!("{}: {error}", directory.display())))
+        };
+        let (shard, segments) = self.0.engine.open(&directory).await.map_err(|error| failed(&error))?;
+        let parts = self.parts(id, Arc::clone(&shard), segments).map_err(FsckTrouble::Open)?;
+        let outcome = fsck::check(parts, self.settings(), open_data).await;
+        if let Err(error) = shard.close().await {
+            tracing::warn!(file_system = id, %error, "not closed cleanly after its check");
+        }
+        outcome.map_err(|error| match error {
+            FsError::Sealed(_) => FsckTrouble::Sealed,
+            error => failed(&error),
+        })
     }
 
     /// Asks for the keys of every open file system that depends on `key_arn`, or of all, again and now.

@@ -131,7 +131,8 @@ impl Server {
         loop {
             tokio::select! {
                 () = self.shared.env.sleep(pause) => {}
-                _ = stop.wait_for(|stop| *stop) => return,
+                // The guard that `wait_for` gives must not live across the sweep.
+                () = async { _ = stop.wait_for(|stop| *stop).await } => return,
             }
             self.shared.sweep().await;
         }
