@@ -160,6 +160,11 @@ async fn opening_rows(env: &Env, engine: &Engine, dir: &Path, opening: Opening) 
     drop((shard, segments));
     let path = dir.join("shard");
     row(env, "open after a clean stop", 1, async { drop(engine.open(&path).await.unwrap()) }).await;
+    {
+        // Some 60 MiB of journal to replay.
+        let (shard, _) = engine.open(&path).await.unwrap();
+        commits(&shard, 1 << 21, 4, 2400, 64).await;
+    }
     row(env, "open after a crash", 1, async { drop(engine.open(&path).await.unwrap()) }).await;
 
     let mut open = Vec::new();

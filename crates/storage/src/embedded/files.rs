@@ -1,5 +1,5 @@
 //! Files of segments kept open, for all shards together, and the calls on them that std does not have.
-#![expect(unsafe_code, reason = "preadv2 and pwritev with many buffers have no safe interface in std")]
+#![expect(unsafe_code, reason = "preadv2, pwritev with many buffers and SEEK_DATA have no safe interface in std")]
 
 use std::{
     collections::HashMap,
@@ -120,6 +120,20 @@ pub(crate) fn read_buffer(file: &File, offset: u64, length: usize, wait: Wait) -
     // SAFETY: `read_at` has initialised the first `read` bytes of the spare capacity.
     unsafe { buffer.advance_mut(read) };
     Ok(buffer)
+}
+
+/// Where the next bytes at or after `offset` are that are not a hole; nothing if only holes follow.
+pub(crate) fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
+    let from = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the call only moves the position of a file that we read by offsets.
+    let found = unsafe { libc::lseek(file.as_raw_fd(), from, libc::SEEK_DATA) };
+    match u64::try_from(found) {
+        Ok(found) => Ok(Some(found)),
+        Err(_) => match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+            error => Err(error),
+        },
+    }
 }
 
 /// The same bytes as not yet written ones.

@@ -14,7 +14,7 @@ use std::{
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::directory::sync_directory;
+use super::{directory::sync_directory, files};
 use crate::{Limits, StorageError};
 
 const START: u8 = 1;
@@ -30,6 +30,9 @@ const ITEMS_MAX: u32 = 1 << 20;
 
 /// More batches than any shard sees.
 const SEQNO_MAX: u64 = 1 << 48;
+
+/// So many zeros between other bytes are kept.
+const HOLE_MAX: usize = 1 << 20;
 
 /// The journals of a database, oldest first.
 pub(crate) fn all(dir: &Path) -> Vec<PathBuf> {
@@ -129,7 +132,10 @@ fn rest_of(path: &Path, end: u64) -> std::io::Result<Vec<u8>> {
     let (mut rest, mut zeros) = (Vec::new(), 0);
     let mut piece = vec![0; 256 << 10];
     let mut at = end;
-    loop {
+    while let Some(data) = files::next_data(&file, at)? {
+        // How long a hole is makes no difference; that something follows it does.
+        zeros = zeros.saturating_add(usize::try_from(data - at).unwrap_or(usize::MAX)).min(HOLE_MAX);
+        at = data;
         let read = file.read_at(&mut piece, at)?;
         let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
         match bytes.iter().rposition(|byte| *byte != 0) {
