@@ -129,7 +129,7 @@ fn look(path: &Path, seqno: &mut Option<u64>) -> Result<Found, StorageError> {
 fn rest_of(path: &Path, end: u64) -> std::io::Result<Vec<u8>> {
     use std::os::unix::fs::FileExt as _;
     let file = File::open(path)?;
-    let (mut rest, mut zeros) = (Vec::new(), 0);
+    let (mut rest, mut zeros) = (Vec::new(), 0_usize);
     let mut piece = vec![0; 256 << 10];
     let mut at = end;
     while let Some(data) = files::next_data(&file, at)? {
