@@ -53,6 +53,16 @@ pub(crate) struct Turn {
 impl Turn {
     /// Makes the edits durable, all or none, and then visible. Runs to its end even if the caller goes away.
     pub(crate) async fn write(&self, edits: Vec<Edit>) -> Result<(), ControlError> {
+        self.write_then(edits, |_| ()).await
+    }
+
+    /// The same, and then `then`: what a change sets in motion begins once the change is durable, whatever becomes of the
+    /// caller.
+    pub(crate) async fn write_then(
+        &self,
+        edits: Vec<Edit>,
+        then: impl FnOnce(&Control) + Send + 'static,
+    ) -> Result<(), ControlError> {
         let (control, guard) = (self.control.clone(), self.guard.clone());
         run_to_end(async move {
             let changes = edits.iter().map(Edit::change).collect::<Result<Vec<_>, _>>()?;
@@ -62,6 +72,7 @@ impl Turn {
                 edit.apply(&mut state);
             }
             drop(state);
+            then(&control);
             drop(guard);
             Ok(())
         })

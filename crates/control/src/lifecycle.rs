@@ -217,7 +217,8 @@ impl Control {
             ..draft.clone()
         };
         let turn = self.turn().await;
-        turn.write(vec![Edit::PutFileSystem(made.clone())]).await?;
+        let id = made.id.clone();
+        turn.write_then(vec![Edit::PutFileSystem(made.clone())], move |control| control.drive_file_system(&id)).await?;
         Ok(made)
     }
 }

@@ -320,6 +320,51 @@ async fn what_is_not_offered_is_described_as_absent() {
     assert_eq!(code(ops::describe_backup_policy::run(&control, &cx, input).await), "FileSystemNotFound");
 }
 
+/// DESIGN section 6: a caller that goes away in the middle of a call leaves a file system on its way, or none.
+#[tokio::test]
+async fn a_caller_that_goes_away_leaves_nothing_stuck() {
+    let world = World::new(15);
+    let control = world.open().await;
+    for polls in 0..12 {
+        let cx = root();
+        let mut call = Box::pin(ops::create_file_system::run(&control, &cx, request("t")));
+        for _ in 0..polls {
+            if poll_once(&mut call).await.is_some() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(call);
+        settle().await;
+        for found in control.file_systems() {
+            assert_eq!(found.state, control::Lifecycle::Available, "after {polls} polls");
+            let mut call = Box::pin(delete(&control, &found.id));
+            let _ = poll_once(&mut call).await;
+            drop(call);
+            settle().await;
+            if control.file_system(&found.id).is_some() {
+                delete(&control, &found.id).await.unwrap();
+                settle().await;
+            }
+            assert!(control.file_system(&found.id).is_none());
+        }
+    }
+}
+
+/// Polls a future once.
+async fn poll_once<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+    let mut once = true;
+    std::future::poll_fn(move |cx| {
+        if std::mem::take(&mut once)
+            && let std::task::Poll::Ready(done) = std::pin::Pin::new(&mut *future).poll(cx)
+        {
+            return std::task::Poll::Ready(Some(done));
+        }
+        std::task::Poll::Ready(None)
+    })
+    .await
+}
+
 /// DESIGN section 5, level 3f: a file system's handle key is its own, survives restarts and needs no data key.
 #[tokio::test]
 async fn the_handle_key_outlives_restarts() {

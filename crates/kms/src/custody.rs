@@ -104,6 +104,10 @@ impl Kms {
         let made = ops::generate_data_key_without_plaintext::run(self, service, input).await?;
         let blob = made.ciphertext_blob.unwrap_or_default();
         let turn = self.turn().await;
+        // Another call may have made it while this one worked.
+        if self.read(|state| state.custody.contains_key(name)) {
+            return Ok(());
+        }
         let wrapped = self.ring().seal(&blob.0, &custody_aad(name));
         turn.write(vec![Edit::PutCustody(CustodyRecord { name: name.to_owned(), wrapped })]).await
     }

@@ -91,10 +91,10 @@ impl Kms {
         });
         // The note goes first: whatever is gone after a crash is also erased.
         edits.insert(0, self.erasure_edit());
-        edits.extend([Edit::DeleteMaterial(id.to_owned()), Edit::DeleteKey(id.to_owned())]);
+        edits.push(Edit::DeleteMaterial(id.to_owned()));
         write_in_steps(&turn, edits).await?;
+        turn.write_and_tell(vec![Edit::DeleteKey(id.to_owned())], &key).await?;
         tracing::warn!(key = %key.arn(), "the KMS key is deleted; what it encrypted cannot be decrypted any more");
-        self.notice(&key);
         Ok(())
     }
 

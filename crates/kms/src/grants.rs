@@ -152,16 +152,14 @@ impl Kms {
             issuing_account: issuing_account.to_owned(),
         };
         let token = self.grant_token(&grant)?;
-        turn.write(vec![Edit::PutGrant(grant.clone())]).await?;
-        self.notice(key);
-        Ok((grant.id, token))
+        let id = grant.id.clone();
+        turn.write_and_tell(vec![Edit::PutGrant(grant)], key).await?;
+        Ok((id, token))
     }
 
     /// Ends a grant; whoever depends on it is told.
     pub(crate) async fn end_grant(&self, turn: &Turn, key: &KeyRecord, id: &str) -> Result<(), KmsError> {
-        turn.write(vec![Edit::DeleteGrant { key: key.id.clone(), id: id.to_owned() }]).await?;
-        self.notice(key);
-        Ok(())
+        turn.write_and_tell(vec![Edit::DeleteGrant { key: key.id.clone(), id: id.to_owned() }], key).await
     }
 
     /// A token that names a grant: random, key, grant id, and a MAC over the three. Grants are in force at once here, so

@@ -185,10 +185,11 @@ impl KeyRing {
         }
         let secrets = self.provider.load()?;
         // A secret staged by an attempt whose commit has an unknown outcome is taken again: its row may exist.
+        let epoch = secrets.current.epoch + 1;
         let next = match secrets.staged {
-            Some(staged) => staged,
-            None => {
-                let next = EpochSecret { epoch: secrets.current.epoch + 1, secret: Key::random(&self.env) };
+            Some(staged) if staged.epoch == epoch => staged,
+            _ => {
+                let next = EpochSecret { epoch, secret: Key::random(&self.env) };
                 self.provider.stage(&next)?;
                 next
             }

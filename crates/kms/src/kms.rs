@@ -50,6 +50,22 @@ pub(crate) struct Turn {
 impl Turn {
     /// Makes the edits durable, all or none, and then visible. Runs to its end even if the caller goes away.
     pub(crate) async fn write(&self, edits: Vec<Edit>) -> Result<(), KmsError> {
+        self.write_then(edits, |_| ()).await
+    }
+
+    /// The same, and then tells whoever holds a lease on the KMS key: once the change is durable they are told, whatever
+    /// becomes of the caller. A deadline may have come or gone too.
+    pub(crate) async fn write_and_tell(&self, edits: Vec<Edit>, key: &KeyRecord) -> Result<(), KmsError> {
+        let key_arn = key.arn();
+        self.write_then(edits, move |kms| {
+            // Nobody listening is fine.
+            let _ = kms.0.events.send(KeyNotice { key_arn });
+            kms.wake().notify_one();
+        })
+        .await
+    }
+
+    async fn write_then(&self, edits: Vec<Edit>, then: impl FnOnce(&Kms) + Send + 'static) -> Result<(), KmsError> {
         let (kms, guard) = (self.kms.clone(), self.guard.clone());
         let task = tokio::spawn(async move {
             let changes = edits.iter().map(Edit::change).collect::<Result<Vec<_>, _>>()?;
@@ -59,6 +75,7 @@ impl Turn {
                 edit.apply(&mut state);
             }
             drop(state);
+            then(&kms);
             drop(guard);
             Ok(())
         });
@@ -113,11 +130,6 @@ impl Kms {
     /// Wakes the worker, or is awaited by it, when a deadline came or went.
     pub(crate) fn wake(&self) -> &Notify {
         &self.0.wake
-    }
-
-    pub(crate) fn notice(&self, key: &KeyRecord) {
-        // Nobody listening is fine.
-        let _ = self.0.events.send(KeyNotice { key_arn: key.arn() });
     }
 
     pub(crate) fn now(&self) -> Seconds {

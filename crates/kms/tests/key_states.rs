@@ -244,3 +244,25 @@ async fn changes_of_usability_are_told() {
     act(&kms, "DisableKey", &subject).await.unwrap();
     assert!(events.try_recv().is_err());
 }
+
+/// The leases' notice: a change that became durable is told even if its caller went away before the answer.
+#[tokio::test]
+async fn a_change_is_told_though_its_caller_is_gone() {
+    let world = World::new(25).await;
+    let kms = world.open().await;
+    let subject = subject(&kms, 0).await;
+    let mut events = kms.events();
+    let (caller, key_id) = (kms.clone(), subject.key.clone());
+    let mut call = Box::pin(async move {
+        let cx = root();
+        ops::disable_key::run(&caller, &cx, model::DisableKeyRequest { key_id }).await
+    });
+    std::future::poll_fn(|cx| {
+        assert!(call.as_mut().poll(cx).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    drop(call);
+    assert_eq!(events.recv().await.unwrap().key_arn, subject.arn);
+    assert_eq!(describe(&kms, &subject.key).await.key_state, Some(model::KeyState::Disabled));
+}

@@ -52,9 +52,7 @@ pub async fn run(
         id,
     };
     let made = control.create(cx.clone(), draft, input.kms_key_id).await?;
-    let description = describe::file_system(control, &made).await;
-    control.drive_file_system(&made.id);
-    Ok(description)
+    Ok(describe::file_system(control, &made).await)
 }
 
 fn throughput(mode: Option<model::ThroughputMode>, rate: Option<f64>) -> Result<Throughput, ControlError> {

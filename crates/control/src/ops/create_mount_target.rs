@@ -40,8 +40,8 @@ pub async fn run(
         security_groups,
     };
     let edits = vec![Edit::PutMountTarget(target.clone()), Edit::PutLastAddress(subnet.id.clone(), address)];
-    turn.write(edits).await?;
-    control.drive_mount_target(&target.id);
+    let id = target.id.clone();
+    turn.write_then(edits, move |control| control.drive_mount_target(&id)).await?;
     Ok(describe::mount_target(&target))
 }
 

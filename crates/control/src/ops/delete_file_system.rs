@@ -23,8 +23,8 @@ pub async fn run(
     }
     if found.state != Lifecycle::Deleting {
         let deleting = FileSystem { state: Lifecycle::Deleting, ..(*found).clone() };
-        turn.write(vec![Edit::PutFileSystem(deleting)]).await?;
-        control.drive_file_system(&found.id);
+        let id = found.id.clone();
+        turn.write_then(vec![Edit::PutFileSystem(deleting)], move |control| control.drive_file_system(&id)).await?;
     }
     Ok(())
 }

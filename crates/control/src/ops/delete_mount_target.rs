@@ -16,8 +16,8 @@ pub async fn run(
     let found = control.find_mount_target(cx, &input.mount_target_id)?;
     if found.state != Lifecycle::Deleting {
         let deleting = MountTarget { state: Lifecycle::Deleting, ..(*found).clone() };
-        turn.write(vec![Edit::PutMountTarget(deleting)]).await?;
-        control.drive_mount_target(&found.id);
+        let id = found.id.clone();
+        turn.write_then(vec![Edit::PutMountTarget(deleting)], move |control| control.drive_mount_target(&id)).await?;
     }
     Ok(())
 }

@@ -28,10 +28,7 @@ pub(crate) async fn change_state(
     state_table::check(action, &key)?;
     let changed = KeyRecord { state: to(&key), ..(*key).clone() };
     if changed != *key {
-        turn.write(vec![Edit::PutKey(changed.clone())]).await?;
-        kms.notice(&changed);
-        // A deadline came or went.
-        kms.wake().notify_one();
+        turn.write_and_tell(vec![Edit::PutKey(changed.clone())], &changed).await?;
     }
     Ok(changed)
 }
