@@ -56,6 +56,8 @@ pub(crate) struct Compound {
 pub(crate) struct Facts {
     pub(crate) bytes: usize,
     pub(crate) fingerprint: u64,
+    /// Whether every operation may run again.
+    pub(crate) repeatable: bool,
 }
 
 impl Compound {

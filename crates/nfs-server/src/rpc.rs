@@ -10,7 +10,7 @@ use nfs_state::ConnectionId;
 use nfs_wire::nfs4::{self, Compound4Args, CompoundEncoder};
 use nfs_wire::rpc::{self, Accepted, CallTrouble, Credential, MismatchInfo, Outcome};
 use nfs_wire::xdr::Decoder;
-use nfs_wire::{ArgOp, NfsStat4};
+use nfs_wire::{ArgOp, NfsStat4, Rules};
 use tokio::sync::watch;
 
 use crate::admission::Admitted;
@@ -131,7 +131,10 @@ impl Service for Rpc {
             (nfs4::PROGRAM, nfs4::VERSION, nfs4::PROCEDURE_COMPOUND) => {
                 let fingerprint = fingerprint(&call.credential, decoder.as_slice());
                 match Compound4Args::decode_rest(decoder) {
-                    Ok(args) => self.compound(call, args, Facts { bytes, fingerprint }),
+                    Ok(args) => {
+                        let repeatable = args.operations.iter().all(|op| op.rules().contains(Rules::REPEATABLE));
+                        self.compound(call, args, Facts { bytes, fingerprint, repeatable })
+                    }
                     Err(_) => accepted(Accepted::GarbageArgs),
                 }
             }

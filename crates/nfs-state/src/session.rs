@@ -21,6 +21,8 @@ pub struct RequestFacts {
     pub operations: u32,
     /// A hash of the whole request behind its xid, so that a false retry is seen.
     pub fingerprint: u64,
+    /// Whether the request may run twice, since it only reads. See [`nfs_wire::Rules::REPEATABLE`].
+    pub repeatable: bool,
 }
 
 /// What a reply may be.
@@ -70,6 +72,8 @@ pub enum Verdict {
     Run(Box<Admitted>),
     /// It ran before: the same reply (the COMPOUND reply behind the RPC header) goes out again.
     Replay(Bytes),
+    /// It is a retry of what still runs: its reply will be there soon. NFS4ERR_DELAY would do, but makes clients wait for long.
+    InProgress,
     /// It ran before, but its reply was not kept: SEQUENCE succeeds, the next operation is NFS4ERR_RETRY_UNCACHED_REP.
     ReplayUncached(Box<Sequence4Resok>),
     /// The session is of an earlier instance: a stored reply for (session, slot, sequence) if there is one, else
@@ -97,6 +101,7 @@ enum Slot {
     },
     Busy {
         sequence: u32,
+        fingerprint: u64,
     },
 }
 
@@ -104,7 +109,7 @@ impl Slot {
     const fn sequence(&self) -> u32 {
         match self {
             Self::Fresh => 0,
-            Self::Idle { sequence, .. } | Self::Busy { sequence } => *sequence,
+            Self::Idle { sequence, .. } | Self::Busy { sequence, .. } => *sequence,
         }
     }
 }
@@ -216,11 +221,15 @@ impl Session {
             return match slot {
                 // RFC 8881 §18.36.4: a fresh slot "remembers" NFS4ERR_SEQ_MISORDERED.
                 Slot::Fresh => Verdict::Refuse(NfsStat4::SeqMisordered),
-                Slot::Busy { .. } => Verdict::Refuse(NfsStat4::Delay),
-                Slot::Idle { fingerprint, .. } if *fingerprint != facts.fingerprint => {
+                Slot::Idle { fingerprint, .. } | Slot::Busy { fingerprint, .. }
+                    if *fingerprint != facts.fingerprint =>
+                {
                     Verdict::Refuse(NfsStat4::SeqFalseRetry)
                 }
+                Slot::Busy { .. } => Verdict::InProgress,
                 Slot::Idle { reply: Kept::Whole(reply), .. } => Verdict::Replay(reply.clone()),
+                // Reading once more does no harm, and spares the client an error that it may know no way out of.
+                Slot::Idle { reply: Kept::NotKept, .. } if facts.repeatable => self.run(args, facts),
                 Slot::Idle { reply: Kept::NotKept, .. } => Verdict::ReplayUncached(Box::new(resok)),
             };
         }
@@ -230,7 +239,13 @@ impl Session {
         if let Err(status) = self.check_sizes(args, facts) {
             return Verdict::Refuse(status);
         }
-        self.set_slot(args.slotid, Slot::Busy { sequence: args.sequenceid });
+        self.run(args, facts)
+    }
+
+    /// Takes the slot.
+    fn run(&mut self, args: &Sequence4Args, facts: RequestFacts) -> Verdict {
+        let resok = self.resok(args);
+        self.set_slot(args.slotid, Slot::Busy { sequence: args.sequenceid, fingerprint: facts.fingerprint });
         let bytes = |length: u32| usize::try_from(length).unwrap_or(usize::MAX);
         Verdict::Run(Box::new(Admitted {
             resok,

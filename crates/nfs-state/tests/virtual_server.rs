@@ -360,7 +360,9 @@ fn a_busy_slot_takes_nothing() {
     let mut server = server();
     let (_, session) = client_of(&mut server, at(0), "a", 1);
     let running = runs(sequence(&mut server, at(0), session, 0, 2));
-    assert_eq!(refusal(sequence(&mut server, at(0), session, 0, 2)), NfsStat4::Delay);
+    assert!(matches!(sequence(&mut server, at(0), session, 0, 2), Verdict::InProgress));
+    let other = server.sequence(at(0), &sequence_args(session, 0, 2), facts(2), CONNECTION);
+    assert_eq!(refusal(other), NfsStat4::SeqFalseRetry);
     assert_eq!(refusal(sequence(&mut server, at(0), session, 0, 3)), NfsStat4::SeqMisordered);
     server.finish(&running.token, None);
 }
@@ -391,6 +393,22 @@ fn a_reply_that_was_not_kept_is_not_made_up() {
     let admitted = runs(server.sequence(at(0), &args, facts(1), CONNECTION));
     server.finish(&admitted.token, Some(vec![0; 100].into()));
     assert!(matches!(server.sequence(at(0), &args, facts(1), CONNECTION), Verdict::Replay(_)));
+}
+
+/// RFC 8881 §2.10.6.1.3: a request that only reads runs again when its reply was not kept (pynfs SEQ10b takes either).
+#[test]
+fn a_reading_request_runs_again() {
+    let mut server = server();
+    let (_, session) = client_of(&mut server, at(0), "a", 1);
+    let reading = RequestFacts { repeatable: true, ..facts(1) };
+    for _ in 0..3 {
+        let admitted = runs(server.sequence(at(0), &sequence_args(session, 0, 2), reading, CONNECTION));
+        server.finish(&admitted.token, None);
+    }
+    let small = runs(server.sequence(at(0), &sequence_args(session, 0, 2), reading, CONNECTION));
+    server.finish(&small.token, Some(Bytes::from_static(b"kept")));
+    let again = server.sequence(at(0), &sequence_args(session, 0, 2), reading, CONNECTION);
+    assert!(matches!(again, Verdict::Replay(_)));
 }
 
 /// RFC 8881 §2.10.6.4: requests and operations above the channel's limits do not run (pynfs SEQ6, SEQ7), and the slot is as it

@@ -25,35 +25,35 @@ macro_rules! operations {
     ($callback:ident) => {
         $callback! {
 //  no  name                 variant            file                  arguments                   reply                               rules
-    3   ACCESS               Access             access               (Access4Args)            -> Status<Access4Resok>,            FH;
+    3   ACCESS               Access             access               (Access4Args)            -> Status<Access4Resok>,            FH | REPEATABLE;
     4   CLOSE                Close              close                (Close4Args)             -> Status<Stateid4>,                FH | TAKES_STATEID | SETS_STATEID | WHILE_SEALED;
     5   COMMIT               Commit             commit               (Commit4Args)            -> Status<Verifier4>,               FH;
     6   CREATE               Create             create               (Create4Args)            -> Status<Create4Resok>,            FH | MODIFIES | CLEARS_STATEID;
     8   DELEGRETURN          Delegreturn        delegreturn          (Delegreturn4Args)       -> Status<()>,                      FH | TAKES_STATEID | WHILE_SEALED;
-    9   GETATTR              Getattr            getattr              (Getattr4Args)           -> Status<Fattr4>,                  FH;
-    10  GETFH                Getfh              getfh                (())                     -> Status<NfsFh4>,                  FH;
+    9   GETATTR              Getattr            getattr              (Getattr4Args)           -> Status<Fattr4>,                  FH | REPEATABLE;
+    10  GETFH                Getfh              getfh                (())                     -> Status<NfsFh4>,                  FH | REPEATABLE;
     11  LINK                 Link               link                 (Link4Args)              -> Status<ChangeInfo4>,             FH | SAVED_FH | MODIFIES;
     12  LOCK                 Lock               lock                 (Lock4Args)              -> Lock4Res,                        FH | TAKES_STATEID | SETS_STATEID;
-    13  LOCKT                Lockt              lockt                (Lockt4Args)             -> Lockt4Res,                       FH;
+    13  LOCKT                Lockt              lockt                (Lockt4Args)             -> Lockt4Res,                       FH | REPEATABLE;
     14  LOCKU                Locku              locku                (Locku4Args)             -> Status<Stateid4>,                FH | TAKES_STATEID | SETS_STATEID | WHILE_SEALED;
-    15  LOOKUP               Lookup             lookup               (Lookup4Args)            -> Status<()>,                      FH | CLEARS_STATEID;
-    16  LOOKUPP              Lookupp            lookupp              (())                     -> Status<()>,                      FH | CLEARS_STATEID;
-    17  NVERIFY              Nverify            nverify              (Nverify4Args)           -> Status<()>,                      FH;
+    15  LOOKUP               Lookup             lookup               (Lookup4Args)            -> Status<()>,                      FH | CLEARS_STATEID | REPEATABLE;
+    16  LOOKUPP              Lookupp            lookupp              (())                     -> Status<()>,                      FH | CLEARS_STATEID | REPEATABLE;
+    17  NVERIFY              Nverify            nverify              (Nverify4Args)           -> Status<()>,                      FH | REPEATABLE;
     18  OPEN                 Open               open                 (Open4Args)              -> Status<Open4Resok>,              FH | MODIFIES | TAKES_STATEID | SETS_STATEID;
     21  OPEN_DOWNGRADE       OpenDowngrade      open_downgrade       (OpenDowngrade4Args)     -> Status<Stateid4>,                FH | TAKES_STATEID | SETS_STATEID;
-    22  PUTFH                Putfh              putfh                (Putfh4Args)             -> Status<()>,                      CLEARS_STATEID | PUTS_FH | WHILE_SEALED;
-    23  PUTPUBFH             Putpubfh           putpubfh             (())                     -> Status<()>,                      CLEARS_STATEID | PUTS_FH | WHILE_SEALED;
-    24  PUTROOTFH            Putrootfh          putrootfh            (())                     -> Status<()>,                      CLEARS_STATEID | PUTS_FH | WHILE_SEALED;
-    25  READ                 Read               read                 (Read4Args)              -> Status<Read4Resok>,              FH | TAKES_STATEID;
-    26  READDIR              Readdir            readdir              (Readdir4Args)           -> Status<Readdir4Resok>,           FH;
-    27  READLINK             Readlink           readlink             (())                     -> Status<Linktext4>,               FH;
+    22  PUTFH                Putfh              putfh                (Putfh4Args)             -> Status<()>,                      CLEARS_STATEID | PUTS_FH | WHILE_SEALED | REPEATABLE;
+    23  PUTPUBFH             Putpubfh           putpubfh             (())                     -> Status<()>,                      CLEARS_STATEID | PUTS_FH | WHILE_SEALED | REPEATABLE;
+    24  PUTROOTFH            Putrootfh          putrootfh            (())                     -> Status<()>,                      CLEARS_STATEID | PUTS_FH | WHILE_SEALED | REPEATABLE;
+    25  READ                 Read               read                 (Read4Args)              -> Status<Read4Resok>,              FH | TAKES_STATEID | REPEATABLE;
+    26  READDIR              Readdir            readdir              (Readdir4Args)           -> Status<Readdir4Resok>,           FH | REPEATABLE;
+    27  READLINK             Readlink           readlink             (())                     -> Status<Linktext4>,               FH | REPEATABLE;
     28  REMOVE               Remove             remove               (Remove4Args)            -> Status<ChangeInfo4>,             FH | MODIFIES;
     29  RENAME               Rename             rename               (Rename4Args)            -> Status<Rename4Resok>,            FH | SAVED_FH | MODIFIES;
-    31  RESTOREFH            Restorefh          restorefh            (())                     -> Status<()>,                      SAVED_FH | PUTS_FH | WHILE_SEALED;
-    32  SAVEFH               Savefh             savefh               (())                     -> Status<()>,                      FH | WHILE_SEALED;
-    33  SECINFO              Secinfo            secinfo              (Secinfo4Args)           -> Status<Secinfo4Resok>,           FH | CONSUMES_FH;
+    31  RESTOREFH            Restorefh          restorefh            (())                     -> Status<()>,                      SAVED_FH | PUTS_FH | WHILE_SEALED | REPEATABLE;
+    32  SAVEFH               Savefh             savefh               (())                     -> Status<()>,                      FH | WHILE_SEALED | REPEATABLE;
+    33  SECINFO              Secinfo            secinfo              (Secinfo4Args)           -> Status<Secinfo4Resok>,           FH | CONSUMES_FH | REPEATABLE;
     34  SETATTR              Setattr            setattr              (Setattr4Args)           -> Setattr4Res,                     FH | MODIFIES | TAKES_STATEID;
-    37  VERIFY               Verify             verify               (Verify4Args)            -> Status<()>,                      FH;
+    37  VERIFY               Verify             verify               (Verify4Args)            -> Status<()>,                      FH | REPEATABLE;
     38  WRITE                Write              write                (Write4Args)             -> Status<Write4Resok>,             FH | MODIFIES | TAKES_STATEID;
     40  BACKCHANNEL_CTL      BackchannelCtl     backchannel_ctl      (BackchannelCtl4Args)    -> Status<()>,                      WHILE_SEALED;
     41  BIND_CONN_TO_SESSION BindConnToSession  bind_conn_to_session (BindConnToSession4Args) -> Status<BindConnToSession4Resok>, ALONE | WHILE_SEALED;
@@ -61,9 +61,9 @@ macro_rules! operations {
     43  CREATE_SESSION       CreateSession      create_session       (CreateSession4Args)     -> Status<CreateSession4Resok>,     OUTSIDE_SESSION | WHILE_SEALED;
     44  DESTROY_SESSION      DestroySession     destroy_session      (DestroySession4Args)    -> Status<()>,                      OUTSIDE_SESSION | WHILE_SEALED;
     45  FREE_STATEID         FreeStateid        free_stateid         (FreeStateid4Args)       -> Status<()>,                      TAKES_STATEID | WHILE_SEALED;
-    52  SECINFO_NO_NAME      SecinfoNoName      secinfo_no_name      (SecinfoNoName4Args)     -> Status<Secinfo4Resok>,           FH | CONSUMES_FH;
-    53  SEQUENCE             Sequence           sequence             (Sequence4Args)          -> Status<Sequence4Resok>,          FIRST_ONLY | WHILE_SEALED;
-    55  TEST_STATEID         TestStateid        test_stateid         (TestStateid4Args)       -> Status<TestStateid4Resok>,       TAKES_STATEID | WHILE_SEALED;
+    52  SECINFO_NO_NAME      SecinfoNoName      secinfo_no_name      (SecinfoNoName4Args)     -> Status<Secinfo4Resok>,           FH | CONSUMES_FH | REPEATABLE;
+    53  SEQUENCE             Sequence           sequence             (Sequence4Args)          -> Status<Sequence4Resok>,          FIRST_ONLY | WHILE_SEALED | REPEATABLE;
+    55  TEST_STATEID         TestStateid        test_stateid         (TestStateid4Args)       -> Status<TestStateid4Resok>,       TAKES_STATEID | WHILE_SEALED | REPEATABLE;
     57  DESTROY_CLIENTID     DestroyClientid    destroy_clientid     (DestroyClientid4Args)   -> Status<()>,                      OUTSIDE_SESSION | WHILE_SEALED;
     58  RECLAIM_COMPLETE     ReclaimComplete    reclaim_complete     (ReclaimComplete4Args)   -> Status<()>,                      WHILE_SEALED;
         }
@@ -124,6 +124,9 @@ impl Rules {
     pub const PUTS_FH: Self = Self(1 << 10);
     /// Goes on when the file system is sealed: touches no object's contents, names or attributes.
     pub const WHILE_SEALED: Self = Self(1 << 11);
+
+    /// Changes neither file system nor state, so that it may run again.
+    pub const REPEATABLE: Self = Self(1 << 12);
 
     /// Whether all of `other` are among these.
     pub const fn contains(self, other: Self) -> bool {

@@ -1,5 +1,7 @@
 //! SEQUENCE: the slot under which the rest of the compound runs, or the reply it got before. RFC 8881 section 18.46.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use filesystem::ReplyKey;
 use nfs_state::{RequestFacts, Verdict};
@@ -25,10 +27,13 @@ pub(crate) enum Begun {
 
 /// Takes the slot for a compound.
 pub(crate) async fn begin(cx: &mut Compound, args: &Sequence4Args, declared: u32, facts: &Facts) -> Begun {
-    let facts = RequestFacts { bytes: facts.bytes, operations: declared, fingerprint: facts.fingerprint };
-    let now = cx.shared.env.now();
-    let verdict = cx.admitted.server.state.lock().sequence(now, args, facts, cx.connection);
-    match verdict {
+    let facts = RequestFacts {
+        bytes: facts.bytes,
+        operations: declared,
+        fingerprint: facts.fingerprint,
+        repeatable: facts.repeatable,
+    };
+    match judge(cx, args, facts).await {
         Verdict::Run(admitted) => {
             let admitted = *admitted;
             cx.session = Some(InSession {
@@ -41,6 +46,7 @@ pub(crate) async fn begin(cx: &mut Compound, args: &Sequence4Args, declared: u32
         }
         Verdict::Replay(body) => Begun::Again(body),
         Verdict::ReplayUncached(resok) => Begun::Uncached(*resok),
+        Verdict::InProgress => Begun::Refused(NfsStat4::Delay),
         Verdict::EarlierInstance => {
             let key = ReplyKey { session: args.sessionid, slot: args.slotid, sequence: args.sequenceid };
             match cx.admitted.stored_reply(&key).await {
@@ -50,6 +56,24 @@ pub(crate) async fn begin(cx: &mut Compound, args: &Sequence4Args, declared: u32
             }
         }
         Verdict::Refuse(status) => Begun::Refused(status),
+    }
+}
+
+/// How long a retry waits for what it repeats. Linux, told NFS4ERR_DELAY, would wait for 15 seconds.
+const RETRY_WAITS: Duration = Duration::from_secs(10);
+/// How often it looks.
+const RETRY_LOOKS: Duration = Duration::from_millis(10);
+
+/// Asks the virtual server; a retry of a request that still runs, as after a broken connection, waits for its reply.
+async fn judge(cx: &Compound, args: &Sequence4Args, facts: RequestFacts) -> Verdict {
+    let env = &cx.shared.env;
+    let deadline = env.now() + RETRY_WAITS;
+    loop {
+        let verdict = cx.admitted.server.state.lock().sequence(env.now(), args, facts, cx.connection);
+        if !matches!(verdict, Verdict::InProgress) || env.now() >= deadline {
+            return verdict;
+        }
+        env.sleep(RETRY_LOOKS).await;
     }
 }
 

@@ -97,7 +97,7 @@ pub(crate) fn create(
 }
 
 pub(crate) fn facts(fingerprint: u64) -> RequestFacts {
-    RequestFacts { bytes: 200, operations: 2, fingerprint }
+    RequestFacts { bytes: 200, operations: 2, fingerprint, repeatable: false }
 }
 
 pub(crate) fn sequence_args(sessionid: SessionId4, slotid: u32, sequenceid: u32) -> Sequence4Args {
