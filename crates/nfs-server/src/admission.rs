@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::exports::{AccessPointView, AccessRequest, FileSystemId, Peer, Principal, Target, Unavailable};
 use crate::handle;
 use crate::registry::{Served, Virtual, VirtualServerKey};
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::status::NfsError;
 use crate::view::View;
 

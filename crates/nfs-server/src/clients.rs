@@ -69,12 +69,12 @@ pub struct ClientStatus {
 impl Server {
     /// Who is here.
     pub fn status(&self) -> ServerStatus {
-        let file_systems = self.shared.registry.open_file_systems();
-        let virtual_servers = self.shared.registry.virtual_servers();
-        let connections = self.shared.connections.lock().len();
+        let file_systems = self.house.shared.registry.open_file_systems();
+        let virtual_servers = self.house.shared.registry.virtual_servers();
+        let connections = self.house.connections.lock().len();
         ServerStatus {
             connections,
-            waiting: self.shared.waiting.len(),
+            waiting: self.house.waiting.len(),
             file_systems: file_systems.iter().map(|served| self.file_system(served)).collect(),
             clients: virtual_servers.iter().flat_map(|server| self.clients(server)).collect(),
         }
@@ -82,13 +82,13 @@ impl Server {
 
     fn file_system(&self, served: &Served) -> FileSystemStatus {
         let (opens, locks) = served.holdings.counts();
-        FileSystemStatus { id: served.id.clone(), opens, locks, grace: served.holdings.grace(&self.shared.env) }
+        FileSystemStatus { id: served.id.clone(), opens, locks, grace: served.holdings.grace(&self.house.shared.env) }
     }
 
     fn clients(&self, server: &Virtual) -> Vec<ClientStatus> {
-        let now = self.shared.env.now();
+        let now = self.house.shared.env.now();
         let clients = server.state.lock().status(now);
-        let connections = self.shared.connections.lock();
+        let connections = self.house.connections.lock();
         clients
             .into_iter()
             .map(|client| ClientStatus {

@@ -96,16 +96,12 @@ pub(crate) async fn serve<S: Service>(
                 if let Err(error) = ready {
                     break Err(error.into());
                 }
-                if read {
-                    match transport.fill(&mut records) {
-                        Ok(Filled::Some) => {}
-                        Ok(Filled::End) => ended = true,
-                        Err(error) => break Err(error),
-                    }
-                    if records.has_complete() {
-                        clock.request = env.now();
-                    }
+                match if read { transport.fill(&mut records) } else { Ok(Filled::Some) } {
+                    Ok(Filled::Some) => {}
+                    Ok(Filled::End) => ended = true,
+                    Err(error) => break Err(error),
                 }
+                clock.saw(&records);
             }
             () = &mut tick => {
                 tick.set(env.sleep(TICK));
@@ -135,6 +131,13 @@ struct Clock<'a> {
 impl<'a> Clock<'a> {
     fn new(env: &'a Env) -> Self {
         Self { env, request: env.now(), reply_taken: env.now(), partial: None }
+    }
+
+    /// Notes when a request is whole.
+    fn saw(&mut self, records: &Records) {
+        if records.has_complete() {
+            self.request = self.env.now();
+        }
     }
 
     fn over(

@@ -3,6 +3,7 @@
 //! RFC 8881 section 8.4, DESIGN section 3, "Recovery records".
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use env::Env;
 use filesystem::{FileSystem, FsError, LeaseState, OpenHold};
@@ -12,6 +13,8 @@ use parking_lot::Mutex;
 
 use crate::status::NfsError;
 
+/// How often grace is looked at when nothing else happens.
+const TICK: Duration = Duration::from_secs(1);
 /// The kind of the recovery records among the file system's records.
 const RECOVERY: u8 = 1;
 
@@ -114,7 +117,7 @@ impl Holdings {
             match self.recorded(filesystem).await {
                 Ok(recorded) => break recorded,
                 Err(FsError::Sealed(_) | FsError::Delay) => {
-                    let _ = tokio::time::timeout(crate::server::TICK, lease.changed()).await;
+                    let _ = tokio::time::timeout(TICK, lease.changed()).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -139,7 +142,7 @@ impl Holdings {
                 let _ = self.settle(filesystem, effects).await;
                 break;
             }
-            let _ = tokio::time::timeout(crate::server::TICK, lease.changed()).await;
+            let _ = tokio::time::timeout(TICK, lease.changed()).await;
         }
         filesystem.collect_orphans();
         for session in sessions {

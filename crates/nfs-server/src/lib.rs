@@ -10,6 +10,7 @@ pub mod certificate;
 mod client_auth;
 mod clients;
 mod compound;
+mod compound_loop;
 mod connection;
 pub mod exports;
 mod handle;
@@ -22,6 +23,7 @@ mod registry;
 mod reply;
 mod rpc;
 mod server;
+mod shared;
 mod status;
 #[cfg(test)]
 mod testing;

@@ -7,7 +7,7 @@ use nfs_wire::{Attribute, Bitmap4, Fattr4};
 
 use crate::attributes::{Constants, Subject, read, read_error};
 use crate::compound::Compound;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::status::NfsError;
 use crate::view::{Object, Seen, View};
 use std::sync::Arc;

@@ -18,7 +18,7 @@ use crate::compound::{Compound, Facts};
 use crate::connection::{Call, Service};
 use crate::exports::Peer;
 use crate::reply::{Reply, ReplyHeader};
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::status::NfsError;
 
 /// How much of a request tells it from another on the same slot and sequence.

@@ -1,0 +1,126 @@
+//! What all connections of a server share: file systems that open, fail and go; state that is settled; leases that run out.
+
+use std::sync::Arc;
+
+use crypto::Prf;
+use env::Env;
+use nfs_state::{ClientKey, Dropped, Effects};
+
+use crate::exports::{Authorize, Exports, FileSystemId, Unavailable};
+use crate::limits::Limits;
+use crate::registry::{Registry, Served};
+use crate::status::NfsError;
+
+/// The file systems, the policies and the bounds of a server.
+pub(crate) struct Shared {
+    pub(crate) exports: Arc<dyn Exports>,
+    pub(crate) authorize: Arc<dyn Authorize>,
+    pub(crate) registry: Registry,
+    pub(crate) env: Env,
+    pub(crate) limits: Limits,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        exports: Arc<dyn Exports>,
+        authorize: Arc<dyn Authorize>,
+        identity: Prf,
+        env: Env,
+        limits: Limits,
+    ) -> Self {
+        let registry = Registry::new(Arc::clone(&exports), identity, env.clone(), limits.clone());
+        Self { exports, authorize, registry, env, limits }
+    }
+
+    /// Opens a file system and attends to it until it is gone.
+    pub(crate) async fn open(self: &Arc<Self>, id: &FileSystemId) -> Result<Arc<Served>, Unavailable> {
+        let (served, fresh) = self.registry.open(id).await?;
+        if fresh {
+            let shared = Arc::clone(self);
+            let attended = Arc::clone(&served);
+            tokio::spawn(async move { shared.attend(&attended).await });
+        }
+        Ok(served)
+    }
+
+    async fn attend(&self, served: &Served) {
+        let mut gone = served.gone.subscribe();
+        let mut failed = served.filesystem.failed();
+        let life = async {
+            if let Err(error) = served.holdings.attend(&served.filesystem, &self.env).await {
+                tracing::error!(file_system = %served.id, %error, "recovery");
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            _ = gone.wait_for(|gone| *gone) => {}
+            failed = failed.wait_for(|failed| *failed) => {
+                if failed.is_ok() {
+                    tracing::error!(file_system = %served.id, "the file system failed; its connections end");
+                }
+                self.registry.drop_file_system(&served.id);
+            }
+            () = life => {}
+        }
+    }
+
+    /// Carries out the effects of a change of state on a file system.
+    pub(crate) async fn settle(&self, served: &Served, effects: Effects) -> Result<(), NfsError> {
+        let expired = served.holdings.settle(&served.filesystem, effects).await?;
+        if !expired.is_empty() {
+            self.expire(&expired).await?;
+        }
+        Ok(())
+    }
+
+    /// Clients that lost their state to another lose their sessions, too.
+    async fn expire(&self, keys: &[ClientKey]) -> Result<(), NfsError> {
+        let mut dropped = Dropped::default();
+        for server in self.registry.virtual_servers() {
+            let mut state = server.state.lock();
+            for key in keys {
+                state.expire_client(*key, &mut dropped);
+            }
+        }
+        for served in self.registry.open_file_systems() {
+            self.forget(&served, &dropped).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets clients and sessions on one file system.
+    pub(crate) async fn forget(&self, served: &Served, dropped: &Dropped) -> Result<(), NfsError> {
+        if !dropped.clients.is_empty() {
+            let ((), effects) = served.holdings.with(|state, effects| {
+                for client in &dropped.clients {
+                    state.forget_client(*client, effects);
+                }
+            });
+            // These clients are gone already: there is nobody left to expire.
+            let _ = served.holdings.settle(&served.filesystem, effects).await?;
+        }
+        for session in &dropped.sessions {
+            served.filesystem.forget_session(session).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what time has overtaken.
+    pub(crate) async fn sweep(&self) {
+        let now = self.env.now();
+        let mut dropped = Dropped::default();
+        for server in self.registry.virtual_servers() {
+            server.state.lock().sweep(now, &mut dropped);
+        }
+        for served in self.registry.open_file_systems() {
+            let ((), effects) = served.holdings.with(|state, effects| state.settle_grace(now, effects));
+            let swept = match self.settle(&served, effects).await {
+                Ok(()) => self.forget(&served, &dropped).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = swept {
+                tracing::debug!(file_system = %served.id, %error, "sweep");
+            }
+        }
+    }
+}
