@@ -1,7 +1,7 @@
 //! A server over one file system in memory, for suites and clients of other people's: `memory [ADDRESS] [LEASE SECONDS]`.
 //! Everything is gone when it ends; nothing here is secret.
 
-#[path = "../tests/harness/mod.rs"]
+#[path = "../tests/server/harness.rs"]
 mod harness;
 
 use harness::server::{Disk, Rig};

@@ -107,7 +107,11 @@ impl Server {
                 expired: client.expired,
                 sessions: client.sessions,
                 states: client.states,
-                addresses: client.connections.iter().filter_map(|id| connections.get(id).map(|present| present.remote)).collect(),
+                addresses: client
+                    .connections
+                    .iter()
+                    .filter_map(|id| connections.get(id).map(|present| present.remote))
+                    .collect(),
             })
             .collect()
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use filesystem::{AccessMask, Node, ReplyHold, ReplyKey};
 use nfs_state::{Client, ConnectionId, IoAccess, ReplyLimits, SlotToken};
+use nfs_wire::NfsStat4;
 use nfs_wire::nfs4::Stateid4;
 use nfs_wire::rpc::Credential;
-use nfs_wire::NfsStat4;
 
 use crate::admission::Admitted;
 use crate::shared::Shared;

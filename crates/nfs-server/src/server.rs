@@ -201,7 +201,8 @@ impl House {
         self.connections.lock().insert(id, present);
         let rpc = Rpc::new(Arc::clone(&self.shared), id, peer);
         let gate = rpc.gate();
-        let served = connection::serve(transport, records, rpc, &self.shared.limits, &self.shared.env, self.stop.subscribe());
+        let served =
+            connection::serve(transport, records, rpc, &self.shared.limits, &self.shared.env, self.stop.subscribe());
         let ended = tokio::select! {
             ended = served => ended,
             () = gate.gone() => Ok(()),

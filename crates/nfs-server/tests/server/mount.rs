@@ -1,9 +1,7 @@
 //! What a mount does, from the first byte to files: the everyday path of RFC 8881 over a real socket.
 
-mod harness;
-
-use harness::client::{Client, Connection, at, component, getattr, lookup, mkdir, ok, putfh};
-use harness::server::Rig;
+use crate::harness::client::{Client, Connection, at, component, getattr, lookup, mkdir, ok, putfh};
+use crate::harness::server::Rig;
 use nfs_wire::nfs4::{
     Access4Args, Commit4Args, Create4Args, Createtype4, Dirlist4, Link4Args, NfsFtype4, Readdir4Args, Remove4Args,
     Rename4Args, StableHow4, create_session_flags, result_flags,
@@ -140,7 +138,7 @@ async fn access_follows_the_mode_bits() {
     let mut root = client(&rig).await;
     root.open("/", "file").await;
     let mut connection = Connection::clear(rig.address).await;
-    connection.credential = harness::client::sys(1000, 1000);
+    connection.credential = crate::harness::client::sys(1000, 1000);
     let mut user = Client::mount(connection, "user").await;
     let access = ArgOp::Access(Access4Args { access: 0x3f });
     let results = user.ok([at("/file"), vec![access.clone()]].concat()).await;

@@ -1,0 +1,10 @@
+//! The server as its clients meet it: over real sockets, with file systems in memory.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod harness;
+mod hostile;
+mod mount;
+mod restart;
+mod seal;
+mod state;
+mod views;

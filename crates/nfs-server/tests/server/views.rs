@@ -1,0 +1,175 @@
+//! Who sees what: access points, squash, read-only, refusal, the pseudo-root, and virtual servers that never merge.
+
+use crate::harness::client::{Client, Connection, at, component, getattr, lookup, mkdir};
+use crate::harness::server::{FS, Rig};
+use nfs_server::exports::{AccessPointView, Admission, Creation, Permissions, PosixUser, Principal, Refused, Target};
+use nfs_wire::nfs4::{
+    Access4Args, BindConnToSession4Args, ChannelDirFromClient4, Fsid4, Readdir4Args, Remove4Args, Setattr4Args,
+    Stateid4, Utf8Mixed,
+};
+use nfs_wire::{ArgOp, Attribute, Bitmap4, Fattr4, NfsStat4, ResOp};
+
+async fn client(rig: &Rig, owner: &'static str) -> Client {
+    Client::mount(Connection::clear(rig.address).await, owner).await
+}
+
+fn through(rig: &Rig, point: Option<AccessPointView>, target: Target) {
+    let admission = Admission { target, access_point: point, principal: Principal::Anonymous };
+    *rig.exports.admission.lock() = Ok(admission);
+}
+
+fn file_system() -> Target {
+    Target::FileSystem(nfs_server::exports::FileSystemId::new(FS))
+}
+
+fn point(path: &str, creation: Option<Creation>) -> AccessPointView {
+    let posix_user = Some(PosixUser { uid: 501, gid: 502, groups: vec![503] });
+    AccessPointView { id: "fsap-0123456789abcdef0".into(), path: path.into(), posix_user, creation }
+}
+
+/// EFS access points: the root directory is made as told at the first mount, and the POSIX user replaces the caller's.
+#[tokio::test]
+async fn an_access_point_has_its_root_and_its_identity() {
+    let rig = Rig::start().await;
+    let mut whole = client(&rig, "whole").await;
+    through(&rig, Some(point("/apps/web", Some(Creation { uid: 501, gid: 502, mode: 0o750 }))), file_system());
+    let mut client = client(&rig, "point").await;
+    let (_, _) = client.open("/", "file").await;
+    let owner: Utf8Mixed = client.attribute("/file", Attribute::Owner).await;
+    assert_eq!(&owner[..], b"501");
+    assert_eq!(client.status(vec![ArgOp::Putrootfh(()), ArgOp::Lookupp(())]).await, NfsStat4::Noent);
+    client.ok(vec![ArgOp::Putrootfh(()), mkdir("d"), ArgOp::Lookupp(()), lookup("file")]).await;
+    let mode: u32 = whole.attribute("/apps/web", Attribute::Mode).await;
+    let group: Utf8Mixed = whole.attribute("/apps/web/file", Attribute::OwnerGroup).await;
+    assert_eq!((mode, &group[..]), (0o750, &b"502"[..]));
+    assert_ne!(client.server_owner, whole.server_owner);
+}
+
+/// EFS access points: without creation info a missing root directory is a mount that fails.
+#[tokio::test]
+async fn an_access_point_without_its_root_is_denied() {
+    let rig = Rig::start().await;
+    through(&rig, Some(point("/missing", None)), file_system());
+    let mut client = client(&rig, "point").await;
+    assert_eq!(client.status(vec![ArgOp::Putrootfh(())]).await, NfsStat4::Access);
+}
+
+/// EFS client authorization: without ClientRootAccess uid 0 is nobody, without ClientWrite the file system is read-only.
+#[tokio::test]
+async fn root_is_squashed_and_writing_is_refused_by_policy() {
+    let rig = Rig::start().await;
+    let mut root = client(&rig, "root").await;
+    root.ok(vec![ArgOp::Putrootfh(()), mkdir("open")]).await;
+    let everybody = Setattr4Args { stateid: Stateid4::ANONYMOUS, obj_attributes: crate::harness::client::mode(0o777) };
+    root.ok([at("/open"), vec![ArgOp::Setattr(everybody)]].concat()).await;
+
+    *rig.exports.permissions.lock() = Ok(Permissions { write: true, root: false });
+    let mut squashed = client(&rig, "squashed").await;
+    assert_eq!(squashed.status(vec![ArgOp::Putrootfh(()), mkdir("d")]).await, NfsStat4::Access);
+    squashed.open("/open", "file").await;
+    let owner: Utf8Mixed = squashed.attribute("/open/file", Attribute::Owner).await;
+    assert_eq!(&owner[..], b"65534");
+
+    *rig.exports.permissions.lock() = Ok(Permissions { write: false, root: true });
+    let mut reader = client(&rig, "reader").await;
+    assert_eq!(reader.status(vec![ArgOp::Putrootfh(()), mkdir("d")]).await, NfsStat4::Rofs);
+    let remove = ArgOp::Remove(Remove4Args { target: component("open") });
+    assert_eq!(reader.status(vec![ArgOp::Putrootfh(()), remove]).await, NfsStat4::Rofs);
+    let results = reader.ok([at("/open"), vec![ArgOp::Access(Access4Args { access: 0x1f })]].concat()).await;
+    let Some(ResOp::Access(Ok(given))) = results.last() else { panic!("{results:?}") };
+    assert_eq!(given.access, 0x03);
+}
+
+/// DESIGN section 2.4: denial is NFS4ERR_ACCESS after the handshake, and ends when the policy does.
+#[tokio::test]
+async fn a_refused_caller_gets_access_denied() {
+    let rig = Rig::start().await;
+    *rig.exports.permissions.lock() = Err(Refused("no".into()));
+    let mut connection = Connection::clear(rig.address).await;
+    assert_eq!(connection.compound(vec![ArgOp::Putrootfh(())]).await.status, NfsStat4::Access);
+    *rig.exports.permissions.lock() = Ok(Permissions { write: true, root: true });
+    *rig.exports.admission.lock() = Err(Refused("no".into()));
+    assert_eq!(connection.compound(vec![ArgOp::Putrootfh(())]).await.status, NfsStat4::Access);
+    through(&rig, None, file_system());
+    Client::mount(connection, "later").await;
+}
+
+/// DESIGN section 2.5: a session works only on connections of its own virtual server.
+#[tokio::test]
+async fn a_session_is_unknown_to_another_virtual_server() {
+    let rig = Rig::start().await;
+    let mut clear = client(&rig, "same owner").await;
+    let connection = Connection::tls(rig.address, &rig.root, None).await.unwrap();
+    let mut secure = Client::mount(connection, "same owner").await;
+    assert_ne!(clear.server_owner, secure.server_owner);
+    let bind = |sessid| {
+        let dir = ChannelDirFromClient4::Fore;
+        ArgOp::BindConnToSession(BindConnToSession4Args { sessid, dir, use_conn_in_rdma_mode: false })
+    };
+    assert_eq!(clear.connection.compound(vec![bind(secure.session)]).await.status, NfsStat4::Badsession);
+    assert_eq!(secure.connection.compound(vec![bind(clear.session)]).await.status, NfsStat4::Badsession);
+    std::mem::swap(&mut clear.session, &mut secure.session);
+    assert_eq!(clear.status(vec![ArgOp::Putrootfh(())]).await, NfsStat4::Badsession);
+    clear.slots[0] -= 1;
+    // Both see the same files all the same.
+    std::mem::swap(&mut clear.session, &mut secure.session);
+    secure.ok(vec![ArgOp::Putrootfh(()), mkdir("shared")]).await;
+    clear.lookup("/shared").await;
+    assert_eq!(rig.server.status().clients.len(), 2);
+}
+
+/// DESIGN section 2.3: the pseudo-root shows each file system as a directory of its own fsid, and nothing can be made there.
+#[tokio::test]
+async fn the_pseudo_root_leads_to_every_file_system() {
+    const OTHER: &str = "fs-fedcba98765432100";
+    let rig = Rig::start().await;
+    rig.exports.filesystem(OTHER).await.unwrap();
+    through(&rig, None, Target::PseudoRoot);
+    let mut client = client(&rig, "pseudo").await;
+    let readdir = ArgOp::Readdir(Readdir4Args {
+        cookie: 0,
+        cookieverf: [0; 8],
+        dircount: 0,
+        maxcount: 4096,
+        attr_request: Bitmap4::of(&[Attribute::Fsid, Attribute::MountedOnFileid]),
+    });
+    let results = client.ok(vec![ArgOp::Putrootfh(()), readdir]).await;
+    let Some(ResOp::Readdir(Ok(page))) = results.last() else { panic!("{results:?}") };
+    let names: Vec<_> = page.reply.entries.iter().map(|entry| entry.name.to_vec()).collect();
+    assert_eq!(names, [FS.as_bytes(), OTHER.as_bytes()]);
+
+    let pseudo: Fsid4 = client.attribute("/", Attribute::Fsid).await;
+    let one: Fsid4 = client.attribute(FS, Attribute::Fsid).await;
+    let two: Fsid4 = client.attribute(OTHER, Attribute::Fsid).await;
+    assert!(pseudo != one && one != two && pseudo != two);
+    client.open(FS, "file").await;
+    assert_eq!(client.status(at(&format!("{OTHER}/file"))).await, NfsStat4::Noent);
+    let handle = client.lookup(&format!("{FS}/file")).await;
+    client.ok(vec![crate::harness::client::putfh(&handle), getattr(&[Attribute::Size])]).await;
+    client.ok([at(FS), vec![ArgOp::Lookupp(()), lookup(OTHER)]].concat()).await;
+    assert_eq!(client.status(vec![ArgOp::Putrootfh(()), mkdir("d")]).await, NfsStat4::Rofs);
+    assert_eq!(client.status(at("fs-absent")).await, NfsStat4::Noent);
+    let across = [at(&format!("{FS}/file")), vec![ArgOp::Savefh(())], at(OTHER)].concat();
+    let link = ArgOp::Link(nfs_wire::nfs4::Link4Args { newname: component("l") });
+    assert_eq!(client.status([across, vec![link]].concat()).await, NfsStat4::Xdev);
+}
+
+/// EFS: NFS identities are numbers; AUTH_NONE is nobody; names as owners are refused.
+#[tokio::test]
+async fn identities_are_numbers() {
+    let rig = Rig::start().await;
+    let mut root = client(&rig, "root").await;
+    root.open("/", "file").await;
+    let mut connection = Connection::clear(rig.address).await;
+    connection.credential = nfs_wire::rpc::Credential::None;
+    let mut nobody = Client::mount(connection, "nobody").await;
+    assert_eq!(nobody.status(vec![ArgOp::Putrootfh(()), mkdir("d")]).await, NfsStat4::Access);
+    let mut values = nfs_wire::Encoder::new();
+    values.opaque(b"root@localdomain");
+    let named = Fattr4 {
+        attrmask: Bitmap4::of(&[Attribute::Owner]),
+        attr_vals: nfs_wire::Opaque::new(values.into_bytes()).unwrap(),
+    };
+    let set = ArgOp::Setattr(Setattr4Args { stateid: Stateid4::ANONYMOUS, obj_attributes: named });
+    assert_eq!(root.status([at("/file"), vec![set]].concat()).await, NfsStat4::Badowner);
+}
