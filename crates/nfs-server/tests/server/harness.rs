@@ -2,5 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "harness/client.rs"]
 pub mod client;
+#[path = "harness/server.rs"]
 pub mod server;
