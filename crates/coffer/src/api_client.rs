@@ -49,7 +49,13 @@ impl ApiClient {
     }
 
     /// One call. An error of the API becomes a sentence with its code.
-    pub(crate) async fn call(&self, method: Method, path: &str, query: &str, body: &Value) -> Result<Value, CofferError> {
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        query: &str,
+        body: &Value,
+    ) -> Result<Value, CofferError> {
         let body = if body.is_null() { Vec::new() } else { serde_json::to_vec(body).map_err(CofferError::stopped)? };
         let host = self.address.to_string();
         let headers = [("host", host.as_str()), ("content-type", "application/json")];
@@ -79,15 +85,16 @@ impl ApiClient {
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), CofferError> {
-        let stream = tokio::net::TcpStream::connect(self.address).await.map_err(|error| {
-            CofferError::Stopped(format!("{}: {error}; is the server running?", self.address))
-        })?;
+        let stream = tokio::net::TcpStream::connect(self.address)
+            .await
+            .map_err(|error| CofferError::Stopped(format!("{}: {error}; is the server running?", self.address)))?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(CofferError::stopped)?;
         let driver = tokio::spawn(connection);
         let response = sender.send_request(request).await.map_err(CofferError::stopped)?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(CofferError::stopped)?;
+        let body =
+            Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(CofferError::stopped)?;
         driver.abort();
         Ok((status, body.to_bytes()))
     }

@@ -58,7 +58,12 @@ impl Authority {
     }
 
     /// A fresh server certificate for every mount-target name under `region` and `dns_suffix`.
-    pub(crate) fn issue(&self, region: &str, dns_suffix: &str, now: OffsetDateTime) -> Result<CertifiedKey, CofferError> {
+    pub(crate) fn issue(
+        &self,
+        region: &str,
+        dns_suffix: &str,
+        now: OffsetDateTime,
+    ) -> Result<CertifiedKey, CofferError> {
         let der = PrivatePkcs8KeyDer::from(self.key.as_slice());
         let authority_key = KeyPair::try_from(&der).map_err(CofferError::stopped)?;
         let issuer = Issuer::new(authority_params(&self.common_name), authority_key);
@@ -73,8 +78,7 @@ impl Authority {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CofferError::stopped)?;
         let certificate = params.signed_by(&key, &issuer).map_err(CofferError::stopped)?;
         let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let signing =
-            rustls::crypto::aws_lc_rs::sign::any_supported_type(&private).map_err(CofferError::stopped)?;
+        let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&private).map_err(CofferError::stopped)?;
         Ok(CertifiedKey::new(vec![CertificateDer::from(certificate.der().to_vec())], signing))
     }
 }
@@ -150,8 +154,7 @@ mod tests {
         let start = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
         let authority = Authority::generate("Coffer test", start).unwrap();
         // The key goes to the control records and comes back before it signs.
-        let authority =
-            Authority::restore("Coffer test".to_owned(), authority.key, authority.certificate_pem);
+        let authority = Authority::restore("Coffer test".to_owned(), authority.key, authority.certificate_pem);
         let leaf = authority.issue("eu-west-9", "coffer.internal", start).unwrap();
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority.certificate_pem.as_bytes()).unwrap()).unwrap();

@@ -137,7 +137,13 @@ impl Default for Keys {
 
 impl Default for Budgets {
     fn default() -> Self {
-        Self { engine_cache_mib: 64, engine_write_mib: 64, write_back_mib: 64, content_cache_mib: 64, inode_cache_mib: 64 }
+        Self {
+            engine_cache_mib: 64,
+            engine_write_mib: 64,
+            write_back_mib: 64,
+            content_cache_mib: 64,
+            inode_cache_mib: 64,
+        }
     }
 }
 
@@ -197,7 +203,8 @@ impl Config {
             return Err(format!("account = {:?}: an account is twelve digits", self.account));
         }
         let label = |text: &str| {
-            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            !text.is_empty()
+                && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         };
         if !label(&self.region) || self.region.len() > 32 {
             return Err(format!("region = {:?}: lower-case letters, digits and hyphens, at most 32", self.region));

@@ -82,7 +82,9 @@ impl ControlledExports {
             }
             if certificate.identity.is_some() {
                 // A signature that cannot be verified is a denial, never a fall back to anonymous.
-                return Err(Refused("the client certificate is signed by an IAM identity, which is not supported".to_owned()));
+                return Err(Refused(
+                    "the client certificate is signed by an IAM identity, which is not supported".to_owned(),
+                ));
             }
         }
         let target = self.target(peer)?;

@@ -39,8 +39,7 @@ impl House {
     pub(crate) async fn open(config: &Config) -> Result<Self, CofferError> {
         let (installation, ring) = Installation::open(config).await?;
         let env = installation.env.clone();
-        let audit =
-            AuditLog::open(&installation::audit_log(config), env.clone()).map_err(CofferError::stopped)?;
+        let audit = AuditLog::open(&installation::audit_log(config), env.clone()).map_err(CofferError::stopped)?;
         let handle_wrapping = ring.control_subkey("control/handle keys");
         let server_identity = crypto::Prf::new(ring.control_subkey("nfs-server/identity"));
         let records = Arc::clone(&installation.records);

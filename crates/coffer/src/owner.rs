@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crypto::Prf;
-use filesystem::lease::{KeySource, KeyTrouble, Which};
 use filesystem::fsck::{self, Report};
+use filesystem::lease::{KeySource, KeyTrouble, Which};
 use filesystem::{Budget, FileSystem, FsError, LeaseStatus, Parts, Settings};
 use parking_lot::Mutex;
 use storage::{BoxFuture, Engine};
@@ -247,7 +247,9 @@ impl Owner {
             outcome => outcome,
         }
         .map_err(|trouble| match trouble {
-            FsckTrouble::Sealed => OpenError::Failed(format!("{id}: its metadata key cannot be used now; see its KMS key")),
+            FsckTrouble::Sealed => {
+                OpenError::Failed(format!("{id}: its metadata key cannot be used now; see its KMS key"))
+            }
             FsckTrouble::Open(error) => error,
         })
     }

@@ -24,9 +24,7 @@ impl Provisioner {
 
 impl Provision for Provisioner {
     fn create<'a>(&'a self, file_system: &'a FileSystem) -> BoxFuture<'a, Result<(), ProvisionError>> {
-        Box::pin(async {
-            self.owner.create(&file_system.id).await.map_err(|error| ProvisionError(error.to_string()))
-        })
+        Box::pin(async { self.owner.create(&file_system.id).await.map_err(|error| ProvisionError(error.to_string())) })
     }
 
     fn destroy<'a>(&'a self, file_system: &'a FileSystem) -> BoxFuture<'a, Result<(), ProvisionError>> {
