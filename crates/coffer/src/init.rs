@@ -20,6 +20,7 @@ struct Files {
     profile: PathBuf,
     aws_config: PathBuf,
     bundle: PathBuf,
+    client_config: PathBuf,
 }
 
 /// Runs the command.
@@ -34,6 +35,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), CofferError> {
         profile: beside.join("aws-profile"),
         aws_config: beside.join("aws-config"),
         bundle: beside.join("ca.pem"),
+        client_config: beside.join("efs-utils.conf"),
         config: config_path,
     };
     refuse_existing(&files, &data)?;
@@ -74,6 +76,12 @@ async fn create(args: &InitArgs, config: &Config, files: &Files) -> Result<(), C
     write_new(&files.profile, 0o600, profile.as_bytes())?;
     let aws_config = format!("[default]\nregion = {}\nendpoint_url = http://{}\n", args.region, args.api_listen);
     write_new(&files.aws_config, 0o644, aws_config.as_bytes())?;
+    let client_config = format!(
+        "# For the mount helper: /etc/amazon/efs/efs-utils.conf, with ca.pem as /etc/amazon/efs/efs-utils.crt.\n\
+         [mount]\nregion = {}\ndns_name_suffix = {}\nendpoint_url = http://{}\n",
+        args.region, args.dns_suffix, args.api_listen
+    );
+    write_new(&files.client_config, 0o644, client_config.as_bytes())?;
     write_new(&files.bundle, 0o644, authority.certificate_pem.as_bytes())
 }
 
@@ -107,6 +115,7 @@ fn report(files: &Files, data: &Path) {
     println!("root credentials   {}", files.profile.display());
     println!("AWS configuration  {}", files.aws_config.display());
     println!("CA bundle          {}", files.bundle.display());
+    println!("mount helper       {}", files.client_config.display());
     println!();
     println!("Keep a copy of the root key and the epoch secret apart from the data: without them nothing opens.");
     println!("Start with:        coffer serve --config {}", files.config.display());
