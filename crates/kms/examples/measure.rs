@@ -36,8 +36,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         report("Encrypt", bytes, env.now().since(start));
         let start = env.now();
         for _ in 0..ROUNDS {
-            let input =
-                model::DecryptRequest { ciphertext_blob: Some(blob.clone().into()), ..model::DecryptRequest::default() };
+            let input = model::DecryptRequest {
+                ciphertext_blob: Some(blob.clone().into()),
+                ..model::DecryptRequest::default()
+            };
             ops::decrypt::run(&kms, &cx, input).await?;
         }
         report("Decrypt", bytes, env.now().since(start));
