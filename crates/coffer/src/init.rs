@@ -86,7 +86,15 @@ async fn create(args: &InitArgs, config: &Config, files: &Files) -> Result<(), C
 }
 
 fn refuse_existing(files: &Files, data: &Path) -> Result<(), CofferError> {
-    let all = [&files.config, &files.root_key, &files.epoch_secret, &files.profile, &files.aws_config, &files.bundle];
+    let all = [
+        &files.config,
+        &files.root_key,
+        &files.epoch_secret,
+        &files.profile,
+        &files.aws_config,
+        &files.bundle,
+        &files.client_config,
+    ];
     let taken = |path: &Path| CofferError::File {
         path: path.to_owned(),
         why: "exists already; init overwrites nothing. Name another place, or move it away".to_owned(),
