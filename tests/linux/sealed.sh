@@ -52,7 +52,7 @@ for ROUND in "$@"; do
   refused cat large
   refused stat small
   refused ls .
-  refused readlink link
+  refused readlink -v link
   refused mkdir new
   refused touch small
   refused rm empty
