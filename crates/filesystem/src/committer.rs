@@ -174,23 +174,23 @@ impl Group {
         self.done.is_empty()
     }
 
-    fn fits(&self, operation: &Operation, limits: &Limits) -> bool {
+    /// Counts an operation in, if it fits. The first always does.
+    fn reserve(&mut self, operation: &Operation, limits: &Limits) -> bool {
         // Limits are on what the batch holds; counting a record twice only makes it a little smaller.
-        self.is_empty()
-            || (self.bytes + operation.bytes() + self.spare_bytes(operation) <= limits.group_bytes
-                && self.keys + operation.keys() + SPARE_KEYS <= limits.group_keys)
-    }
-
-    fn spare_bytes(&self, operation: &Operation) -> usize {
-        (self.live.len() + operation.live.len() + SPARE_KEYS) * (RECORD_OVERHEAD + 64)
+        let live = operation.live.len() + SPARE_KEYS;
+        let bytes = self.bytes + operation.bytes() + live * (RECORD_OVERHEAD + 64) + operation.reply_bytes();
+        let keys = self.keys + operation.keys();
+        let fits = self.keys == 0 || (bytes <= limits.group_bytes && keys + SPARE_KEYS <= limits.group_keys);
+        if fits {
+            (self.bytes, self.keys) = (bytes, keys);
+        }
+        fits
     }
 
     fn add(&mut self, mut operation: Operation, position: u64) {
         if let Some((key, value)) = operation.reply.take().and_then(|hold| hold.take()) {
             operation.put(key, value);
         }
-        self.bytes += operation.bytes();
-        self.keys += operation.keys();
         self.last = position;
         self.usage.add(operation.usage);
         for (segment, bytes) in &operation.live {
@@ -240,11 +240,13 @@ impl Core {
         let mut group = Group::default();
         self.take_aside(&mut group, &limits);
         let mut waiting = self.queue.waiting.lock();
+        // Nothing is merged under the queue's lock: whoever enters holds the locks of inodes.
+        let mut taken = Vec::new();
         let mut position = waiting.last - waiting.operations.len() as u64;
         while let Some(first) = waiting.operations.front() {
             let pending = first.reply.as_ref().is_some_and(|hold| hold.pending());
             if pending {
-                if !group.is_empty() {
+                if !group.is_empty() || !taken.is_empty() {
                     break;
                 }
                 // Only a wait that does not end costs a clock reading each time round.
@@ -259,15 +261,16 @@ impl Core {
                     return Err(Some(since + HOLD_MAX));
                 }
             }
-            if !group.fits(first, &limits) {
+            if !group.reserve(first, &limits) {
                 break;
             }
-            position += 1;
-            if let Some(operation) = waiting.operations.pop_front() {
-                group.add(operation, position);
-            }
+            taken.extend(waiting.operations.pop_front());
         }
         drop(waiting);
+        for operation in taken {
+            position += 1;
+            group.add(operation, position);
+        }
         if group.is_empty() { Err(None) } else { Ok(group) }
     }
 
@@ -283,6 +286,7 @@ impl Core {
             .take_while(|(bytes, keys)| *bytes <= limits.group_bytes / 2 && *keys <= limits.group_keys / 2)
             .count();
         for (operation, done) in aside.drain(..count) {
+            group.reserve(&operation, limits);
             group.add(operation, 0);
             group.told.push(done);
         }

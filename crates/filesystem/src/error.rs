@@ -1,6 +1,6 @@
 //! What can go wrong in a file system, named by its condition. The protocol server translates, once (STYLE 2.3).
 
-use crypto::OpenFailed;
+use crypto::{OpenFailed, WrongKeyLength};
 use storage::StorageError;
 
 /// Why a sealed file system is sealed.
@@ -91,6 +91,12 @@ pub enum FsError {
 
 impl From<StorageError> for FsError {
     fn from(error: StorageError) -> Self {
+        Self::Io(error.to_string())
+    }
+}
+
+impl From<WrongKeyLength> for FsError {
+    fn from(error: WrongKeyLength) -> Self {
         Self::Io(error.to_string())
     }
 }

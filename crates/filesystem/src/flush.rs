@@ -16,6 +16,7 @@ use crate::{
     file::Part,
     inode::Inode,
     keys,
+    names::Names,
     operation::{Change, Operation},
     record::{BLOCK, MapEntry, Source, WINDOW},
 };
@@ -85,7 +86,11 @@ impl Core {
             let _turn = inode.flushing.lock().await;
             let portion = {
                 let mut state = inode.lock();
-                if state.gone || state.file.dirty.is_empty() {
+                if state.gone {
+                    let dropped = std::mem::take(&mut state.file.dirty);
+                    self.budget.sub_dirty(dropped.bytes());
+                }
+                if state.file.dirty.is_empty() {
                     break;
                 }
                 let portion = Arc::new(state.file.dirty.take_some(PORTION, PORTION_RANGES));
@@ -95,6 +100,13 @@ impl Core {
             let mut turn = Turn { core: self, inode, portion: Some(portion.clone()) };
             let flushed = self.flush_portion(inode, &portion, Operation::new(admission, None), &mut turn).await;
             if let Err(error) = flushed {
+                let mut state = inode.lock();
+                if state.gone {
+                    // Removed meanwhile: there is nothing to flush into.
+                    turn.done(&mut state);
+                    continue;
+                }
+                drop(state);
                 return Err(self.flush_failed(inode, error, turn));
             }
         }
@@ -179,7 +191,7 @@ impl Core {
                             && window.replace(entry.start / WINDOW).is_some_and(|last| last != entry.start / WINDOW)
                         {
                             let part = std::mem::replace(&mut operation, Operation::new(None, None));
-                            self.enqueue_part(&mut state, part, entry.start);
+                            self.enqueue_part(&mut state, &names, part, entry.start);
                         }
                         state.replace_map(&names, (entry.start, entry.end()), Some(*entry), &mut operation)?;
                         if inline {
@@ -189,7 +201,7 @@ impl Core {
                             self.fresh.lock().insert(entry.extent.id, bytes.clone());
                         }
                     }
-                    self.enqueue_part(&mut state, operation, end);
+                    self.enqueue_part(&mut state, &names, operation, end);
                     turn.done(&mut state);
                     return Ok(());
                 }
@@ -202,10 +214,10 @@ impl Core {
     }
 
     /// All bytes below `end` that this flush had are in the operation.
-    fn enqueue_part(&self, state: &mut crate::inode::State, mut operation: Operation, end: u64) {
+    fn enqueue_part(&self, state: &mut crate::inode::State, names: &Names, mut operation: Operation, end: u64) {
         let size = state.record.as_ref().map_or(0, |record| record.size);
         state.file.flushed_size = state.file.flushed_size.max(end.min(size));
-        state.put_record(&mut operation);
+        state.put_record(names, &mut operation);
         let position = self.queue.push(operation);
         state.entered(position);
     }

@@ -151,6 +151,7 @@ struct Gathered {
     /// The furthest that maps reach into each segment.
     reach: BTreeMap<u64, u64>,
     usage: Option<Usage>,
+    inodes: u128,
     counters: Option<Counters>,
     highest_extent: u64,
     highest_change: u64,

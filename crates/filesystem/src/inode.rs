@@ -18,6 +18,7 @@ use crate::{
     file::File,
     handle::Identity,
     keys,
+    names::Names,
     operation::Operation,
     record::{InodeRecord, Orphan},
 };
@@ -39,6 +40,8 @@ pub(crate) struct Inode {
 pub(crate) struct State {
     /// `None`: not loaded.
     pub(crate) record: Option<InodeRecord>,
+    /// The record's part of the file system's set-hash, as it was last put into an operation; 0 before.
+    pub(crate) hash: u128,
     /// The place in the queue of the last change to the record.
     pub(crate) unsynced: u64,
     /// Opens that keep the object alive without a name.
@@ -95,10 +98,14 @@ impl State {
     }
 
     /// Puts the record as it is now into the operation.
-    pub(crate) fn put_record(&self, operation: &mut Operation) {
+    pub(crate) fn put_record(&mut self, names: &Names, operation: &mut Operation) {
         if let Some(record) = &self.record {
             let size = if record.kind == Kind::Regular { self.file.flushed_size } else { record.size };
-            operation.put(keys::inode(record.fileid), record.encode(size));
+            let bytes = record.encode(size);
+            let hash = names.inode_hash(&bytes);
+            let sum = &mut operation.usage.inodes;
+            *sum = sum.wrapping_add(hash).wrapping_sub(std::mem::replace(&mut self.hash, hash));
+            operation.put(keys::inode(record.fileid), bytes);
         }
     }
 
@@ -296,18 +303,20 @@ impl Core {
         if inode.lock().record.is_some() {
             return Ok(());
         }
-        let sealed = self.get_record(&keys::inode(inode.fileid)).await?.ok_or(FsError::Stale)?;
-        let record = InodeRecord::decode(&sealed)?;
+        let bytes = self.get_record(&keys::inode(inode.fileid)).await?.ok_or(FsError::Stale)?;
+        let record = InodeRecord::decode(&bytes)?;
         if record.fileid != inode.fileid {
             return Err(FsError::Io("inode record of another object".into()));
         }
         // Few objects have one, and all of those are known.
         let has_orphan = self.orphans.lock().contains(&inode.fileid);
         let orphan = if has_orphan { self.get_record(&keys::orphan(inode.fileid)).await? } else { None };
-        let trims = orphan.map(|bytes| Orphan::decode(&bytes)).transpose()?.map(|orphan| orphan.trims);
+        let trims = orphan.map(|orphan| Orphan::decode(&orphan)).transpose()?.map(|orphan| orphan.trims);
         let identity = Identity { fileid: record.fileid, generation: record.generation, kind: record.kind };
         inode.set_identity(identity, self.handles.make(identity));
+        let hash = self.keys.names()?.inode_hash(&bytes);
         let mut state = inode.lock();
+        state.hash = hash;
         state.file.trims = trims.unwrap_or_default();
         state.file.flushed_size = record.size;
         if record.entries == 0 {

@@ -52,6 +52,11 @@ impl Names {
         u128::from_be_bytes(mac)
     }
 
+    /// An inode record's part of the file system's set-hash.
+    pub(crate) fn inode_hash(&self, record: &[u8]) -> u128 {
+        u128::from_be_bytes(self.sets.mac16_of(&[b"i", record]))
+    }
+
     /// The key of a record of the protocol server.
     pub(crate) fn record_key(&self, kind: u8, key: &[u8]) -> [u8; 16] {
         self.records.mac16_of(&[&[kind], key])

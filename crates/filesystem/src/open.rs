@@ -86,7 +86,7 @@ impl FileSystem {
         core.fetch_keys().await?;
         let core = Arc::new(core);
         tokio::spawn(core.clone().run_committer());
-        let operation = core.first_records();
+        let operation = core.first_records()?;
         let position = core.queue.push(operation);
         core.queue.durable(position).await?;
         Ok(core.start().await)
@@ -275,8 +275,8 @@ impl Core {
     }
 
     /// The records of an empty file system.
-    fn first_records(&self) -> Operation {
-        let superblock = Superblock { name_key: Zeroizing::new(self.env.random()), root: ROOT };
+    fn first_records(&self) -> Result<Operation> {
+        let mut superblock = Superblock { name_key: Zeroizing::new(self.env.random()), root: ROOT };
         let counters = Counters { change: 2, fileid: ROOT + 1, generation: 2, extent: 1 };
         let now = self.env.wall();
         let root = InodeRecord {
@@ -306,9 +306,12 @@ impl Core {
         let mut operation = Operation::new(None, None);
         operation.put(Bytes::from_static(keys::SUPERBLOCK), superblock.encode());
         operation.put(Bytes::from_static(keys::COUNTERS), counters.encode());
-        operation.put(keys::inode(ROOT), root.encode(0));
-        operation.usage = Usage { objects: 1, data: i64::try_from(root.space_used()).unwrap_or(0) };
-        operation
+        let bytes = root.encode(0);
+        let names = Names::new(&Key::take(&mut superblock.name_key[..])?, self.settings.cookie_bits);
+        let data = i64::try_from(root.space_used()).unwrap_or(0);
+        operation.usage = Usage { objects: 1, data, inodes: names.inode_hash(&bytes) };
+        operation.put(keys::inode(ROOT), bytes);
+        Ok(operation)
     }
 
     /// Reads what every operation relies on. Again after a seal of the metadata key, when only the names are missing.
@@ -316,7 +319,7 @@ impl Core {
         let record = self.get_record(keys::SUPERBLOCK).await?;
         let record = Zeroizing::new(record.ok_or_else(|| FsError::Io("the superblock is missing".into()))?);
         let mut superblock = Superblock::decode(&record)?;
-        let key = Key::take(&mut superblock.name_key[..]).map_err(|error| FsError::Io(error.to_string()))?;
+        let key = Key::take(&mut superblock.name_key[..])?;
         self.keys.set_names(Names::new(&key, self.settings.cookie_bits));
         if self.ready.load(Ordering::Acquire) {
             return Ok(());

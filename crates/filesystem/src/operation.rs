@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::{
     keys,
     record::{Counters, EntryRecord, MapEntry, Orphan, Source, Usage},
-    reply::Hold,
+    reply::{Hold, REPLY_BYTES_MAX},
     seal::RECORD_OVERHEAD,
 };
 
@@ -50,7 +50,7 @@ impl Operation {
     pub(crate) const fn new(admission: Option<OwnedSemaphorePermit>, reply: Option<Arc<Hold>>) -> Self {
         Self {
             changes: Vec::new(),
-            usage: Usage { objects: 0, data: 0 },
+            usage: Usage { objects: 0, data: 0, inodes: 0 },
             live: Vec::new(),
             settled: Vec::new(),
             reserved: None,
@@ -96,8 +96,13 @@ impl Operation {
         self.bytes
     }
 
+    /// Bytes of the stored reply that may come on top.
+    pub(crate) const fn reply_bytes(&self) -> usize {
+        if self.reply.is_some() { REPLY_BYTES_MAX } else { 0 }
+    }
+
     /// Records in the batch, at most.
     pub(crate) fn keys(&self) -> usize {
-        self.changes.len() + self.live.len()
+        self.changes.len() + self.live.len() + 1
     }
 }

@@ -113,12 +113,11 @@ impl Core {
         }
         self.reserve_counters().await?;
         let mut operation = Operation::new(self.queue.admit().await, None);
-        let names = self.keys.names()?;
         let mut state = inode.lock();
         if state.holds > 0 || state.gone {
             return Ok(());
         }
-        self.destroy(&mut state, &names, &mut operation)?;
+        self.destroy(&mut state, &mut operation)?;
         operation.delete(keys::orphan(inode.fileid));
         let position = self.queue.push(operation);
         state.entered(position);
@@ -178,7 +177,7 @@ impl Core {
             }
             state.bury(&names, window, &mut operation)?;
             if operation.keys() > 0 {
-                state.put_record(&mut operation);
+                state.put_record(&names, &mut operation);
                 let position = self.queue.push(operation);
                 state.entered(position);
             }

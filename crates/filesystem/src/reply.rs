@@ -26,7 +26,7 @@ use crate::{
 pub(crate) const HOLD_MAX: Duration = Duration::from_secs(2);
 
 /// Largest reply that is stored.
-pub const REPLY_BYTES_MAX: usize = 64 << 10;
+pub const REPLY_BYTES_MAX: usize = 16 << 10;
 
 /// Under which a reply is stored. A slot keeps its last reply only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -17,7 +17,6 @@ use filesystem::{
     FileSystem, FsError, Kind, NewObject, Node, RemoveWhat, SetAttributes, Settings, Stability, Watermark,
 };
 use rig::{Caller, Rig, name_of};
-use storage::faulty::Faults;
 
 #[derive(Clone, Debug, PartialEq)]
 enum Body {
@@ -122,11 +121,8 @@ impl Model {
                 }
                 match target.map(|target| &self.objects[target].body) {
                     None => {}
-                    Some(Body::Directory(entries)) if directory => {
-                        if !entries.is_empty() {
-                            return Err(FsError::NotEmpty);
-                        }
-                    }
+                    Some(Body::Directory(entries)) if directory && entries.is_empty() => {}
+                    Some(Body::Directory(_)) if directory => return Err(FsError::NotEmpty),
                     Some(Body::Directory(_)) => return Err(FsError::Exists),
                     Some(_) if directory => return Err(FsError::Exists),
                     Some(_) => {}
@@ -387,23 +383,11 @@ async fn poll_some<T>(work: impl Future<Output = T>, times: usize) -> Option<T> 
     None
 }
 
-async fn open(rig: &mut Rig, slow: bool) -> Faults {
-    let faults = Faults::new(rig.env.clone());
-    faults.never_now(slow);
-    let mut parts = rig.parts();
-    (parts.shard, parts.segments) = faults.wrap((parts.shard, parts.segments));
-    rig.fs = FileSystem::open(parts, rig.settings.clone()).await.unwrap();
-    // The first counters are reserved; later reservations are made ahead.
-    let root = rig.root().await;
-    rig.set(&root, SetAttributes { mode: Some(0o755), ..SetAttributes::default() }).await.unwrap();
-    faults
-}
-
 async fn run(seed: u64, steps: usize) {
     let mut random = Random(seed);
     let bits = if seed.is_multiple_of(3) { 3 } else { 63 };
     let mut rig = Rig::with(Settings { cookie_bits: bits, ..Settings::default() }).await;
-    let mut faults = open(&mut rig, seed.is_multiple_of(2)).await;
+    let mut faults = rig.open_faulty(seed.is_multiple_of(2)).await;
     rig.fs.collect_orphans();
     // States that a crash may leave, from the last acknowledged one on.
     let mut history = vec![Model::new()];
@@ -428,7 +412,7 @@ async fn run(seed: u64, steps: usize) {
                 held = false;
                 let report = rig.report().await;
                 assert!(report.is_clean(), "seed {seed} step {number}: {:#?}", report.problems);
-                faults = open(&mut rig, random.below(2) == 0).await;
+                faults = rig.open_faulty(random.below(2) == 0).await;
                 if random.below(2) == 0 {
                     rig.fs.collect_orphans();
                 }

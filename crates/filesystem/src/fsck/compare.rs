@@ -15,7 +15,7 @@ use crate::{
 
 impl Core {
     pub(super) fn compare_objects(&self, all: &Gathered, report: &mut Report) {
-        let mut counted = Usage::default();
+        let mut counted = Usage { inodes: all.inodes, ..Usage::default() };
         for (fileid, object) in &all.objects {
             let Some(record) = &object.record else {
                 absent(*fileid, object, report);
@@ -32,6 +32,10 @@ impl Core {
         }
         match all.usage {
             Some(usage) if usage == counted => {}
+            Some(usage) if usage.inodes != counted.inodes => {
+                let what = "the set-hash of inodes does not fit: one was put back, or is missing or unreadable";
+                report.problem(Problem::Totals(what.into()));
+            }
             Some(usage) => report.problem(Problem::Totals(format!("{usage:?} recorded, {counted:?} counted"))),
             None => report.problem(Problem::Missing("the record of totals".into())),
         }

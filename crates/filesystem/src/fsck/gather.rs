@@ -27,6 +27,7 @@ impl Core {
         })
         .await?;
         self.each(report, &[keys::INODE], |key, record| {
+            all.inodes = all.inodes.wrapping_add(names.inode_hash(record));
             let (fileid, record) = (keys::number(key)?, InodeRecord::decode(record)?);
             if record.fileid != fileid {
                 return Err(FsError::Io("the record of another object".into()));

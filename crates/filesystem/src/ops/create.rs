@@ -268,12 +268,12 @@ impl Core {
         let after = record.change;
         operation.usage.objects += 1;
         operation.usage.data += signed(record.space_used()) - signed(used_before) + signed(new.space_used());
-        state.put_record(&mut operation);
+        state.put_record(&names, &mut operation);
         self.count_cached(1);
         // Its fileid is the highest there is, so its lock comes after the directory's.
         let inode = self.adopt(new);
         let mut child = inode.lock();
-        child.put_record(&mut operation);
+        child.put_record(&names, &mut operation);
         let position = self.enqueue(operation, cx);
         state.entered(position);
         child.entered(position);

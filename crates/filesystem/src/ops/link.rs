@@ -74,7 +74,7 @@ impl Core {
         record.ctime = now;
         record.change = self.counters.change();
         let entry = NewEntry { name: name.bytes(), fileid: record.fileid, kind: record.kind };
-        linked.put_record(&mut operation);
+        linked.put_record(&names, &mut operation);
         let state = locked.of(directory);
         state.insert_entry(&names, at, entry, &mut operation)?;
         let record = state.record_mut()?;
@@ -83,7 +83,7 @@ impl Core {
         record.ctime = now;
         let change = ChangeInfo { before: parent.change, after: record.change, atomic: true };
         operation.usage.data += signed(record.space_used()) - signed(parent.space_used());
-        state.put_record(&mut operation);
+        state.put_record(&names, &mut operation);
         self.count_cached(1);
         let position = self.enqueue(operation, cx);
         locked.of(directory).entered(position);

@@ -161,7 +161,7 @@ impl Core {
         record.ctime = now;
         let change = ChangeInfo { before: parent.change, after: record.change, atomic: true };
         operation.usage.data += signed(record.space_used()) - signed(parent.space_used());
-        state.put_record(&mut operation);
+        state.put_record(&names, &mut operation);
         self.unlink(locked.of(child), &names, now, &mut operation)?;
         let position = self.enqueue(operation, cx);
         locked.of(directory).entered(position);
@@ -182,11 +182,11 @@ impl Core {
         record.ctime = now;
         if record.kind == Kind::Directory {
             record.links = 0;
-            return self.destroy(state, names, operation);
+            return self.destroy(state, operation);
         }
         record.links = record.links.saturating_sub(1);
         if record.links > 0 {
-            state.put_record(operation);
+            state.put_record(names, operation);
             return Ok(());
         }
         let fileid = record.fileid;
@@ -194,16 +194,16 @@ impl Core {
         // During grace somebody may still reclaim an open of a file; nobody opens anything else.
         let wanted = state.holds > 0 || (record_is_file(state) && !self.collecting.load(Ordering::Acquire));
         if few && !wanted && state.file.trims.is_empty() {
-            return self.destroy(state, names, operation);
+            return self.destroy(state, operation);
         }
         operation.put_orphan(fileid, &state.orphan());
-        state.put_record(operation);
+        state.put_record(names, operation);
         self.orphans.lock().insert(fileid);
         Ok(())
     }
 
     /// Removes an object whose map is loaded (or empty) for good.
-    pub(crate) fn destroy(&self, state: &mut State, names: &Names, operation: &mut Operation) -> Result<()> {
+    pub(crate) fn destroy(&self, state: &mut State, operation: &mut Operation) -> Result<()> {
         let record = state.record()?.clone();
         if record.kind == Kind::Directory {
             state.remove_markers(operation)?;
@@ -216,9 +216,9 @@ impl Core {
                 operation.push(Change::DeleteInline(keys::inline(record.fileid, entry.extent.id)));
             }
         }
-        let _ = names;
         operation.delete(keys::inode(record.fileid));
         operation.usage.objects -= 1;
+        operation.usage.inodes = operation.usage.inodes.wrapping_sub(std::mem::take(&mut state.hash));
         operation.usage.data -= signed(record.space_used());
         state.gone = true;
         let dropped = std::mem::take(&mut state.file.dirty);
@@ -229,7 +229,11 @@ impl Core {
     /// What a removal leaves for later.
     pub(crate) fn after_removal(&self, inode: &Inode) {
         let state = inode.lock();
-        let unlinked = state.record.as_ref().is_some_and(|record| record.links == 0);
+        // Unloaded by a seal, it may be an orphan all the same.
+        let unlinked = match &state.record {
+            Some(record) => record.links == 0,
+            None => self.orphans.lock().contains(&inode.fileid),
+        };
         let later = unlinked && !state.gone && state.holds == 0;
         drop(state);
         if later {

@@ -162,7 +162,7 @@ impl Core {
         }
         locked.of(parties.from).remove_entry(&names, cookie, &mut operation)?;
         self.count_links(&mut locked, parties, source.kind == Kind::Directory)?;
-        self.touch_parents(&mut locked, parties, (&from, &to), &mut operation)?;
+        self.touch_parents(&mut locked, parties, (&from, &to), &names, &mut operation)?;
         if let Some(target) = parties.target {
             self.unlink(locked.of(target), &names, now, &mut operation)?;
         }
@@ -174,7 +174,7 @@ impl Core {
             record.parent = to.fileid;
             record.depth = to.depth.saturating_add(1);
         }
-        state.put_record(&mut operation);
+        state.put_record(&names, &mut operation);
         let position = self.enqueue(operation, cx);
         for inode in all {
             locked.of(inode).entered(position);
@@ -192,6 +192,7 @@ impl Core {
         locked: &mut Locked<'_>,
         parties: &Parties<'_>,
         (from, to): (&InodeRecord, &InodeRecord),
+        names: &Names,
         operation: &mut Operation,
     ) -> Result<()> {
         let now = self.env.wall();
@@ -205,8 +206,8 @@ impl Core {
                 operation.usage.data += signed(record.space_used()) - signed(before.space_used());
             }
         }
-        locked.of(parties.from).put_record(operation);
-        locked.of(parties.to).put_record(operation);
+        locked.of(parties.from).put_record(names, operation);
+        locked.of(parties.to).put_record(names, operation);
         Ok(())
     }
 

@@ -88,7 +88,7 @@ impl Core {
         let record = state.record_mut()?;
         apply(record, cx.credentials, set, now);
         record.change = self.counters.change();
-        state.put_record(&mut operation);
+        state.put_record(&names, &mut operation);
         let position = self.enqueue(operation, cx);
         state.entered(position);
         Ok(None)

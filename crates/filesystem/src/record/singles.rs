@@ -61,12 +61,15 @@ pub(crate) struct Usage {
     pub(crate) objects: i64,
     /// Metered data bytes of all objects.
     pub(crate) data: i64,
+    /// Sum of the keyed hashes of all inode records: evidence against putting one of them back.
+    pub(crate) inodes: u128,
 }
 
 impl Usage {
     pub(crate) fn add(&mut self, other: Self) {
         self.objects = self.objects.saturating_add(other.objects);
         self.data = self.data.saturating_add(other.data);
+        self.inodes = self.inodes.wrapping_add(other.inodes);
     }
 
     pub(crate) fn is_zero(&self) -> bool {
@@ -74,13 +77,13 @@ impl Usage {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        Writer::with_capacity(17).u8(1).i64(self.objects).i64(self.data).done()
+        Writer::with_capacity(33).u8(1).i64(self.objects).i64(self.data).u128(self.inodes).done()
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader::new(bytes);
         reader.version(1)?;
-        let usage = Self { objects: reader.i64()?, data: reader.i64()? };
+        let usage = Self { objects: reader.i64()?, data: reader.i64()?, inodes: reader.u128()? };
         reader.end()?;
         Ok(usage)
     }
@@ -140,7 +143,7 @@ mod tests {
     fn single_records_come_back_from_their_bytes() {
         let counters = Counters { change: 1, fileid: 2, generation: 3, extent: 4 };
         assert_eq!(Counters::decode(&counters.encode()).unwrap(), counters);
-        let usage = Usage { objects: 5, data: -6 };
+        let usage = Usage { objects: 5, data: -6, inodes: 1 << 99 };
         assert_eq!(Usage::decode(&usage.encode()).unwrap(), usage);
         let orphan = Orphan { unlinked: true, trims: vec![Trim { from: 7, before: 8 }, Trim { from: 9, before: 10 }] };
         assert_eq!(Orphan::decode(&orphan.encode()).unwrap(), orphan);

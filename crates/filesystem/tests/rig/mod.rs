@@ -86,6 +86,19 @@ impl Rig {
         self.crash().await;
     }
 
+    /// Opens again with faults in the way of the store. `slow`: nothing is answered from memory.
+    pub async fn open_faulty(&mut self, slow: bool) -> storage::faulty::Faults {
+        let faults = storage::faulty::Faults::new(self.env.clone());
+        faults.never_now(slow);
+        let mut parts = self.parts();
+        (parts.shard, parts.segments) = faults.wrap((parts.shard, parts.segments));
+        self.fs = FileSystem::open(parts, self.settings.clone()).await.unwrap();
+        // The first counters are reserved; later reservations are made ahead.
+        let root = self.root().await;
+        self.set(&root, SetAttributes { mode: Some(0o755), ..SetAttributes::default() }).await.unwrap();
+        faults
+    }
+
     pub async fn report(&self) -> filesystem::fsck::Report {
         filesystem::fsck::check(self.parts(), self.settings.clone(), true).await.unwrap()
     }
