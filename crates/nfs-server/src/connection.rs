@@ -79,9 +79,6 @@ pub(crate) async fn serve<S: Service>(
             if ended || *stop.borrow() {
                 break Ok(());
             }
-            if !records.is_partial() {
-                transport.rest();
-            }
         }
         let read = !ended && !*stop.borrow() && !records.has_complete() && has_room(&transport, &running, limits);
         tokio::select! {
@@ -107,6 +104,10 @@ pub(crate) async fn serve<S: Service>(
                 tick.set(env.sleep(TICK));
                 if let Some(end) = clock.over(&transport, &records, &running, limits) {
                     break end;
+                }
+                // Only now and then: a connection in use would take its buffers anew for each request.
+                if running.count == 0 && transport.pending() == 0 && !records.is_partial() {
+                    transport.rest();
                 }
             }
             changed = stop.changed() => {

@@ -2,6 +2,8 @@
 //! file per operation. RFC 8881, DESIGN section 2. It knows nothing of the control plane and of keys: what it needs from
 //! them it declares in [`exports`].
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking"))]
+#![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "tests make bytes of numbers"))]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests of sockets work in real time"))]
 
 mod admission;
 mod attributes;

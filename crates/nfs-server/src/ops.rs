@@ -42,7 +42,7 @@ mod test_stateid;
 mod verify;
 mod write;
 
-use filesystem::{ChangeInfo, FsError, Name};
+use filesystem::{ChangeInfo, Name};
 use nfs_wire::nfs4::{ChangeInfo4, Component4, Lock4Res, Lockt4Res, Setattr4Res, Stateid4};
 use nfs_wire::{ArgOp, Bitmap4, NfsStat4, ResOp, Status};
 
@@ -117,7 +117,7 @@ fn name(component: &Component4) -> Result<Name<'_>, NfsError> {
     if component.is_empty() {
         return Err(NfsStat4::Inval.into());
     }
-    Ok(Name::new(component.as_slice()).map_err(FsError::from)?)
+    Ok(Name::new(component.as_slice())?)
 }
 
 /// A directory's change as it goes over the wire.

@@ -160,6 +160,14 @@ impl Registry {
         }
     }
 
+    /// Forgets virtual servers that nobody uses: one is made again, the same to its clients, when somebody comes.
+    pub(crate) fn tidy(&self) {
+        let now = self.env.now();
+        self.virtuals
+            .lock()
+            .retain(|_, server| Arc::strong_count(server) > 1 || !server.state.lock().status(now).is_empty());
+    }
+
     /// The open file systems.
     pub(crate) fn open_file_systems(&self) -> Vec<Arc<Served>> {
         self.served.lock().values().filter_map(|cell| cell.get().cloned()).collect()

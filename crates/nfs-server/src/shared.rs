@@ -112,6 +112,7 @@ impl Shared {
         for server in self.registry.virtual_servers() {
             server.state.lock().sweep(now, &mut dropped);
         }
+        self.registry.tidy();
         for served in self.registry.open_file_systems() {
             let ((), effects) = served.holdings.with(|state, effects| state.settle_grace(now, effects));
             let swept = match self.settle(&served, effects).await {
