@@ -138,11 +138,15 @@ impl FileState {
         }
     }
 
-    /// Deletes a record of an earlier instance, unless its client has meanwhile got one of this instance under the same key.
+    /// Deletes a record, unless another client has meanwhile got one under the same key: a later incarnation, or the same one
+    /// after a restart.
     fn end_record(&mut self, key: &RecordKey) {
-        let replaced = self.holders.values().any(|holder| holder.recorded && RecordKey::of(&holder.client) == *key);
+        let replaced = self.holders.values().any(|holder| {
+            let client = &holder.client;
+            holder.recorded && client.owner() == key.owner.as_slice() && client.key().server.0 == key.server
+        });
         if !replaced {
-            self.delete_record(key);
+            self.queue(Durable::Delete { key: encode_all(key) });
         }
     }
 
@@ -153,12 +157,8 @@ impl FileState {
         self.queue(Durable::Put { key, value });
     }
 
-    /// Queues the end of the client's record.
+    /// Queues the end of the record of a client that holds nothing here any more.
     pub(crate) fn withdraw_record(&mut self, client: &Client) {
-        self.delete_record(&RecordKey::of(client));
-    }
-
-    pub(crate) fn delete_record(&mut self, key: &RecordKey) {
-        self.queue(Durable::Delete { key: encode_all(key) });
+        self.end_record(&RecordKey::of(client));
     }
 }

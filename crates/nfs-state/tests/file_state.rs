@@ -557,6 +557,25 @@ fn a_restarted_clients_state_is_forgotten() {
     reclaim(&mut files, at(100), &again, FILE).unwrap();
 }
 
+/// RFC 8881 §8.4.2.1: a later incarnation's record is not taken down with the earlier one's state, however late that is.
+#[test]
+fn forgetting_late_spares_the_new_record() {
+    let (mut server, mut files) = (server(), files());
+    let mut disk = Disk::default();
+    let old = ready_client(&mut server, at(0), "a");
+    open(&mut files, at(0), &old, "o", FILE, BOTH).unwrap();
+    let (new, _) = client_of(&mut server, at(1), "a", 2);
+    server.reclaim_complete(&new, false).unwrap();
+    open(&mut files, at(1), &new, "o", FILE, BOTH).unwrap();
+    files.forget_client(old.key(), &mut Effects::default());
+    disk.write(&mut files);
+    assert_eq!((disk.0.len(), files.is_open(FILE)), (1, true));
+    let mut server = VirtualServer::new(config(1, 8));
+    let (again, _) = client_of(&mut server, at(100), "a", 2);
+    let mut files = disk.restart(10, 100);
+    reclaim(&mut files, at(100), &again, FILE).unwrap();
+}
+
 /// While a file system is sealed nobody can reclaim: grace stands still, and before its records are known nothing is granted.
 #[test]
 fn a_seal_postpones_grace() {
