@@ -14,9 +14,11 @@ impl FileSystem {
         let inode = &node.inode;
         core.load(inode).await?;
         check_regular(inode.lock().record()?)?;
-        let position = core.flush(inode).await?;
-        cx.watermark.raise(position);
-        if std::mem::take(&mut inode.lock().file.flush_failed) {
+        let flushed = core.flush(inode).await;
+        // Told once, by this flush's own error or by this one.
+        let failed = std::mem::take(&mut inode.lock().file.flush_failed);
+        cx.watermark.raise(flushed?);
+        if failed {
             return Err(FsError::Io("unstable data was lost".into()));
         }
         Ok(core.verifier_bytes())
