@@ -158,6 +158,11 @@ impl Admitted {
     pub(crate) async fn settle(&self, served: &Served, effects: Effects) -> Result<(), NfsError> {
         self.shared.settle(served, effects).await
     }
+
+    /// The same for what goes on while the file system is sealed.
+    pub(crate) async fn settle_sealed(&self, served: &Served, effects: Effects) -> Result<(), NfsError> {
+        self.shared.settle_sealed(served, effects).await
+    }
 }
 
 impl View {

@@ -48,6 +48,21 @@ impl Holdings {
         Ok(effects.expired)
     }
 
+    /// The same for what goes on while the file system is sealed: giving state back, and reclaiming it. Records that cannot be
+    /// written then are written before the first reply after the seal that needs them; until then the records of before
+    /// say what is true enough, since nothing new is granted.
+    pub(crate) async fn settle_sealed(
+        &self,
+        filesystem: &FileSystem,
+        effects: Effects,
+    ) -> Result<Vec<ClientKey>, NfsError> {
+        let expired = effects.expired.clone();
+        match self.settle(filesystem, effects).await {
+            Err(NfsError::Fs(FsError::Sealed(_))) => Ok(expired),
+            settled => settled,
+        }
+    }
+
     /// Opens the file for a client; while anybody has it open it is kept, even without a name. The hold is taken first, so
     /// that no remove comes in between.
     pub(crate) fn open(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crypto::Prf;
 use env::Env;
+use filesystem::FsError;
 use nfs_state::{ClientKey, Dropped, Effects};
 
 use crate::exports::{Authorize, Exports, FileSystemId, Unavailable};
@@ -73,6 +74,15 @@ impl Shared {
         Ok(())
     }
 
+    /// The same for what goes on while the file system is sealed.
+    pub(crate) async fn settle_sealed(&self, served: &Served, effects: Effects) -> Result<(), NfsError> {
+        let expired = served.holdings.settle_sealed(&served.filesystem, effects).await?;
+        if !expired.is_empty() {
+            self.expire(&expired).await?;
+        }
+        Ok(())
+    }
+
     /// Clients that lost their state to another lose their sessions, too.
     async fn expire(&self, keys: &[ClientKey]) -> Result<(), NfsError> {
         let mut dropped = Dropped::default();
@@ -97,10 +107,14 @@ impl Shared {
                 }
             });
             // These clients are gone already: there is nobody left to expire.
-            let _ = served.holdings.settle(&served.filesystem, effects).await?;
+            let _ = served.holdings.settle_sealed(&served.filesystem, effects).await?;
         }
         for session in &dropped.sessions {
-            served.filesystem.forget_session(session).await?;
+            match served.filesystem.forget_session(session).await {
+                // What is left behind is forgotten after the next start.
+                Ok(()) | Err(FsError::Sealed(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use filesystem::{Context, Credentials, FsError, Kind, Name, NewObject, Node, ReplyHold, SetAttributes, Watermark};
+use filesystem::{
+    Context, Credentials, FsError, Kind, LeaseState, Name, NewObject, Node, ReplyHold, SetAttributes, Watermark,
+};
 use nfs_wire::rpc::Credential;
 use parking_lot::Mutex;
 
@@ -194,6 +196,14 @@ impl Object {
     /// Whether two objects are of one file system.
     pub(crate) fn same_file_system(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.view.served, &other.view.served)
+    }
+
+    /// Operations that touch only state, not the object, fail with a seal like all others.
+    pub(crate) fn check_sealed(&self) -> Result<(), NfsError> {
+        match &*self.view.served.filesystem.lease_watch().borrow() {
+            LeaseState::Open => Ok(()),
+            LeaseState::Sealed { cause, .. } => Err(FsError::Sealed(*cause).into()),
+        }
     }
 
     /// Data and locks are of regular files only. RFC 8881 section 18.22.3.

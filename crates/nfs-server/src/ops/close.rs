@@ -12,7 +12,7 @@ pub(crate) async fn run(cx: &mut Compound, args: Close4Args) -> Result<Stateid4,
     let served = &object.view.served;
     let (closed, effects) =
         served.holdings.with(|state, effects| state.close(&client, object.node.fileid(), &stateid, effects));
-    cx.admitted.settle(served, effects).await?;
+    cx.admitted.settle_sealed(served, effects).await?;
     let closed = closed?;
     cx.set_stateid(closed);
     Ok(closed)

@@ -11,7 +11,7 @@ pub(crate) async fn run(cx: &mut Compound, args: FreeStateid4Args) -> Result<(),
     let mut refused = nfs_state::StateError::BadStateid;
     for served in cx.admitted.reached() {
         let (freed, effects) = served.holdings.with(|state, _| state.free_stateid(&client, &stateid));
-        cx.admitted.settle(&served, effects).await?;
+        cx.admitted.settle_sealed(&served, effects).await?;
         match freed {
             Ok(()) => return Ok(()),
             Err(error) if error != nfs_state::StateError::BadStateid => refused = error,

@@ -24,10 +24,18 @@ pub(crate) async fn run(cx: &mut Compound, args: Lock4Args) -> Result<Stateid4, 
         reclaim: args.reclaim,
         locker,
     };
+    // A sealed file system grants nothing new, but gives back what was held before a restart.
+    if !args.reclaim {
+        object.check_sealed()?;
+    }
     let now = cx.shared.env.now();
     let served = &object.view.served;
     let (locked, effects) = served.holdings.with(|state, effects| state.lock(now, &client, &request, effects));
-    cx.admitted.settle(served, effects).await?;
+    if args.reclaim {
+        cx.admitted.settle_sealed(served, effects).await?;
+    } else {
+        cx.admitted.settle(served, effects).await?;
+    }
     let locked = locked?;
     cx.set_stateid(locked);
     Ok(locked)

@@ -9,6 +9,7 @@ use crate::status::NfsError;
 pub(crate) async fn run(cx: &mut Compound, args: Lockt4Args) -> Result<(), NfsError> {
     let object = cx.object()?;
     object.check_regular()?;
+    object.check_sealed()?;
     let client = cx.client()?;
     let test = LockTest {
         file: object.node.fileid(),

@@ -13,7 +13,7 @@ pub(crate) async fn run(cx: &mut Compound, args: Locku4Args) -> Result<Stateid4,
     let (unlocked, effects) = served
         .holdings
         .with(|state, _| state.locku(&client, object.node.fileid(), &stateid, (args.offset, args.length)));
-    cx.admitted.settle(served, effects).await?;
+    cx.admitted.settle_sealed(served, effects).await?;
     let unlocked = unlocked?;
     cx.set_stateid(unlocked);
     Ok(unlocked)

@@ -1,7 +1,7 @@
 //! OPEN: a regular file is opened, made if asked for. RFC 8881 section 18.16. No delegation is ever given.
 
 use filesystem::{AccessMask, CreateHow, FsError, Name, Node, SetAttributes};
-use nfs_state::{OpenRequest, Share, StateError};
+use nfs_state::{Effects, OpenRequest, Share, StateError};
 use nfs_wire::nfs4::{
     ChangeInfo4, Component4, Createhow4, Open4Args, Open4Resok, OpenClaim4, OpenDelegationType4, Openflag4, Stateid4,
     result_flags, share,
@@ -82,7 +82,7 @@ async fn admit(cx: &Compound, place: &Object, reclaim: bool) -> Result<(), NfsEr
     let now = cx.shared.env.now();
     let served = &place.view.served;
     let (admitted, effects) = served.holdings.with(|state, effects| state.admit_open(now, &client, reclaim, effects));
-    cx.admitted.settle(served, effects).await?;
+    settle(cx, place, reclaim, effects).await?;
     Ok(admitted?)
 }
 
@@ -97,8 +97,17 @@ async fn open_state(cx: &Compound, object: &Object, opening: &Opening<'_>) -> Re
     let hold = served.filesystem.hold_open(&object.node);
     let (opened, effects) =
         served.holdings.open(hold, file, |state, effects| state.open(now, &client, &request, effects));
-    cx.admitted.settle(served, effects).await?;
+    settle(cx, object, opening.reclaim, effects).await?;
     Ok(opened?)
+}
+
+/// A sealed file system opens nothing, but gives back what was open before a restart: no object is touched for that.
+async fn settle(cx: &Compound, object: &Object, reclaim: bool, effects: Effects) -> Result<(), NfsError> {
+    if reclaim {
+        cx.admitted.settle_sealed(&object.view.served, effects).await
+    } else {
+        cx.admitted.settle(&object.view.served, effects).await
+    }
 }
 
 async fn existing_name(

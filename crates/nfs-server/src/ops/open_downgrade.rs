@@ -8,6 +8,7 @@ use crate::status::NfsError;
 
 pub(crate) async fn run(cx: &mut Compound, args: OpenDowngrade4Args) -> Result<Stateid4, NfsError> {
     let object = cx.object()?;
+    object.check_sealed()?;
     let client = cx.client()?;
     let stateid = cx.stateid(args.open_stateid)?;
     let share = Share::of_downgrade(args.share_access, args.share_deny)?;

@@ -19,7 +19,7 @@ pub(crate) async fn run(cx: &mut Compound, args: ReclaimComplete4Args) -> Result
     let now = cx.shared.env.now();
     for served in file_systems {
         let ((), effects) = served.holdings.with(|state, effects| state.reclaim_complete(now, &client, effects));
-        cx.admitted.settle(&served, effects).await?;
+        cx.admitted.settle_sealed(&served, effects).await?;
     }
     Ok(())
 }

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use crate::harness::client::{Client, Connection, at, getattr, lookup, mkdir, putfh};
 use crate::harness::server::{FS, Rig};
-use filesystem::lease::KeyTrouble;
-use nfs_wire::nfs4::{Close4Args, FreeStateid4Args, Read4Args, StableHow4, TestStateid4Args};
-use nfs_wire::{ArgOp, Attribute, List, NfsStat4};
+use filesystem::lease::{KeyTrouble, Which};
+use nfs_wire::nfs4::{
+    Close4Args, FreeStateid4Args, Open4Args, OpenClaim4, OpenDelegationType4, Openflag4, Read4Args, StableHow4,
+    StateOwner4, TestStateid4Args, share,
+};
+use nfs_wire::{ArgOp, Attribute, List, NfsStat4, Opaque, ResOp};
 
 async fn withhold(rig: &Rig, trouble: Option<KeyTrouble>) {
     let sealed = trouble.is_some();
@@ -49,4 +52,70 @@ async fn a_seal_withholds_objects_and_keeps_the_mount() {
 
     withhold(&rig, None).await;
     assert_eq!(client.read(&handle, opened.stateid, 0, 10).await.0, "secret");
+}
+
+fn reclaim() -> ArgOp {
+    ArgOp::Open(Open4Args {
+        seqid: 0,
+        share_access: share::ACCESS_BOTH,
+        share_deny: share::DENY_NONE,
+        owner: StateOwner4 { clientid: 0, owner: Opaque::copied(b"open owner").unwrap() },
+        openhow: Openflag4::Nocreate,
+        claim: OpenClaim4::Previous(OpenDelegationType4::None),
+    })
+}
+
+/// DESIGN section 5: a restart while the key is disabled keeps open files, too: they are reclaimed from state alone, their
+/// contents stay withheld, and the key's return opens them again.
+#[tokio::test]
+async fn opens_are_reclaimed_while_the_data_key_is_withheld() {
+    let rig = Rig::start().await;
+    let mut client = Client::mount(Connection::clear(rig.address).await, "sealed restart").await;
+    let (handle, opened) = client.open("/", "file").await;
+    client.write(&handle, opened.stateid, 0, b"secret", StableHow4::FileSync).await;
+    rig.disk.keys.withhold_one(Which::Data, KeyTrouble::Refused("disabled".into()));
+    let rig = rig.crash().await;
+
+    client.connection = Connection::clear(rig.address).await;
+    assert_eq!(client.status(vec![ArgOp::Putrootfh(())]).await, NfsStat4::Deadsession);
+    client.renew_identity().await;
+    let results = loop {
+        let result = client.call(vec![putfh(&handle), reclaim()]).await;
+        match result.status {
+            // Grace begins when the records are read.
+            NfsStat4::Delay => tokio::time::sleep(Duration::from_millis(50)).await,
+            status => break (status, result.resarray),
+        }
+    };
+    assert_eq!(results.0, NfsStat4::Ok, "{:?}", results.1);
+    let Some(ResOp::Open(Ok(reclaimed))) = results.1.last() else { panic!("{results:?}") };
+    let read = ArgOp::Read(Read4Args { stateid: reclaimed.stateid, offset: 0, count: 10 });
+    assert_eq!(client.status(vec![putfh(&handle), read]).await, NfsStat4::Io);
+    client.reclaim_complete().await;
+
+    withhold(&rig, None).await;
+    assert_eq!(client.read(&handle, reclaimed.stateid, 0, 10).await.0, "secret");
+    client.close(&handle, reclaimed.stateid).await;
+    client.open("/", "new").await;
+}
+
+/// DESIGN section 5: while no key is at hand nobody knows who may reclaim, so clients are told to wait.
+#[tokio::test]
+async fn reclaims_wait_while_the_metadata_key_is_withheld() {
+    let rig = Rig::start().await;
+    let mut client = Client::mount(Connection::clear(rig.address).await, "sealed restart").await;
+    let (handle, _) = client.open("/", "file").await;
+    rig.disk.keys.withhold(Some(KeyTrouble::Refused("disabled".into())));
+    let rig = rig.crash().await;
+    client.connection = Connection::clear(rig.address).await;
+    client.renew_identity().await;
+    assert_eq!(client.status(vec![putfh(&handle), reclaim()]).await, NfsStat4::Delay);
+    withhold(&rig, None).await;
+    let reclaimed = loop {
+        match client.status(vec![putfh(&handle), reclaim()]).await {
+            NfsStat4::Delay => tokio::time::sleep(Duration::from_millis(50)).await,
+            status => break status,
+        }
+    };
+    assert_eq!(reclaimed, NfsStat4::Ok);
 }

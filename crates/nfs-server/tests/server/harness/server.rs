@@ -30,21 +30,27 @@ pub const NAME: &str = "fs-0123456789abcdef0.efs.us-east-1.coffer.internal";
 /// Keys as a test gives and withholds them.
 #[derive(Default)]
 pub struct TestKeys {
-    trouble: Mutex<Option<KeyTrouble>>,
+    /// What is wrong, and with which key; none: with both.
+    trouble: Mutex<Option<(Option<Which>, KeyTrouble)>>,
 }
 
 impl TestKeys {
     /// From now on every unwrap fails so; none: it succeeds again.
     pub fn withhold(&self, trouble: Option<KeyTrouble>) {
-        *self.trouble.lock() = trouble;
+        *self.trouble.lock() = trouble.map(|trouble| (None, trouble));
+    }
+
+    /// The same for one of the two keys.
+    pub fn withhold_one(&self, which: Which, trouble: KeyTrouble) {
+        *self.trouble.lock() = Some((Some(which), trouble));
     }
 }
 
 impl KeySource for TestKeys {
     fn unwrap(&self, which: Which) -> storage::BoxFuture<'_, Result<Key, KeyTrouble>> {
         let answer = match self.trouble.lock().clone() {
-            Some(trouble) => Err(trouble),
-            None => Ok(key(if which == Which::Data { 1 } else { 2 })),
+            Some((one, trouble)) if one.is_none_or(|one| one == which) => Err(trouble),
+            _ => Ok(key(if which == Which::Data { 1 } else { 2 })),
         };
         Box::pin(std::future::ready(answer))
     }
@@ -58,6 +64,7 @@ fn key(byte: u8) -> Key {
 #[derive(Clone, Default)]
 pub struct Disk {
     memories: Arc<Mutex<BTreeMap<String, Memory>>>,
+    pub keys: Arc<TestKeys>,
 }
 
 /// Exports over file systems in memory.
@@ -174,7 +181,7 @@ impl Rig {
             env: env.clone(),
             disk: disk.clone(),
             budget: Arc::new(Budget::default()),
-            keys: Arc::default(),
+            keys: Arc::clone(&disk.keys),
             settings: Settings::default(),
             open: tokio::sync::Mutex::default(),
             admission: Mutex::new(Ok(direct)),
