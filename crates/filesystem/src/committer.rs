@@ -138,6 +138,8 @@ impl Queue {
         self.stopped.store(true, Ordering::Relaxed);
         self.failed.send_replace(true);
         self.aside.lock().clear();
+        // Whoever waits for room goes on, and learns of the failure.
+        self.admissions.close();
         self.settled.notify_waiters();
         self.wake();
     }

@@ -65,6 +65,11 @@ impl Drop for Turn<'_> {
         if let Some(portion) = self.portion.take() {
             let mut state = self.inode.lock();
             state.file.flushing = None;
+            if self.core.queue.check().is_err() {
+                // Nobody flushes it any more.
+                self.core.budget.sub_dirty(portion.bytes());
+                return;
+            }
             let before = state.file.dirty.bytes() + portion.bytes();
             state.file.dirty.put_beneath((*portion).clone());
             // What was written over meanwhile is no longer there twice.

@@ -51,6 +51,8 @@ impl Drop for StopGuard {
     fn drop(&mut self) {
         self.0.stop.send_replace(true);
         self.0.queue.fail();
+        // What was never flushed no longer counts against the process.
+        self.0.drop_dirty();
     }
 }
 

@@ -31,6 +31,8 @@ async fn a_failed_commit_fails_the_shard() {
         let faults = rig.open_faulty(false).await;
         let root = rig.root().await;
         rig.mkdir(&root, "acknowledged").await.unwrap();
+        let file = rig.file(&root, "acknowledged too").await.unwrap();
+        rig.write(&file, 0, &[3; 9999], Stability::Unstable).await.unwrap();
         faults.commits([fault]);
         assert_eq!(rig.mkdir(&root, "unknown").await.err(), Some(FsError::Failed));
         assert!(*rig.fs.failed().borrow());
@@ -39,8 +41,10 @@ async fn a_failed_commit_fails_the_shard() {
         assert_eq!(rig.fs.put_record(1, b"k", b"v").await.err(), Some(FsError::Failed));
         drop(root);
         rig.check().await;
+        assert_eq!(rig.budget.dirty_bytes(), 0);
         let names = rig.names(&rig.root().await, 9).await.unwrap();
-        assert_eq!(names, if kept { vec!["acknowledged", "unknown"] } else { vec!["acknowledged"] });
+        let expected = ["acknowledged", "acknowledged too", "unknown"];
+        assert_eq!(names, if kept { &expected[..] } else { &expected[..2] });
     }
 }
 
@@ -181,4 +185,26 @@ async fn caches_forget_only_what_is_durable() {
     drop(root);
     rig.check().await;
     assert_eq!(rig.names(&rig.root().await, 1000).await.unwrap(), expected);
+}
+
+/// DESIGN section 3: the queue is bounded; whoever waits for room in it goes on when the shard fails.
+#[tokio::test]
+async fn a_full_queue_lets_go_when_the_shard_fails() {
+    let mut rig = Rig::with(Settings { queue_operations_max: 2, ..Settings::default() }).await;
+    let faults = rig.open_faulty(false).await;
+    faults.hold_commits();
+    let rig = std::sync::Arc::new(rig);
+    let root = rig.root().await;
+    let tasks: Vec<_> = (0..6)
+        .map(|number| {
+            let (rig, root) = (rig.clone(), root.clone());
+            tokio::spawn(async move { rig.mkdir(&root, &format!("d{number}")).await })
+        })
+        .collect();
+    settle().await;
+    assert!(rig.names(&root, 9).await.unwrap().len() <= 2);
+    faults.cut();
+    for task in tasks {
+        assert_eq!(task.await.unwrap().err(), Some(FsError::Failed));
+    }
 }
