@@ -71,7 +71,7 @@ fn tunnel(server: SocketAddr, bundle: &str, change: impl FnOnce(&mut client::tun
 impl Tunnel {
     fn connect(&self) -> TcpStream {
         let socket = TcpStream::connect(self.address).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
         socket
     }
 
