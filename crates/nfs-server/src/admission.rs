@@ -136,6 +136,15 @@ impl Admitted {
         }
     }
 
+    /// Opens the file system that a handle of the pseudo-root's connections names: after a restart a retry's stored reply
+    /// lies there, and nobody may have asked for it yet.
+    pub(crate) async fn open_named(&self, wire: &NfsFh4) {
+        if let (Target::PseudoRoot, Ok(handle::Handle::Of(code, _))) = (&self.target, handle::decode(wire)) {
+            // If it cannot be opened there is no reply to be had, and the answer says so.
+            let _ = self.view_of_code(code).await;
+        }
+    }
+
     /// The reply that a server before this one stored for the request.
     pub(crate) async fn stored_reply(&self, key: &ReplyKey) -> Result<Option<Bytes>, NfsError> {
         for served in self.reached() {

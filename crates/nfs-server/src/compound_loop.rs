@@ -20,23 +20,25 @@ impl Compound {
         }
         match operations.next() {
             None => {}
-            Some(ArgOp::Sequence(args)) => match sequence::begin(&mut self, &args, declared, &facts).await {
-                Begun::Run(resok) => {
-                    out.push(&ResOp::Sequence(Ok(resok)));
-                    self.hold_wanted = self.session.as_ref().is_some_and(|session| session.persistent)
-                        && operations.as_slice().iter().filter(|operation| is_stored(operation)).count() == 1;
-                    self.run_operations(operations, declared, &mut out).await;
-                }
-                Begun::Refused(status) => out.push(&ResOp::Sequence(Err(status))),
-                Begun::Again(body) => return Some(header.with_body(body)),
-                Begun::Uncached(resok) => {
-                    out.push(&ResOp::Sequence(Ok(resok)));
-                    if let Some(second) = operations.next() {
-                        out.push(&second.failure(NfsStat4::RetryUncachedRep));
+            Some(ArgOp::Sequence(args)) => {
+                match sequence::begin(&mut self, &args, declared, &facts, operations.as_slice()).await {
+                    Begun::Run(resok) => {
+                        out.push(&ResOp::Sequence(Ok(resok)));
+                        self.hold_wanted = self.session.as_ref().is_some_and(|session| session.persistent)
+                            && operations.as_slice().iter().filter(|operation| is_stored(operation)).count() == 1;
+                        self.run_operations(operations, declared, &mut out).await;
                     }
+                    Begun::Refused(status) => out.push(&ResOp::Sequence(Err(status))),
+                    Begun::Again(body) => return Some(header.with_body(body)),
+                    Begun::Uncached(resok) => {
+                        out.push(&ResOp::Sequence(Ok(resok)));
+                        if let Some(second) = operations.next() {
+                            out.push(&second.failure(NfsStat4::RetryUncachedRep));
+                        }
+                    }
+                    Begun::Silence => return None,
                 }
-                Begun::Silence => return None,
-            },
+            }
             Some(first) => self.run_first(first, declared, &mut out).await,
         }
         self.end(header, out).await

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use filesystem::ReplyKey;
 use nfs_state::{RequestFacts, Verdict};
-use nfs_wire::NfsStat4;
 use nfs_wire::nfs4::{Sequence4Args, Sequence4Resok};
+use nfs_wire::{ArgOp, NfsStat4};
 
 use crate::compound::{Compound, Facts, InSession};
 use crate::status::NfsError;
@@ -26,7 +26,13 @@ pub(crate) enum Begun {
 }
 
 /// Takes the slot for a compound.
-pub(crate) async fn begin(cx: &mut Compound, args: &Sequence4Args, declared: u32, facts: &Facts) -> Begun {
+pub(crate) async fn begin(
+    cx: &mut Compound,
+    args: &Sequence4Args,
+    declared: u32,
+    facts: &Facts,
+    rest: &[ArgOp],
+) -> Begun {
     let facts = RequestFacts {
         bytes: facts.bytes,
         operations: declared,
@@ -48,6 +54,11 @@ pub(crate) async fn begin(cx: &mut Compound, args: &Sequence4Args, declared: u32
         Verdict::ReplayUncached(resok) => Begun::Uncached(*resok),
         Verdict::InProgress => Begun::Refused(NfsStat4::Delay),
         Verdict::EarlierInstance => {
+            for operation in rest {
+                if let ArgOp::Putfh(put) = operation {
+                    cx.admitted.open_named(&put.object).await;
+                }
+            }
             let key = ReplyKey { session: args.sessionid, slot: args.slotid, sequence: args.sequenceid };
             match cx.admitted.stored_reply(&key).await {
                 Ok(Some(body)) => Begun::Again(body),

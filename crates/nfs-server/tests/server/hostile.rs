@@ -146,6 +146,33 @@ async fn malformed_operations_are_badxdr() {
     others_are_served(&rig).await;
 }
 
+/// STYLE 2.5: whatever bits a request has, it is answered or its connection ends, and the server lives.
+#[tokio::test]
+async fn damaged_requests_harm_nobody() {
+    let rig = Rig::start().await;
+    let mut client = Client::mount(Connection::clear(rig.address).await, "damaged").await;
+    let sequence = client.sequence(0, true);
+    let good =
+        vec![sequence, ArgOp::Putrootfh(()), mkdir("d"), client.open_op("f", nfs_wire::nfs4::Openflag4::Nocreate)];
+    let args = Compound4Args::new(Opaque::default(), good);
+    let record = client.connection.encode(100_003, 4, 1, |out| args.encode(out)).to_vec();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..200 {
+        let mut connection = Connection::clear(rig.address).await;
+        let mut damaged = record.clone();
+        for _ in 0..3 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let at = (state >> 33) as usize % damaged.len();
+            damaged[at] ^= (state >> 20) as u8 | 1;
+        }
+        damaged.truncate(damaged.len() - (state >> 60) as usize);
+        connection.send(&damaged).await.unwrap();
+        // An answer, an end, or (for what looks like a reply) nothing at all.
+        let _ = tokio::time::timeout(Duration::from_millis(20), connection.receive()).await;
+    }
+    others_are_served(&rig).await;
+}
+
 /// RFC 8881 section 4.2: forged handles open nothing.
 #[tokio::test]
 async fn forged_handles_are_bad() {

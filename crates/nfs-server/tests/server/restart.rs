@@ -41,6 +41,45 @@ async fn a_retry_after_a_crash_gets_its_stored_reply() {
     assert_eq!(client.status(vec![ArgOp::Putrootfh(()), mkdir("once")]).await, NfsStat4::Exist);
 }
 
+/// DESIGN section 3, "Durable replies": an exclusive OPEN that was answered to nobody is not a spurious EEXIST, and the file that
+/// it opened is reclaimed like any other.
+#[tokio::test]
+async fn a_retried_open_is_answered_and_reclaimed() {
+    let rig = Rig::start().await;
+    let mut client = client(&rig).await;
+    let guarded = Openflag4::Create(nfs_wire::nfs4::Createhow4::Guarded(crate::harness::client::mode(0o600)));
+    let make =
+        [vec![client.sequence(2, true)], at("/"), vec![client.open_op("new", guarded), ArgOp::Getfh(())]].concat();
+    let first = ok(client.connection.compound(make.clone()).await);
+    let rig = rig.crash().await;
+    client.connection = Connection::clear(rig.address).await;
+    assert_eq!(client.connection.compound(make).await.resarray, first);
+    let Some(ResOp::Getfh(Ok(handle))) = first.last() else { panic!("{first:?}") };
+    client.renew_identity().await;
+    client.ok(vec![putfh(handle), open(OpenClaim4::Previous(OpenDelegationType4::None))]).await;
+    client.reclaim_complete().await;
+}
+
+/// DESIGN section 3, "Durable replies": they are found through the pseudo-root, too, where nobody has opened the file system yet.
+#[tokio::test]
+async fn a_retry_through_the_pseudo_root_gets_its_stored_reply() {
+    use nfs_server::exports::{Admission, Principal, Target};
+    let pseudo = |rig: &Rig| {
+        let admission = Admission { target: Target::PseudoRoot, access_point: None, principal: Principal::Anonymous };
+        *rig.exports.admission.lock() = Ok(admission);
+    };
+    let rig = Rig::start().await;
+    pseudo(&rig);
+    let mut client = client(&rig).await;
+    let root = client.lookup(crate::harness::server::FS).await;
+    let make = vec![client.sequence(3, true), putfh(&root), mkdir("once")];
+    let first = ok(client.connection.compound(make.clone()).await);
+    let rig = rig.crash().await;
+    pseudo(&rig);
+    client.connection = Connection::clear(rig.address).await;
+    assert_eq!(client.connection.compound(make).await.resarray, first);
+}
+
 /// DESIGN section 3: what failed is not stored, and what changed nothing runs again in a new session.
 #[tokio::test]
 async fn a_failed_change_has_no_stored_reply() {
