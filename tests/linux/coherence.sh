@@ -2,6 +2,7 @@
 # Two clients in turn: what one closed, renamed, removed or locked, the other sees.
 # usage: coherence.sh a|b DIRECTORY MEET
 set -eu
+trap 'echo "$0: line $LINENO" >&2' ERR
 role=$1 directory=$2 MEET=$3
 source "$(dirname "$0")/barrier.sh"
 mkdir -p "$directory/coherence"

@@ -3,6 +3,7 @@
 # and read-ahead, and gone after the unmount.
 # usage: fstab.sh FILE-SYSTEM
 set -eu
+trap 'echo "$0: line $LINENO" >&2' ERR
 id=$1 at=/mnt/by-fstab
 mkdir "$at"
 echo "$id:/ $at efs _netdev,noresvport,tls 0 0" >> /etc/fstab

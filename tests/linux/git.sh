@@ -2,6 +2,7 @@
 # Works with git in a mounted directory: a bare repository, a clone of it, commits, a push, gc and fsck.
 # usage: git.sh DIRECTORY SOURCE (a repository, or any tree to make one from)
 set -eu
+trap 'echo "$0: line $LINENO" >&2' ERR
 directory=$1 source=$2
 export GIT_CONFIG_GLOBAL=/mnt/gitconfig GIT_PAGER=cat
 git config --global safe.directory '*'

@@ -2,6 +2,7 @@
 # The process behind a TLS mount is killed; the watchdog starts another on the same port, and the mount goes on.
 # usage: killed_tunnel.sh DIRECTORY
 set -eu
+trap 'echo "$0: line $LINENO" >&2' ERR
 directory=$1
 port=$(grep " $directory " /proc/mounts | grep -o 'port=[0-9]*' | cut -d= -f2)
 # The watchdog holds the listening socket, too, so the tunnel is found by its settings and not by the socket.

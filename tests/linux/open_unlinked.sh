@@ -2,6 +2,7 @@
 # A file that one client holds open is removed by the other; the first goes on reading and writing it.
 # usage: open_unlinked.sh keeper|remover DIRECTORY MEET
 set -eu
+trap 'echo "$0: line $LINENO" >&2' ERR
 role=$1 file=$2/unlinked MEET=$3
 source "$(dirname "$0")/barrier.sh"
 case $role in

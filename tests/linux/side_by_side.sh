@@ -2,6 +2,7 @@
 # Two file systems (one of them twice: through TLS and in the clear) and two access points are mounted at once: no mount
 # shows another's tree or works with another's rights.
 set -eu
+trap 'echo "$0: line $LINENO" >&2' ERR
 test "$(grep -c ' nfs4 ' /proc/mounts)" = 5
 # Five devices: the client has merged nothing.
 test "$(stat -c %d /mnt/red /mnt/blue /mnt/ann /mnt/ben /mnt/clear | sort -u | wc -l)" = 5

@@ -2,6 +2,7 @@
 # A sparse file of 1 TiB in a mounted directory: written at both ends and in the middle, zero elsewhere, and small on disk.
 # usage: sparse.sh DIRECTORY
 set -eu
+trap 'echo "$0: line $LINENO" >&2' ERR
 file=$1/sparse
 tib=$((1 << 40))
 truncate -s $tib "$file"

@@ -3,6 +3,7 @@
 # comes and goes.
 # usage: sqlite.sh DIRECTORY [ROWS]
 set -eu
+trap 'echo "$0: line $LINENO" >&2' ERR
 directory=$1 rows=${2:-60}
 database=$directory/database.sqlite
 sqlite3 "$database" 'create table entry (writer integer, number integer, text text, primary key (writer, number));'

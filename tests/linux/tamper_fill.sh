@@ -2,6 +2,7 @@
 # Fills a mounted directory with files of many sizes, each holding what its name says, and keeps nothing else of them.
 # usage: tamper_fill.sh DIRECTORY
 set -eu
+trap 'echo "$0: line $LINENO" >&2' ERR
 cd "$1"
 for size in 1 100 4000 5000 60000 70000 300000 1100000 3000000; do
   for i in 1 2 3 4; do

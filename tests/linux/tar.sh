@@ -2,6 +2,7 @@
 # Copies a real tree in and out of a mounted directory with tar and compares every byte, mode, time and link.
 # usage: tar.sh DIRECTORY SOURCE
 set -eu
+trap 'echo "$0: line $LINENO" >&2' ERR
 directory=$1 source=$2
 mkdir "$directory/tar"
 tar -C "$source" -cf - . | tar -C "$directory/tar" -xpf -

@@ -3,6 +3,7 @@
 # of tar or rm is a failure: an object that is there already, or not there any more, was acknowledged otherwise.
 # usage: untar_again.sh DIRECTORY NAME ARCHIVE STOP
 set -eu
+trap 'echo "$0: line $LINENO" >&2' ERR
 directory=$1/$2 archive=$3 stop=$4
 mkdir -p /mnt/compare
 tar -C /mnt/compare -xpf "$archive"

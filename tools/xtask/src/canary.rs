@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const WINDOW: usize = 32;
 /// Of names the first so many bytes are compared (of their hex and base64 likewise).
 const NAME: usize = 16;
-/// A window with fewer different bytes is no secret (zeros, blanks, rules of dashes).
+/// A window with fewer different bytes is no secret (zeros, blanks, rules of dashes); a little less for half a window.
 const DIFFERENT: usize = 10;
 const BASE: u64 = 0x0100_0000_01b3;
 
@@ -63,13 +63,18 @@ impl Canaries {
 
     fn take_content(&mut self, content: &[u8], source: u32) {
         for window in content.chunks_exact(WINDOW) {
-            if various(window) {
+            if various(window, DIFFERENT) {
                 self.windows.take(window, source);
-                self.windows.take(hex(window.get(..WINDOW / 2).unwrap_or_default()).as_bytes(), source);
-                // Base64 of a longer text holds this window's at one of three alignments.
-                for skip in 0..3 {
-                    self.windows
-                        .take(base64(window.get(skip..skip + WINDOW / 4 * 3).unwrap_or_default()).as_bytes(), source);
+            }
+            let half = window.get(..WINDOW / 2).unwrap_or_default();
+            if various(half, DIFFERENT / 2 + 2) {
+                self.windows.take(hex(half).as_bytes(), source);
+            }
+            // Base64 of a longer text holds this window's at one of three alignments.
+            for skip in 0..3 {
+                let part = window.get(skip..skip + WINDOW / 4 * 3).unwrap_or_default();
+                if various(part, DIFFERENT) {
+                    self.windows.take(base64(part).as_bytes(), source);
                 }
             }
         }
@@ -154,14 +159,14 @@ fn place(hash: u64) -> (usize, u64) {
     (usize::try_from(hash >> 44).unwrap_or(0), 1 << (hash & 63))
 }
 
-fn various(window: &[u8]) -> bool {
+fn various(window: &[u8], wanted: usize) -> bool {
     let mut seen = [false; 256];
     for byte in window {
         if let Some(seen) = seen.get_mut(usize::from(*byte)) {
             *seen = true;
         }
     }
-    seen.iter().filter(|seen| **seen).count() >= DIFFERENT
+    seen.iter().filter(|seen| **seen).count() >= wanted
 }
 
 fn hex(bytes: &[u8]) -> String {

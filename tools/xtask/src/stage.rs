@@ -39,6 +39,8 @@ pub(crate) struct Mount<'a> {
     pub(crate) access_point: Option<&'a str>,
     /// Without TLS.
     pub(crate) clear: bool,
+    /// The mount is given up after so long.
+    pub(crate) limit_seconds: Option<u32>,
 }
 
 /// The fields go away in this order: clients, server, network.
@@ -179,7 +181,8 @@ impl Stage {
                 format!("mount -t efs {options} {}:/ {at}", mount.file_system)
             }
         };
-        self.check(client, &format!("mkdir -p {at} && {command} && grep ' {at} nfs4 ' /proc/mounts")).map(drop)
+        let limit = mount.limit_seconds.map_or_else(String::new, |limit| format!("timeout -s KILL {limit} "));
+        self.check(client, &format!("mkdir -p {at} && {limit}{command} && grep ' {at} nfs4 ' /proc/mounts")).map(drop)
     }
 
     fn with_names(&self, script: &str) -> String {

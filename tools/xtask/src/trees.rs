@@ -78,7 +78,12 @@ fn crates() -> Result<Vec<PathBuf>, String> {
         let failed = |error: std::io::Error| format!("{}: {error}", index.path().display());
         all.extend(fs::read_dir(index.path()).map_err(failed)?.flatten().map(|entry| entry.path()));
     }
-    all.retain(|path| path.is_dir());
+    // The engine writes words of its own sources (names of its options) into its files: they are no canaries.
+    let of_engine = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("fjall") || name.starts_with("lsm-tree")
+    };
+    all.retain(|path| path.is_dir() && !of_engine(path));
     all.sort();
     Ok(all)
 }

@@ -41,13 +41,13 @@ pub(crate) fn swapped(stage: &mut Stage, scale: &Scale) -> Result<String, String
         for (nth, change) in [Change::Swap(4096), Change::Swap(64), Change::Flip].into_iter().enumerate() {
             copy(&kept, &data)?;
             let Some(what) = apply(&data.join(&name), change, scale.seed.wrapping_add(nth as u64))? else { continue };
-            let outcome = look(stage, &id).map_err(|why| format!("{}: {what}: {why}", name.display()))?;
+            let outcome = look(stage, &id, seen.len()).map_err(|why| format!("{}: {what}: {why}", name.display()))?;
             eprintln!("  {}: {what}: {outcome}", name.display());
             seen.push(outcome);
         }
     }
     copy(&kept, &data)?;
-    let whole = look(stage, &id)?;
+    let whole = look(stage, &id, seen.len())?;
     if whole != "all served" {
         return Err(format!("with nothing changed: {whole}"));
     }
@@ -59,15 +59,16 @@ pub(crate) fn swapped(stage: &mut Stage, scale: &Scale) -> Result<String, String
 }
 
 /// Starts the server on what is there and reads everything; other bytes than were written are an error.
-fn look(stage: &mut Stage, id: &str) -> Result<String, String> {
+fn look(stage: &mut Stage, id: &str, nth: usize) -> Result<String, String> {
     if let Err(why) = stage.coffer()?.start() {
         let words = stage.coffer()?.last_words();
         return if words.contains("panicked") { Err(why) } else { Ok("refused at the start".to_owned()) };
     }
-    let read = stage
-        .mount(0, AT, &Mount { file_system: id, ..Mount::default() })
-        .and_then(|()| stage.check(0, &stage.script("tamper_look.sh", &[AT])));
-    let _ = stage.check(0, &format!("umount -f -l {AT}"));
+    // A place of its own for each attempt: a mount that is given up may come to itself later.
+    let at = format!("/mnt/look-{nth}");
+    let mount = Mount { file_system: id, limit_seconds: Some(40), ..Mount::default() };
+    let read = stage.mount(0, &at, &mount).and_then(|()| stage.check(0, &stage.script("tamper_look.sh", &[&at])));
+    let _ = stage.check(0, &format!("umount -f -l {at}"));
     let words = fs::read_to_string(stage.coffer()?.log()).unwrap_or_default();
     stage.coffer()?.kill();
     if words.contains("panicked") {
