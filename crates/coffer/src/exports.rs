@@ -123,6 +123,7 @@ impl Exports for ControlledExports {
             }
             self.owner.open(id.as_str()).await.map_err(|error| match error {
                 OpenError::Absent => Unavailable::Absent,
+                OpenError::Later(why) => Unavailable::Later(why),
                 OpenError::Failed(why) => Unavailable::Failed(why),
             })
         })

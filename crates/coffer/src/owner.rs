@@ -11,7 +11,7 @@ use filesystem::fsck::{self, Report};
 use filesystem::lease::{KeySource, KeyTrouble, Which};
 use filesystem::{Budget, FileSystem, FsError, LeaseStatus, Parts, Settings};
 use parking_lot::Mutex;
-use storage::{BoxFuture, Engine};
+use storage::{BoxFuture, Engine, StorageError};
 use tokio::sync::broadcast;
 
 use crate::config::Config;
@@ -45,6 +45,9 @@ pub(crate) enum OpenError {
     /// It has no directory: it was deleted, or never made.
     #[error("no such file system")]
     Absent,
+    /// Not now; the next attempt may succeed.
+    #[error("{0}")]
+    Later(String),
     /// Its storage or its records; the text says what and the cure.
     #[error("{0}")]
     Failed(String),
@@ -71,8 +74,11 @@ pub(crate) enum Opened {
 #[derive(Default)]
 struct Slot {
     open: Option<FileSystem>,
-    trouble: Option<String>,
+    trouble: Option<(OpenError, env::Instant)>,
 }
+
+/// A file system that did not open is not tried again within this, whatever clients do.
+const NEXT_TRY_AFTER: Duration = Duration::from_secs(5);
 
 /// All file systems of this process. Cheap to clone.
 #[derive(Clone)]
@@ -149,6 +155,11 @@ impl Owner {
             return Ok(open.clone());
         }
         slot.open = None;
+        if let Some((error, tried)) = &slot.trouble
+            && self.0.env.now().since(*tried) < NEXT_TRY_AFTER
+        {
+            return Err(error.clone());
+        }
         match self.open_from_disk(id).await {
             Ok(open) => {
                 slot.open = Some(open.clone());
@@ -157,8 +168,10 @@ impl Owner {
                 Ok(open)
             }
             Err(error) => {
-                tracing::error!(file_system = id, %error, "cannot be opened");
-                slot.trouble = Some(error.to_string());
+                if slot.trouble.as_ref().is_none_or(|(before, _)| before.to_string() != error.to_string()) {
+                    tracing::error!(file_system = id, %error, "cannot be opened");
+                }
+                slot.trouble = Some((error.clone(), self.0.env.now()));
                 Err(error)
             }
         }
@@ -169,10 +182,16 @@ impl Owner {
         if !Engine::exists(&directory) {
             return Err(OpenError::Absent);
         }
-        let failed = |error: &dyn std::fmt::Display| OpenError::Failed(format!("{}: {error}", directory.display()));
-        let (shard, segments) = self.0.engine.open(&directory).await.map_err(|error| failed(&error))?;
+        let told = |error: &dyn std::fmt::Display| format!("{}: {error}", directory.display());
+        let (shard, segments) = self.0.engine.open(&directory).await.map_err(|error| match error {
+            StorageError::Locked { .. } | StorageError::NoSpace => OpenError::Later(told(&error)),
+            error => OpenError::Failed(told(&error)),
+        })?;
         let parts = self.parts(id, shard, segments)?;
-        FileSystem::open(parts, self.settings()).await.map_err(|error| failed(&error))
+        FileSystem::open(parts, self.settings()).await.map_err(|error| match error {
+            FsError::Delay | FsError::Failed => OpenError::Later(told(&error)),
+            error => OpenError::Failed(told(&error)),
+        })
     }
 
     fn parts(
@@ -290,7 +309,7 @@ impl Owner {
         let slot = slot.lock().await;
         match (&slot.open, &slot.trouble) {
             (Some(open), _) => Opened::Open(open.lease_status(), open.statistics().metered_bytes),
-            (None, Some(trouble)) => Opened::Failed(trouble.clone()),
+            (None, Some((trouble, _))) => Opened::Failed(trouble.to_string()),
             (None, None) => Opened::Closed,
         }
     }

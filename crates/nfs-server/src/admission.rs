@@ -195,10 +195,12 @@ impl View {
         let served = match shared.open(id).await {
             Ok(served) => served,
             Err(Unavailable::Absent) => return Err(NfsError::Refused),
-            Err(unavailable) => {
+            Err(unavailable @ Unavailable::Later(_)) => {
                 tracing::warn!(file_system = %id, reason = %unavailable, "file system unavailable");
                 return Err(NfsError::Unavailable);
             }
+            // Whoever tried to open it has said why, once.
+            Err(Unavailable::Failed(_)) => return Err(NfsError::Damaged),
         };
         Ok(Self::new(served, access_point.cloned(), permissions))
     }

@@ -120,7 +120,7 @@ pub struct Admission {
 #[error("{0}")]
 pub struct Refused(pub String);
 
-/// Why a file system cannot be served now; the text is for the log, the caller sees `NFS4ERR_DELAY` or `NFS4ERR_STALE`.
+/// Why a file system cannot be served now; the text is for the log, the caller sees `NFS4ERR_ACCESS`, `NFS4ERR_DELAY` or `NFS4ERR_IO`.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Unavailable {
     /// No such file system (any more).

@@ -20,6 +20,9 @@ pub(crate) enum NfsError {
     /// The file system cannot be reached now.
     #[error("the file system cannot be opened now")]
     Unavailable,
+    /// The file system is damaged so that it does not open; waiting does not help.
+    #[error("the file system does not open")]
+    Damaged,
     /// A rule of the protocol itself, by its code.
     #[error("{0:?}")]
     Rule(NfsStat4),
@@ -40,6 +43,7 @@ impl NfsError {
             // Mount programs print "access denied by server" for it.
             Self::Refused => NfsStat4::Access,
             Self::Unavailable => NfsStat4::Delay,
+            Self::Damaged => NfsStat4::Io,
             Self::Rule(status) => *status,
         })
     }
