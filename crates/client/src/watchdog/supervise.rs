@@ -20,9 +20,10 @@ use crate::{
     tcp_table, tunnel_process,
 };
 
-/// A tunnel that ends within this time of its start is started again later and later.
+/// A tunnel that ends within this time of its start is started again with a pause.
 const SHORT_LIFE: Duration = Duration::from_secs(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// However often a tunnel is killed, its mount goes on within five seconds.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How long a tunnel may take to end in order.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
