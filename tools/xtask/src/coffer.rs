@@ -36,6 +36,8 @@ pub(crate) struct Coffer {
     place: PathBuf,
     process: Option<Child>,
     api: SocketAddr,
+    /// Whether it ends with the program that started it.
+    tied: bool,
 }
 
 impl Coffer {
@@ -50,7 +52,7 @@ impl Coffer {
     ) -> Result<Self, String> {
         let program = house.program(profile, "coffer");
         let api = SocketAddr::new(IpAddr::V4(network.host()), 4566);
-        let coffer = Self { program, place: place.to_owned(), process: None, api };
+        let coffer = Self { program, place: place.to_owned(), process: None, api, tied: true };
         coffer.initialise()?;
         coffer.configure(SUBNET, "vpc-c0ffe200", &network.subnet(), settings)?;
         Ok(coffer)
@@ -61,7 +63,7 @@ impl Coffer {
         let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
         let api = free.map_err(|error| format!("no free port: {error}"))?;
         let program = house.program(profile, "coffer");
-        let mut coffer = Self { program, place: place.to_owned(), process: None, api };
+        let mut coffer = Self { program, place: place.to_owned(), process: None, api, tied: true };
         coffer.initialise()?;
         // A part of loopback of its own, so that servers side by side do not take each other's addresses.
         let [high, low] = [(std::process::id() >> 8) & 0xff, std::process::id() & 0xff];
@@ -130,7 +132,15 @@ impl Coffer {
             .open(self.log())
             .map_err(|error| format!("the server's log: {error}"))?;
         let errors = log.try_clone().map_err(|error| format!("the server's log: {error}"))?;
+        if TcpListener::bind(self.api).is_err() {
+            return Err(format!("another program listens on {}", self.api));
+        }
         let mut serve = self.command("serve");
+        if self.tied {
+            // Should this program be killed, the server goes too.
+            serve = Command::new("setpriv");
+            serve.args(["--pdeathsig", "KILL"]).arg(&self.program).arg("serve").arg("--config").arg(self.config());
+        }
         serve.stdin(Stdio::null()).stdout(log).stderr(errors);
         self.process = Some(serve.spawn().map_err(|error| format!("{}: {error}", self.program.display()))?);
         let start = Instant::now();
@@ -178,6 +188,11 @@ impl Coffer {
         let _ = process.kill();
         let _ = process.wait();
         Err("the server did not stop within 30 s of SIGTERM".to_owned())
+    }
+
+    /// Lets it outlive the program that starts it.
+    pub(crate) fn untie(&mut self) {
+        self.tied = false;
     }
 
     /// Leaves it running when this value goes away; gives its process.

@@ -48,6 +48,9 @@ pub(crate) fn run(house: &House, keep: bool) -> Result<(), String> {
     fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
     let network = Network::new(1).map_err(|error| error.to_string())?;
     let mut coffer = Coffer::init(house, Profile::Release, &place, &network, Settings::default())?;
+    if keep {
+        coffer.untie();
+    }
     coffer.start()?;
     println!("  data: {}\n  API:  {}\n  log:  {}", coffer.data().display(), coffer.endpoint(), coffer.log().display());
 

@@ -35,7 +35,7 @@ enum Command {
         /// Whole suites, fresh seeds, kill campaigns.
         #[arg(long)]
         long: bool,
-        /// Only the real-client cases whose name contains this.
+        /// Only the real-client cases whose name contains this, or (for "tour") the API tours.
         #[arg(long)]
         only: Option<String>,
     },

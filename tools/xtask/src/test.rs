@@ -14,6 +14,10 @@ use crate::{acceptance, install, tidy, tours};
 pub(crate) fn run(house: &House, long: bool, only: Option<&str>) -> Result<(), String> {
     let mut report = Report::new(&house.root.join("tests/skips.toml"))?;
     if let Some(only) = only {
+        if "API tour".contains(only) {
+            house.build(Profile::Dev)?;
+            tours::run(house, &install::python(house)?, &mut report);
+        }
         clients(house, &mut report, long, Some(only))?;
         return report.finish();
     }
