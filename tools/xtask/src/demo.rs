@@ -75,11 +75,13 @@ pub(crate) fn run(house: &House, keep: bool) -> Result<(), String> {
     no_plaintext(&tree, &coffer)?;
 
     steps.say("Disabling the key");
-    withhold(&machine, &coffer, &api, &key)?;
+    // A file, not the root of the mount: of that, Linux turns every error into "Stale file handle" by itself.
+    let file = some_file(&tree)?;
+    withhold(&machine, &coffer, &api, &key, &file)?;
 
     steps.say("Enabling it again");
     api.kms("EnableKey", &json!({ "KeyId": key }))?;
-    let took = machine.until_read(true)?;
+    let took = machine.until_read(&file, true)?;
     println!("  read again after {:.1} s: the same mount, nothing restarted", took.as_secs_f64());
     machine.run(&format!("echo 3 > /proc/sys/vm/drop_caches; diff -r '{}' {AT}/tree", tree.display()))?;
     println!("  all files compared again, all equal");
@@ -103,10 +105,17 @@ fn no_plaintext(tree: &Path, coffer: &Coffer) -> Result<(), String> {
     Ok(())
 }
 
-fn withhold(machine: &Machine, coffer: &Coffer, api: &crate::api::Api, key: &str) -> Result<(), String> {
+/// A file of the tree, as it is called in the mount.
+fn some_file(tree: &Path) -> Result<String, String> {
+    let all = crate::canary::files(tree)?;
+    let file = all.iter().find(|path| path.is_file()).and_then(|path| path.strip_prefix(tree).ok());
+    file.map(|file| format!("{AT}/tree/{}", file.display())).ok_or_else(|| "the tree has no file".to_owned())
+}
+
+fn withhold(machine: &Machine, coffer: &Coffer, api: &crate::api::Api, key: &str, file: &str) -> Result<(), String> {
     api.kms("DisableKey", &json!({ "KeyId": key }))?;
-    let took = machine.until_read(false)?;
-    let said = machine.run(&format!("ls {AT} 2>&1; true"))?;
+    let took = machine.until_read(file, false)?;
+    let said = machine.run(&format!("cat '{file}' 2>&1; true"))?;
     println!("  after {:.1} s the client says: {}", took.as_secs_f64(), said.trim());
     if !said.contains("Input/output error") {
         return Err("an I/O error was expected".to_owned());

@@ -90,11 +90,11 @@ impl Machine {
         self.run(&format!("mkdir -p {AT} && {command} && grep ' {AT} ' /proc/mounts"))
     }
 
-    /// Tries to read past the cache until it succeeds, or until it fails; says how long that took.
-    pub(crate) fn until_read(&self, succeeds: bool) -> Result<Duration, String> {
+    /// Tries to read a file past the cache until it succeeds, or until it fails; says how long that took.
+    pub(crate) fn until_read(&self, file: &str, succeeds: bool) -> Result<Duration, String> {
         let start = Instant::now();
         let test = format!(
-            "echo 3 > /proc/sys/vm/drop_caches; timeout 30 ls {AT} > /dev/null 2>&1 && echo read || echo refused"
+            "echo 3 > /proc/sys/vm/drop_caches; timeout 30 cat '{file}' > /dev/null 2>&1 && echo read || echo refused"
         );
         loop {
             if (self.run(&test)?.trim() == "read") == succeeds {
