@@ -14,6 +14,7 @@ use crate::certificates::{self, CurrentCertificate};
 use crate::config::Config;
 use crate::data_keys::ServiceKeys;
 use crate::exports::ControlledExports;
+use crate::floor::Floors;
 use crate::installation::{self, Installation};
 use crate::network::Listeners;
 use crate::owner::Owner;
@@ -26,6 +27,7 @@ pub(crate) struct House {
     pub(crate) kms: Kms,
     pub(crate) control: Control,
     pub(crate) owner: Owner,
+    pub(crate) floors: Arc<Floors>,
     pub(crate) audit: AuditLog,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) nfs: Arc<NfsServer>,
@@ -48,7 +50,9 @@ impl House {
 
         let service_keys = ServiceKeys::new(kms.clone(), audit.clone(), env.clone());
         let system_keys = Arc::new(SystemKeys::new(service_keys.clone()));
-        let owner = Owner::new(installation.engine.clone(), env.clone(), config.clone(), system_keys.clone());
+        let floors = Arc::new(Floors::new(Arc::clone(&records)));
+        let engine = installation.engine.clone();
+        let owner = Owner::new(engine, env.clone(), config.clone(), system_keys.clone(), Arc::clone(&floors));
         let listeners = Arc::new(Listeners::new(config.nfs.port));
         let control = Control::open(ControlParts {
             records,
@@ -94,7 +98,7 @@ impl House {
             env,
             limits: ApiLimits::default(),
         });
-        Ok(Self { installation, kms, control, owner, audit, listeners, nfs, api, certificate, authority })
+        Ok(Self { installation, kms, control, owner, floors, audit, listeners, nfs, api, certificate, authority })
     }
 }
 

@@ -10,6 +10,8 @@ mod config;
 mod data_keys;
 mod error;
 mod exports;
+mod floor;
+mod fs_accept_older;
 mod fs_create;
 mod fsck;
 mod hardening;
@@ -104,6 +106,16 @@ struct ReportArgs {
 enum FsCommand {
     /// Create a file system and its mount targets; encrypted unless said otherwise.
     Create(FsCreateArgs),
+    /// Accept that an older copy of a file system was put back; the server must be stopped, and the audit log keeps it.
+    AcceptOlder(AcceptOlderArgs),
+}
+
+#[derive(Debug, Args)]
+struct AcceptOlderArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The file system, `fs-…`.
+    file_system: String,
 }
 
 #[derive(Debug, Args)]
@@ -158,6 +170,7 @@ fn run(command: Command) -> Result<ExitCode, CofferError> {
         Command::Status(args) => report(&args, &Request::Status),
         Command::Hosts(args) => report(&args, &Request::Hosts),
         Command::Fs(FsCommand::Create(args)) => fs_create::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Fs(FsCommand::AcceptOlder(args)) => fs_accept_older::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Fsck(args) => fsck::run(&args),
     }
 }

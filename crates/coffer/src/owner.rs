@@ -11,16 +11,32 @@ use filesystem::fsck::{self, Report};
 use filesystem::lease::{KeySource, KeyTrouble, Which};
 use filesystem::{Budget, FileSystem, FsError, LeaseStatus, Parts, Settings};
 use parking_lot::Mutex;
-use storage::{BoxFuture, Engine, StorageError};
+use storage::{BoxFuture, Engine, Segments, Shard, StorageError};
 use tokio::sync::broadcast;
 
 use crate::config::Config;
+use crate::floor::{FloorError, Floors, Mark};
 use crate::installation;
 
 /// Gives one file system's keys, one per question; each question goes to the key service.
 pub(crate) struct LeasedKeys {
-    pub(crate) keys: Arc<dyn DataKeySource>,
-    pub(crate) file_system: String,
+    keys: Arc<dyn DataKeySource>,
+    file_system: String,
+    floors: Arc<Floors>,
+    place: Place,
+}
+
+/// A shard that is open, to be asked how far it has come.
+#[derive(Clone)]
+struct Place {
+    shard: Arc<dyn Shard>,
+    epoch: u32,
+}
+
+impl Place {
+    fn mark(&self) -> Mark {
+        Mark { epoch: self.epoch, sequence: self.shard.durable().0 }
+    }
 }
 
 /// The key service as the owner needs it.
@@ -35,7 +51,16 @@ pub(crate) trait DataKeySource: Send + Sync + 'static {
 
 impl KeySource for LeasedKeys {
     fn unwrap(&self, which: Which) -> BoxFuture<'_, Result<crypto::Key, KeyTrouble>> {
-        self.keys.unwrap(&self.file_system, which)
+        Box::pin(async move {
+            let key = self.keys.unwrap(&self.file_system, which).await?;
+            // Once for each renewal, not for each of the two keys.
+            if which == Which::Metadata
+                && let Err(error) = self.floors.raise(&self.file_system, self.place.mark()).await
+            {
+                tracing::error!(file_system = self.file_system, %error, "its floor stays where it was");
+            }
+            Ok(key)
+        })
     }
 }
 
@@ -74,6 +99,7 @@ pub(crate) enum Opened {
 #[derive(Default)]
 struct Slot {
     open: Option<FileSystem>,
+    place: Option<Place>,
     trouble: Option<(OpenError, env::Instant)>,
 }
 
@@ -90,13 +116,20 @@ struct Inner {
     config: Config,
     budget: Arc<Budget>,
     keys: Arc<dyn DataKeySource>,
+    floors: Arc<Floors>,
     slots: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<Slot>>>>,
     /// Told when a file system failed or went away, so that connections to it are cut.
     gone: broadcast::Sender<String>,
 }
 
 impl Owner {
-    pub(crate) fn new(engine: Engine, env: env::Env, config: Config, keys: Arc<dyn DataKeySource>) -> Self {
+    pub(crate) fn new(
+        engine: Engine,
+        env: env::Env,
+        config: Config,
+        keys: Arc<dyn DataKeySource>,
+        floors: Arc<Floors>,
+    ) -> Self {
         let mib = |count: usize| count << 20;
         // An inode takes about 600 bytes of memory, a directory slot or map entry about 150.
         let cache = mib(config.budgets.inode_cache_mib);
@@ -112,6 +145,7 @@ impl Owner {
             config,
             budget: Arc::new(budget),
             keys,
+            floors,
             slots: Mutex::default(),
             gone: broadcast::Sender::new(256),
         }))
@@ -137,7 +171,7 @@ impl Owner {
             self.0.engine.create(&directory).await
         }
         .map_err(|error| failed(&error))?;
-        let parts = self.parts(id, Arc::clone(&shard), segments)?;
+        let (parts, _) = self.parts(id, Arc::clone(&shard), segments)?;
         let made = FileSystem::create(parts, self.settings()).await.map_err(|error| failed(&error))?;
         made.close().await.map_err(|error| failed(&error))?;
         shard.close().await.map_err(|error| failed(&error))?;
@@ -154,15 +188,16 @@ impl Owner {
         {
             return Ok(open.clone());
         }
-        slot.open = None;
+        (slot.open, slot.place) = (None, None);
         if let Some((error, tried)) = &slot.trouble
             && self.0.env.now().since(*tried) < NEXT_TRY_AFTER
         {
             return Err(error.clone());
         }
         match self.open_from_disk(id).await {
-            Ok(open) => {
+            Ok((open, place)) => {
                 slot.open = Some(open.clone());
+                slot.place = Some(place);
                 slot.trouble = None;
                 self.watch(id, &open);
                 Ok(open)
@@ -177,7 +212,7 @@ impl Owner {
         }
     }
 
-    async fn open_from_disk(&self, id: &str) -> Result<FileSystem, OpenError> {
+    async fn open_from_disk(&self, id: &str) -> Result<(FileSystem, Place), OpenError> {
         let directory = self.directory(id);
         if !Engine::exists(&directory) {
             return Err(OpenError::Absent);
@@ -187,46 +222,54 @@ impl Owner {
             StorageError::Locked { .. } | StorageError::NoSpace => OpenError::Later(told(&error)),
             error => OpenError::Failed(told(&error)),
         })?;
-        let parts = self.parts(id, shard, segments)?;
-        FileSystem::open(parts, self.settings()).await.map_err(|error| match error {
+        let (parts, place) = self.parts(id, shard, segments)?;
+        self.0.floors.check(id, place.mark()).await.map_err(|error| match error {
+            FloorError::Older { .. } => OpenError::Failed(told(&error)),
+            FloorError::Records(_) => OpenError::Later(told(&error)),
+        })?;
+        let open = FileSystem::open(parts, self.settings()).await.map_err(|error| match error {
             FsError::Delay | FsError::Failed => OpenError::Later(told(&error)),
             error => OpenError::Failed(told(&error)),
-        })
+        })?;
+        Ok((open, place))
     }
 
-    fn parts(
-        &self,
-        id: &str,
-        shard: Arc<dyn storage::Shard>,
-        segments: Arc<dyn storage::Segments>,
-    ) -> Result<Parts, OpenError> {
+    fn parts(&self, id: &str, shard: Arc<dyn Shard>, segments: Arc<dyn Segments>) -> Result<(Parts, Place), OpenError> {
         let handle_key = self.0.keys.handle_key(id).map_err(OpenError::Failed)?;
-        Ok(Parts {
+        let place = Place { shard: Arc::clone(&shard), epoch: segments.epoch() };
+        let keys = LeasedKeys {
+            keys: Arc::clone(&self.0.keys),
+            file_system: id.to_owned(),
+            floors: Arc::clone(&self.0.floors),
+            place: place.clone(),
+        };
+        let parts = Parts {
             id: id.to_owned(),
             shard,
             segments,
             env: self.0.env.clone(),
             budget: Arc::clone(&self.0.budget),
-            keys: Arc::new(LeasedKeys { keys: Arc::clone(&self.0.keys), file_system: id.to_owned() }),
+            keys: Arc::new(keys),
             handle_key: Prf::new(handle_key),
-        })
+        };
+        Ok((parts, place))
     }
 
     fn settings(&self) -> Settings {
         Settings { key_lease: Duration::from_secs(u64::from(self.0.config.keys.lease_seconds)), ..Settings::default() }
     }
 
-    /// Cuts the connections of a file system when it fails; the next use opens it again.
+    /// Lets go of a file system when it fails; the next use opens it again. The NFS server cuts its connections itself.
     fn watch(&self, id: &str, open: &FileSystem) {
         let (mut failed, id, owner) = (open.failed(), id.to_owned(), self.clone());
         tokio::spawn(async move {
             if failed.wait_for(|failed| *failed).await.is_ok() {
                 tracing::error!(file_system = id, "its storage failed; connections are cut and it is opened again");
-                owner.tell_gone(&id);
                 let slot = owner.slot(&id);
                 let mut slot = slot.lock().await;
                 if slot.open.as_ref().is_some_and(|open| *open.failed().borrow()) {
                     slot.open = None;
+                    slot.place = None;
                 }
             }
         });
@@ -255,6 +298,7 @@ impl Owner {
             _ => Ok(()),
         });
         removed.await.unwrap_or_else(|error| Err(OpenError::Failed(error.to_string())))?;
+        self.0.floors.forget(id).await.map_err(|error| OpenError::Later(error.to_string()))?;
         self.0.slots.lock().remove(id);
         Ok(())
     }
@@ -279,7 +323,8 @@ impl Owner {
             FsckTrouble::Open(OpenError::Failed(format!("{}: {error}", directory.display())))
         };
         let (shard, segments) = self.0.engine.open(&directory).await.map_err(|error| failed(&error))?;
-        let parts = self.parts(id, Arc::clone(&shard), segments).map_err(FsckTrouble::Open)?;
+        let (parts, place) = self.parts(id, Arc::clone(&shard), segments).map_err(FsckTrouble::Open)?;
+        self.0.floors.check(id, place.mark()).await.map_err(|error| failed(&error))?;
         let outcome = fsck::check(parts, self.settings(), open_data).await;
         if let Err(error) = shard.close().await {
             tracing::warn!(file_system = id, %error, "not closed cleanly after its check");
@@ -318,10 +363,16 @@ impl Owner {
     pub(crate) async fn close(&self) {
         let slots: Vec<_> = self.0.slots.lock().iter().map(|(id, slot)| (id.clone(), Arc::clone(slot))).collect();
         for (id, slot) in slots {
-            if let Some(open) = slot.lock().await.open.take()
-                && let Err(error) = open.close().await
-            {
-                tracing::warn!(file_system = id, %error, "not closed cleanly; its next start replays the journal");
+            let mut slot = slot.lock().await;
+            if let Some(open) = slot.open.take() {
+                if let Err(error) = open.close().await {
+                    tracing::warn!(file_system = id, %error, "not closed cleanly; its next start replays the journal");
+                }
+                if let Some(place) = slot.place.take()
+                    && let Err(error) = self.0.floors.raise(&id, place.mark()).await
+                {
+                    tracing::warn!(file_system = id, %error, "its floor stays where it was");
+                }
             }
         }
     }

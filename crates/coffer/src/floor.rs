@@ -1,0 +1,143 @@
+//! How far each file system is known to have come: a durable mark in the control records, raised at every renewal of its
+//! key lease and at a clean stop. A shard that opens below its mark is an older copy that somebody put back; it is refused
+//! until an administrator accepts the loss, which the audit log keeps.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use storage::{Change, SealedRecords, StorageError};
+
+const PREFIX: &str = "coffer/floor/";
+
+/// A point in a shard's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    /// The opening; every opening has a higher number.
+    pub(crate) epoch: u32,
+    /// The last durable batch.
+    pub(crate) sequence: u64,
+}
+
+/// The record, format 1: JSON within a sealed record.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Floor {
+    mark: Mark,
+    /// An older copy was found. It stays refused though every attempt to open it counts as an opening of its own.
+    refused: bool,
+}
+
+/// Why a shard may not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FloorError {
+    /// It is older than it is known to have been.
+    #[error(
+        "an older copy was put back: it was at batch {} of opening {}, but batch {} of opening {} had been reached. Bring \
+         the newer one back, or decide to lose what came after; then run `coffer fs accept-older {id}`",
+        found.sequence, found.epoch, floor.sequence, floor.epoch
+    )]
+    Older {
+        /// The file system.
+        id: String,
+        /// Where it is.
+        found: Mark,
+        /// Where it was.
+        floor: Mark,
+    },
+    /// The control records cannot be read or written.
+    #[error("its floor: {0}")]
+    Records(String),
+}
+
+impl From<StorageError> for FloorError {
+    fn from(error: StorageError) -> Self {
+        Self::Records(error.to_string())
+    }
+}
+
+/// The marks of all file systems.
+pub(crate) struct Floors {
+    records: Arc<SealedRecords>,
+    raised: Mutex<BTreeMap<String, Mark>>,
+}
+
+impl Floors {
+    pub(crate) fn new(records: Arc<SealedRecords>) -> Self {
+        Self { records, raised: Mutex::default() }
+    }
+
+    /// Refuses a shard that has just been opened as `found` if it had come further before.
+    pub(crate) async fn check(&self, id: &str, found: Mark) -> Result<(), FloorError> {
+        let Some(bytes) = self.records.get(&name(id)).await? else { return Ok(()) };
+        let floor: Floor = serde_json::from_slice(&bytes).map_err(|error| FloorError::Records(error.to_string()))?;
+        // The opening under way counts, so it must be a later one than any that raised the mark.
+        let older = found.epoch <= floor.mark.epoch || found.sequence < floor.mark.sequence;
+        if !older && !floor.refused {
+            return Ok(());
+        }
+        if !floor.refused {
+            self.put(id, Floor { refused: true, ..floor }).await?;
+        }
+        Err(FloorError::Older { id: id.to_owned(), found, floor: floor.mark })
+    }
+
+    /// Notes how far a shard has come; a mark is never lowered.
+    pub(crate) async fn raise(&self, id: &str, mark: Mark) -> Result<(), FloorError> {
+        let known = self.raised.lock().get(id).copied();
+        if known.is_some_and(|known| known.epoch >= mark.epoch && known.sequence >= mark.sequence) {
+            return Ok(());
+        }
+        self.put(id, Floor { mark, refused: false }).await?;
+        self.raised.lock().insert(id.to_owned(), mark);
+        Ok(())
+    }
+
+    async fn put(&self, id: &str, floor: Floor) -> Result<(), FloorError> {
+        let bytes = serde_json::to_vec(&floor).map_err(|error| FloorError::Records(error.to_string()))?;
+        Ok(self.records.commit(vec![Change::Put(name(id), bytes)]).await?)
+    }
+
+    /// Forgets a mark: the file system is gone, or an older copy of it is accepted.
+    pub(crate) async fn forget(&self, id: &str) -> Result<(), FloorError> {
+        self.records.commit(vec![Change::Delete(name(id))]).await?;
+        self.raised.lock().remove(id);
+        Ok(())
+    }
+}
+
+fn name(id: &str) -> String {
+    format!("{PREFIX}{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::memory::Memory;
+
+    use super::*;
+
+    async fn floors() -> Floors {
+        let env = env::Env::real();
+        let (shard, _) = Memory::new().open();
+        let key = crypto::Key::random(&env);
+        Floors::new(Arc::new(SealedRecords::open(shard, &key, env).await.unwrap()))
+    }
+
+    /// docs/threat-model.md: a whole file system put back to an older state is found when it is opened.
+    #[tokio::test]
+    async fn an_older_copy_is_refused_until_it_is_accepted() {
+        let floors = floors().await;
+        floors.check("fs-1", Mark { epoch: 1, sequence: 0 }).await.unwrap();
+        floors.raise("fs-1", Mark { epoch: 3, sequence: 70 }).await.unwrap();
+        floors.check("fs-1", Mark { epoch: 4, sequence: 71 }).await.unwrap();
+        for older in [Mark { epoch: 3, sequence: 71 }, Mark { epoch: 4, sequence: 69 }] {
+            let error = floors.check("fs-1", older).await.unwrap_err();
+            assert!(error.to_string().contains("accept-older fs-1"), "{error}");
+        }
+        // An attempt is an opening too: however often it is tried, the copy stays refused.
+        assert!(floors.check("fs-1", Mark { epoch: 9, sequence: 99 }).await.is_err());
+        floors.check("fs-2", Mark { epoch: 1, sequence: 0 }).await.unwrap();
+        floors.forget("fs-1").await.unwrap();
+        floors.check("fs-1", Mark { epoch: 4, sequence: 69 }).await.unwrap();
+    }
+}
