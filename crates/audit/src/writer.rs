@@ -85,14 +85,17 @@ pub(crate) fn run(path: &Path, mut file: File, mut head: Head, queue: &Queue) {
         let outcome = outcome.map_err(|error| chain::io(path, &error));
         let lines = messages.iter().filter(|message| message.body.is_some()).count();
         queue.room.add_permits(lines);
+        if let Err(error) = &outcome {
+            // What is on disk now is unknown: nothing more may follow it until it has been read again. The queue refuses
+            // before anyone is told, so that whoever learns of the failure finds it.
+            tracing::error!(%error, "the audit log failed; calls are refused until the server is restarted");
+            fail(queue);
+        }
         for waiter in messages.into_iter().filter_map(|message| message.durable) {
             // A caller that has gone away needs no answer.
             _ = waiter.send(outcome.clone());
         }
-        if let Err(error) = outcome {
-            // What is on disk now is unknown: nothing more may follow it until it has been read again.
-            tracing::error!(%error, "the audit log failed; calls are refused until the server is restarted");
-            fail(queue);
+        if outcome.is_err() {
             return;
         }
     }

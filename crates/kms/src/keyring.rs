@@ -120,7 +120,7 @@ impl KeyRing {
         write(shard, env, vec![row.put()], Vec::new()).await
     }
 
-    /// Opens the ring. Where a move to the next epoch was interrupted both epochs are open and [`Self::moving`] says so.
+    /// Opens the ring. Where a move to the next epoch was interrupted both epochs are open and the worker finishes it.
     pub async fn open(shard: Arc<dyn Shard>, provider: Arc<dyn RootProvider>, env: Env) -> Result<Self, KeyRingError> {
         let secrets = provider.load()?;
         let rows = rows(&shard).await?;

@@ -187,7 +187,7 @@ fn id(der: &[u8]) -> Option<String> {
     text(&any(der)?).filter(|id| id.len() <= ID_BYTES_MAX)
 }
 
-/// SEQUENCE { UTF8String accessKeyId; OCTET STRING signature in hex; UTCTime; [0] EXPLICIT UTF8String OPTIONAL }
+/// SEQUENCE { UTF8String accessKeyId; OCTET STRING signature in hex; UTCTime; `[0]` EXPLICIT UTF8String OPTIONAL }
 fn identity(der: &[u8]) -> Option<SignedIdentity> {
     let (_, sequence) = Any::from_der(der).ok().filter(|(_, any)| any.tag() == Tag::Sequence)?;
     let (rest, access_key_id) = Any::from_der(sequence.data).ok()?;
