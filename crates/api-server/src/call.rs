@@ -1,4 +1,4 @@
-//! One call: signature, input, decision, audit begin, act, audit complete. DESIGN.md section 6.
+//! One call: signature, input, decision, audit begin, act, audit complete. Architecture section 6.
 
 use std::net::IpAddr;
 use std::sync::Arc;

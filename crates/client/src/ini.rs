@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(Ini::parse(&ini.to_text()).unwrap(), ini);
     }
 
-    /// DESIGN section 7: a broken configuration is named by its line, not guessed at.
+    /// Architecture section 7: a broken configuration is named by its line, not guessed at.
     #[test]
     fn broken_lines_are_named() {
         assert_eq!(Ini::parse("k = v\n").unwrap_err().to_string(), "line 1: a key stands before the first section");

@@ -1,4 +1,4 @@
-//! The client: what `mount.efs`, `efs-tunnel` and `amazon-efs-mount-watchdog` do (DESIGN section 7).
+//! The client: what `mount.efs`, `efs-tunnel` and `amazon-efs-mount-watchdog` do (Architecture section 7).
 //!
 //! It knows nothing of the server beyond its protocol, and works against Amazon's.
 

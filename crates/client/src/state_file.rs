@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
-    /// DESIGN section 7: a damaged state file is named and does not hide the others.
+    /// Architecture section 7: a damaged state file is named and does not hide the others.
     #[test]
     fn damaged_state_files_are_named() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! TLS towards the mount target: who the server must be, and who we say we are (DESIGN section 2, point 2).
+//! TLS towards the mount target: who the server must be, and who we say we are (Architecture section 2, point 2).
 
 use std::{path::Path, sync::Arc};
 

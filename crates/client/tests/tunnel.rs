@@ -99,7 +99,7 @@ fn exchange(socket: &TcpStream, data: &[u8]) -> std::io::Result<Vec<u8>> {
     Ok(back)
 }
 
-/// DESIGN section 7: every byte arrives, both ways at once; an end of one direction is passed on after the bytes.
+/// Architecture section 7: every byte arrives, both ways at once; an end of one direction is passed on after the bytes.
 #[test]
 fn bytes_pass_intact_and_half_closes_are_kept() {
     let authority = Authority::new();
@@ -129,7 +129,7 @@ fn several_connections_pass_at_once() {
     assert_eq!(server.seen().len(), 16);
 }
 
-/// DESIGN section 2, point 2: TLS 1.2 servers are served too.
+/// Architecture section 2, point 2: TLS 1.2 servers are served too.
 #[test]
 fn tls_1_2_works() {
     let authority = Authority::new();
@@ -155,7 +155,7 @@ fn the_server_sees_the_client_certificate_and_the_name() {
     assert!(contains(b"fs-0123456789abcdef0") && contains(b"fsap-0123456789abcdef0"));
 }
 
-/// DESIGN section 7: when the server breaks after data has flowed, the local connection breaks too, visibly, and the
+/// Architecture section 7: when the server breaks after data has flowed, the local connection breaks too, visibly, and the
 /// next one works.
 #[test]
 fn a_cut_server_connection_is_a_reset_not_an_end() {
@@ -186,7 +186,7 @@ fn a_truncated_stream_is_not_passed_off_as_whole() {
     assert!(outcome.is_err(), "{} bytes, then {outcome:?}", back.len());
 }
 
-/// DESIGN section 7: while the server is away the kernel's request waits, and is served when the server is back.
+/// Architecture section 7: while the server is away the kernel's request waits, and is served when the server is back.
 #[test]
 fn a_request_waits_for_a_server_that_is_away() {
     let authority = Authority::new();
@@ -211,7 +211,7 @@ fn a_request_waits_for_a_server_that_is_away() {
     assert!(tunnel.log().contains("WARNING - tunnel: ") && tunnel.log().contains("connected to the server"));
 }
 
-/// DESIGN section 7: a kernel that closed its connection meanwhile has given up; its request is not delivered late.
+/// Architecture section 7: a kernel that closed its connection meanwhile has given up; its request is not delivered late.
 #[test]
 fn a_request_that_was_given_up_is_dropped() {
     let authority = Authority::new();

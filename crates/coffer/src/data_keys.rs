@@ -1,5 +1,5 @@
 //! Joins key management to the control plane and to the key leases: what the file service asks of KMS is checked,
-//! granted and written down as that service's own calls. DESIGN section 5, levels 3d and 3m.
+//! granted and written down as that service's own calls. Architecture section 5, levels 3d and 3m.
 
 use std::collections::BTreeMap;
 

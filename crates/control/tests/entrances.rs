@@ -99,7 +99,7 @@ async fn places_that_cannot_be_are_refused() {
     assert_eq!(code(mount_target(&control, &zoned, "subnet-00000003").await), "AvailabilityZonesMismatch");
 }
 
-/// DESIGN section 6: mount targets are attached again at each start; one that cannot be is in `error` and is tried
+/// Architecture section 6: mount targets are attached again at each start; one that cannot be is in `error` and is tried
 /// again; one being deleted stays away.
 #[tokio::test]
 async fn mount_targets_come_back_after_a_restart() {

@@ -97,7 +97,7 @@ async fn a_refused_key_leaves_nothing_behind() {
     assert_eq!((error.code, error.status), ("InternalServerError", 500));
 }
 
-/// DESIGN section 6: a crash while the keys are being made leaves nothing behind after the next start.
+/// Architecture section 6: a crash while the keys are being made leaves nothing behind after the next start.
 #[tokio::test]
 async fn a_crash_before_the_answer_is_undone() {
     let world = World::new(6);
@@ -120,7 +120,7 @@ async fn a_crash_before_the_answer_is_undone() {
     }
 }
 
-/// DESIGN section 6: `creating` and `deleting` survive a crash and go on.
+/// Architecture section 6: `creating` and `deleting` survive a crash and go on.
 #[tokio::test]
 async fn life_cycles_go_on_after_a_crash() {
     let world = World::new(7);
@@ -148,7 +148,7 @@ async fn life_cycles_go_on_after_a_crash() {
     assert_eq!(code(delete(&control, &id).await), "FileSystemNotFound");
 }
 
-/// DESIGN section 6: a step that fails is tried again, ever more slowly, until it succeeds.
+/// Architecture section 6: a step that fails is tried again, ever more slowly, until it succeeds.
 #[tokio::test]
 async fn a_step_that_fails_is_tried_again() {
     let world = World::new(8);
@@ -320,7 +320,7 @@ async fn what_is_not_offered_is_described_as_absent() {
     assert_eq!(code(ops::describe_backup_policy::run(&control, &cx, input).await), "FileSystemNotFound");
 }
 
-/// DESIGN section 6: a caller that goes away in the middle of a call leaves a file system on its way, or none.
+/// Architecture section 6: a caller that goes away in the middle of a call leaves a file system on its way, or none.
 #[tokio::test]
 async fn a_caller_that_goes_away_leaves_nothing_stuck() {
     let world = World::new(15);
@@ -365,7 +365,7 @@ async fn poll_once<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<
     .await
 }
 
-/// DESIGN section 5, level 3f: a file system's handle key is its own, survives restarts and needs no data key.
+/// Architecture section 5, level 3f: a file system's handle key is its own, survives restarts and needs no data key.
 #[tokio::test]
 async fn the_handle_key_outlives_restarts() {
     let world = World::new(14);

@@ -1,4 +1,4 @@
-//! A key: 32 bytes that cannot be printed, cloned or serialised, locked in memory and wiped (DESIGN section 5).
+//! A key: 32 bytes that cannot be printed, cloned or serialised, locked in memory and wiped (Architecture section 5).
 
 use aws_lc_rs::hkdf;
 use env::Env;
@@ -117,7 +117,7 @@ mod tests {
         Key::take(&mut [byte; 32]).unwrap()
     }
 
-    /// DESIGN section 5: keys are wiped; taking a key clears where it came from, right length or not.
+    /// Architecture section 5: keys are wiped; taking a key clears where it came from, right length or not.
     #[test]
     fn taking_a_key_wipes_its_source() {
         let mut source = [7; 32];
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(derived.expose(), expected.as_ref());
     }
 
-    /// DESIGN section 5: labels and contexts separate domains.
+    /// Architecture section 5: labels and contexts separate domains.
     #[test]
     fn label_and_context_cannot_be_shifted() {
         let one = key(1);

@@ -99,7 +99,7 @@ fn add_page(free: &mut Vec<FreeSlot>) {
 mod tests {
     use super::*;
 
-    /// DESIGN section 5: keys are wiped; a slot that comes back is zero.
+    /// Architecture section 5: keys are wiped; a slot that comes back is zero.
     #[test]
     fn a_slot_is_zero_when_taken_again() {
         let mut slot = Slot::new();
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(unsafe { address.as_ref() }, &[0; SLOT_BYTES]);
     }
 
-    /// DESIGN section 5: more keys than one page holds are distinct.
+    /// Architecture section 5: more keys than one page holds are distinct.
     #[test]
     fn slots_do_not_overlap() {
         let mut slots: Vec<Slot> = (0..300).map(|_| Slot::new()).collect();

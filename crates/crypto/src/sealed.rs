@@ -83,7 +83,7 @@ mod tests {
     }
 
     proptest! {
-        /// DESIGN section 5: a record comes back whole, and any changed bit anywhere is noticed.
+        /// Architecture section 5: a record comes back whole, and any changed bit anywhere is noticed.
         #[test]
         fn a_record_comes_back_or_fails(
             plaintext in prop::collection::vec(any::<u8>(), 0..200),
@@ -107,14 +107,14 @@ mod tests {
         }
     }
 
-    /// DESIGN section 5: a fresh salt each time, so equal records do not look equal.
+    /// Architecture section 5: a fresh salt each time, so equal records do not look equal.
     #[test]
     fn equal_records_have_different_seals() {
         let env = Env::real();
         assert_ne!(key(1).seal(LABEL, b"", b"same", &env), key(1).seal(LABEL, b"", b"same", &env));
     }
 
-    /// DESIGN section 5: the AAD and the wrapping key bind a wrapped key to its place.
+    /// Architecture section 5: the AAD and the wrapping key bind a wrapped key to its place.
     #[test]
     fn a_wrapped_key_opens_only_under_its_key_and_place() {
         let env = Env::real();

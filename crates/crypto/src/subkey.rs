@@ -1,4 +1,4 @@
-//! Subkeys: HKDF-Expand(key, label, salt) used with AES-256-GCM and counters as IVs (DESIGN section 5, level 4).
+//! Subkeys: HKDF-Expand(key, label, salt) used with AES-256-GCM and counters as IVs (Architecture section 5, level 4).
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -147,7 +147,7 @@ mod tests {
         Key::take(&mut [9; 32]).unwrap()
     }
 
-    /// DESIGN section 5: a seal opens only with its own key, label, salt, counter and AAD, and only unchanged.
+    /// Architecture section 5: a seal opens only with its own key, label, salt, counter and AAD, and only unchanged.
     #[test]
     fn a_seal_opens_only_in_its_place() {
         let subkey = key().subkey(LABEL, &[1; 16]);
@@ -171,7 +171,7 @@ mod tests {
         assert!(opens(&key().subkey(LABEL, &[1; 16]), 5, b"place", None));
     }
 
-    /// DESIGN section 5: sealing out of place is the same seal.
+    /// Architecture section 5: sealing out of place is the same seal.
     #[test]
     fn sealing_into_a_buffer_gives_the_same_bytes() {
         let subkey = key().subkey(LABEL, &[1; 16]);
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(subkey.open_into(1, b"x", &out, &one, &mut opened[..99]), Err(OpenFailed));
     }
 
-    /// DESIGN section 5: expanded subkeys are cached by salt, and the cache is bounded.
+    /// Architecture section 5: expanded subkeys are cached by salt, and the cache is bounded.
     #[test]
     fn the_cache_keeps_what_is_used_and_stays_bounded() {
         let key = key();

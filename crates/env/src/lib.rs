@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(uuid.match_indices('-').map(|(at, _)| at).collect::<Vec<_>>(), [8, 13, 18, 23]);
     }
 
-    /// DESIGN section 5: the lease clock runs in suspend, so it can never be behind CLOCK_MONOTONIC.
+    /// Architecture section 5: the lease clock runs in suspend, so it can never be behind CLOCK_MONOTONIC.
     #[test]
     fn the_real_clock_moves_forward() {
         let env = Env::real();

@@ -1,4 +1,4 @@
-//! Attributes of objects as callers see and set them (DESIGN section 3, "Inode").
+//! Attributes of objects as callers see and set them (Architecture section 3, "Inode").
 
 use env::WallTime;
 

@@ -1,4 +1,4 @@
-//! What all file systems of a process may use together (DESIGN section 4, "Process budgets").
+//! What all file systems of a process may use together (Architecture section 4, "Process budgets").
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,4 +1,4 @@
-//! The committer: one task that drains the queue of operations, in order, into durable batches (DESIGN section 3).
+//! The committer: one task that drains the queue of operations, in order, into durable batches (Architecture section 3).
 //!
 //! Group commit across all clients is this and nothing else. A batch that fails fails the shard.
 

@@ -1,5 +1,5 @@
 //! Counters whose values are never given out twice, crashes included: the next block is reserved durably ahead
-//! (DESIGN section 3, "Inode").
+//! (Architecture section 3, "Inode").
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

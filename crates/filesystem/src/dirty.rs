@@ -135,7 +135,7 @@ mod tests {
         text
     }
 
-    /// DESIGN section 3, "Data": the write-back buffer holds the newest byte of each place.
+    /// Architecture section 3, "Data": the write-back buffer holds the newest byte of each place.
     #[test]
     fn newer_writes_win() {
         let mut dirty = Dirty::default();
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(dirty.end(), 21);
     }
 
-    /// DESIGN section 3, "Data": a flush takes a part, and what could not be flushed goes back beneath newer writes.
+    /// Architecture section 3, "Data": a flush takes a part, and what could not be flushed goes back beneath newer writes.
     #[test]
     fn parts_are_taken_and_put_back_beneath() {
         let mut dirty = Dirty::default();

@@ -1,4 +1,4 @@
-//! Reading and sealing extents: between plaintext ranges and sealed pieces (DESIGN section 3, "Extents").
+//! Reading and sealing extents: between plaintext ranges and sealed pieces (Architecture section 3, "Extents").
 
 use std::ops::Range;
 

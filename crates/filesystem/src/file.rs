@@ -1,4 +1,4 @@
-//! A regular file in memory: dirty data and the windows of its extent map that are loaded (DESIGN section 3, "Data",
+//! A regular file in memory: dirty data and the windows of its extent map that are loaded (Architecture section 3, "Data",
 //! "Extents").
 
 use std::{collections::BTreeMap, sync::Arc};

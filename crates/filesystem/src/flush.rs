@@ -1,4 +1,4 @@
-//! From the write-back buffer into the extent map (DESIGN section 3, "Data").
+//! From the write-back buffer into the extent map (Architecture section 3, "Data").
 //!
 //! Up to 64 KiB goes inline into the same batch as size and times: one sync. More goes into segments first, then the
 //! map: data always before metadata. Extents begin and end on the 4 KiB grid or at the end of the file; what a write

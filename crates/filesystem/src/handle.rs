@@ -1,4 +1,4 @@
-//! File handles: version, file system, fileid, generation, type, and a MAC over them (DESIGN section 3).
+//! File handles: version, file system, fileid, generation, type, and a MAC over them (Architecture section 3).
 //!
 //! The MAC key is made once per file system and kept where a sealed file system still finds it, so a sealed file system
 //! can tell its own handles from forged ones without opening a record.
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
     use crypto::Key;
 
-    /// DESIGN section 3, "File handle": only handles of this file system, unchanged, are taken.
+    /// Architecture section 3, "File handle": only handles of this file system, unchanged, are taken.
     #[test]
     fn a_handle_opens_only_unchanged_and_only_here() {
         let handles = |byte: u8, id: &str| Handles::new(Prf::new(Key::take(&mut [byte; 32]).unwrap()), id);

@@ -1,4 +1,4 @@
-//! Inodes in memory: the authority over every object that is in use (DESIGN section 3).
+//! Inodes in memory: the authority over every object that is in use (Architecture section 3).
 //!
 //! The state of an inode is behind one short lock that is never held across an await. What an operation needs beyond
 //! the record (directory slots, windows of the extent map) is loaded under `loading`, so that nothing is read from the

@@ -1,5 +1,5 @@
 //! Key leases: the unwrapped level-3 keys, for an absolute time from the start of the unwrapping that gave them
-//! (DESIGN section 5, "Lease").
+//! (Architecture section 5, "Lease").
 //!
 //! Keys are borrowed under a read lock that a seal waits for. `keeper` renews the leases and seals.
 

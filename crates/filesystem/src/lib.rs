@@ -1,4 +1,4 @@
-//! Inodes, directories, extents, attributes, quota: POSIX meaning over `storage` (DESIGN sections 3 and 5).
+//! Inodes, directories, extents, attributes, quota: POSIX meaning over `storage` (Architecture section 3 and 5).
 //!
 //! One process owns a file system at a time, so authority is in memory and the engine only has to make it durable.
 //! An operation validates against memory under short locks, applies itself, and takes its place in the commit queue;

@@ -1,4 +1,4 @@
-//! Names of directory entries: bytes, 1 to 255, no slash, no NUL, not `.` or `..` (DESIGN section 3).
+//! Names of directory entries: bytes, 1 to 255, no slash, no NUL, not `.` or `..` (Architecture section 3).
 
 use crate::{FsError, Result};
 
@@ -34,7 +34,7 @@ impl<'a> Name<'a> {
 mod tests {
     use super::*;
 
-    /// DESIGN section 3: names are bytes, 1 to 255, with neither slash nor NUL.
+    /// Architecture section 3: names are bytes, 1 to 255, with neither slash nor NUL.
     #[test]
     fn names_are_checked() {
         assert_eq!(Name::new(b"a\xff\n").unwrap().bytes(), b"a\xff\n");

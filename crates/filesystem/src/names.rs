@@ -1,4 +1,4 @@
-//! What the name key makes: cookies of directory entries, keys of protocol records, and set-hashes (DESIGN section 3,
+//! What the name key makes: cookies of directory entries, keys of protocol records, and set-hashes (Architecture section 3,
 //! "Directory entry", and section 5, "Rollback").
 
 use crypto::{Key, Prf};

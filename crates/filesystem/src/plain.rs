@@ -60,7 +60,7 @@ impl PlainCache {
 mod tests {
     use super::*;
 
-    /// DESIGN section 3, "Data": the plaintext cache is bounded and keeps what is used.
+    /// Architecture section 3, "Data": the plaintext cache is bounded and keeps what is used.
     #[test]
     fn the_cache_is_bounded_and_keeps_what_is_used() {
         let cache = PlainCache::new(80);

@@ -1,4 +1,4 @@
-//! Large work in steps: truncations of many extents, and objects whose last name is gone (DESIGN section 3). Each has
+//! Large work in steps: truncations of many extents, and objects whose last name is gone (Architecture section 3). Each has
 //! a durable record of what is left to do, so that a restart goes on with it.
 
 use std::sync::{Arc, atomic::Ordering};

@@ -1,5 +1,5 @@
 //! Durable replies: the encoded reply of a compound with one changing operation becomes durable in that operation's
-//! batch, so that a retry after a crash gets the reply and not the operation again (DESIGN section 3).
+//! batch, so that a retry after a crash gets the reply and not the operation again (Architecture section 3).
 //!
 //! The operation enters the commit queue before its compound is encoded. The committer leaves such an operation in the
 //! queue until the hold is finished or dropped, and at most [`HOLD_MAX`]; a reply that comes later becomes an

@@ -1,4 +1,4 @@
-//! Sealing of records and of pieces of extents (DESIGN section 5): which key, which additional data, which layout.
+//! Sealing of records and of pieces of extents (Architecture section 5): which key, which additional data, which layout.
 //!
 //! A sealed record is version, key version, salt, counter, ciphertext, tag. A sealed extent is its pieces in order,
 //! each followed by its tag; salt and key version are in its map entry.
@@ -196,7 +196,7 @@ mod tests {
         Key::take(&mut [byte; 32]).unwrap()
     }
 
-    /// DESIGN section 5: a record opens only under its own key and place, in its own file system, unchanged.
+    /// Architecture section 5: a record opens only under its own key and place, in its own file system, unchanged.
     #[test]
     fn a_record_opens_only_in_its_place() {
         let here = Binding::new("fs-1").unwrap();
@@ -218,7 +218,7 @@ mod tests {
         }
     }
 
-    /// DESIGN section 5: a piece opens only as the same piece of the same extent of the same file.
+    /// Architecture section 5: a piece opens only as the same piece of the same extent of the same file.
     #[test]
     fn a_piece_opens_only_in_its_place() {
         let binding = Binding::new("fs-1").unwrap();

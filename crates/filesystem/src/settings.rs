@@ -1,4 +1,4 @@
-//! Limits of one file system, with EFS's modern values as defaults (DESIGN section 3, "Limits").
+//! Limits of one file system, with EFS's modern values as defaults (Architecture section 3, "Limits").
 
 use std::time::Duration;
 

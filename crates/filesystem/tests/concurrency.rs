@@ -8,7 +8,7 @@ use std::sync::Arc;
 use filesystem::{FsError, NewObject, Stability};
 use rig::Rig;
 
-/// DESIGN section 3, "Operations and the committer": operations on the same objects from all sides neither deadlock
+/// Architecture section 3, "Operations and the committer": operations on the same objects from all sides neither deadlock
 /// nor leave two records that disagree.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn operations_from_all_sides_agree() {

@@ -73,7 +73,7 @@ async fn lost_unstable_data_shows_in_the_verifier() {
     assert_eq!(rig.attributes(&file).await.unwrap().size, 6);
 }
 
-/// DESIGN section 3, "Extents": random overwrites, truncations and extensions leave what a plain byte array has.
+/// Architecture section 3, "Extents": random overwrites, truncations and extensions leave what a plain byte array has.
 #[tokio::test]
 async fn overwrites_and_truncations_agree_with_a_byte_array() {
     let mut rig = Rig::new().await;
@@ -126,7 +126,7 @@ async fn overwrites_and_truncations_agree_with_a_byte_array() {
     }
 }
 
-/// DESIGN section 3, "Large work": a large file is cut at once for whoever looks, then in steps; the space comes back.
+/// Architecture section 3, "Large work": a large file is cut at once for whoever looks, then in steps; the space comes back.
 #[tokio::test]
 async fn large_truncations_are_carried_out_in_steps() {
     let mut rig = Rig::new().await;

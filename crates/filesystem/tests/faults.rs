@@ -1,4 +1,4 @@
-//! What a failing store does to a file system: DESIGN section 3 ("a failed commit fails the shard", "data always
+//! What a failing store does to a file system: Architecture section 3 ("a failed commit fails the shard", "data always
 //! before metadata", "Write verifier") and section 5 ("A seal flushes dirty data for at most 10 s").
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -15,7 +15,7 @@ use storage::{
     faulty::{CommitFault, PutFault, ReadFault},
 };
 
-/// DESIGN section 3: when a commit fails nobody is told OK, everything fails until the file system is opened again,
+/// Architecture section 3: when a commit fails nobody is told OK, everything fails until the file system is opened again,
 /// and then everything acknowledged is there.
 #[tokio::test]
 async fn a_failed_commit_fails_the_shard() {
@@ -72,7 +72,7 @@ async fn a_failed_flush_is_told_once() {
     assert_eq!(rig.read(&file, 0, 9).await.unwrap(), b"kept on");
 }
 
-/// DESIGN section 3, "Data": a crash between the segments and the map leaves the old content.
+/// Architecture section 3, "Data": a crash between the segments and the map leaves the old content.
 #[tokio::test]
 async fn a_crash_between_segments_and_map_leaves_the_old_content() {
     let mut rig = Rig::new().await;
@@ -92,7 +92,7 @@ async fn a_crash_between_segments_and_map_leaves_the_old_content() {
     assert!(rig.read(&file, 0, 1 << 22).await.unwrap() == old);
 }
 
-/// DESIGN section 4: an error of the disk on a read is that read's error; all else is served.
+/// Architecture section 4: an error of the disk on a read is that read's error; all else is served.
 #[tokio::test]
 async fn a_read_error_is_an_error_of_that_read() {
     let mut rig = Rig::new().await;
@@ -106,7 +106,7 @@ async fn a_read_error_is_an_error_of_that_read() {
     rig.mkdir(&root, "d").await.unwrap();
 }
 
-/// DESIGN section 5: a seal that cannot flush drops the dirty data after 10 s, says so by the verifier, and leaves
+/// Architecture section 5: a seal that cannot flush drops the dirty data after 10 s, says so by the verifier, and leaves
 /// nothing of it when the key comes back.
 #[tokio::test]
 async fn a_seal_does_not_wait_for_ever() {
@@ -143,7 +143,7 @@ async fn settle() {
     }
 }
 
-/// DESIGN section 3: the write-back buffer is bounded; whoever writes more waits for a flush, and nothing is lost.
+/// Architecture section 3: the write-back buffer is bounded; whoever writes more waits for a flush, and nothing is lost.
 #[tokio::test]
 async fn the_write_back_buffer_is_bounded() {
     let budget = Budget::new(1000, 1000, 256 << 10, 0);
@@ -159,7 +159,7 @@ async fn the_write_back_buffer_is_bounded() {
     }
 }
 
-/// DESIGN section 3: many files and entries stay within the bounds of the caches, and nothing is forgotten.
+/// Architecture section 3: many files and entries stay within the bounds of the caches, and nothing is forgotten.
 #[tokio::test]
 async fn caches_forget_only_what_is_durable() {
     let budget = Budget::new(64, 64, 1 << 20, 4096);
@@ -187,7 +187,7 @@ async fn caches_forget_only_what_is_durable() {
     assert_eq!(rig.names(&rig.root().await, 1000).await.unwrap(), expected);
 }
 
-/// DESIGN section 3: the queue is bounded; whoever waits for room in it goes on when the shard fails.
+/// Architecture section 3: the queue is bounded; whoever waits for room in it goes on when the shard fails.
 #[tokio::test]
 async fn a_full_queue_lets_go_when_the_shard_fails() {
     let mut rig = Rig::with(Settings { queue_operations_max: 2, ..Settings::default() }).await;

@@ -1,4 +1,4 @@
-//! Key leases, seals, stored replies and records: DESIGN section 5 "Lease" and "A seal", section 3 "Durable replies".
+//! Key leases, seals, stored replies and records: Architecture section 5 "Lease" and "A seal", section 3 "Durable replies".
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod rig;
@@ -24,7 +24,7 @@ const fn sealed_by(state: &LeaseState, cause: SealCause) -> bool {
         || matches!((state, cause), (LeaseState::Sealed { cause: SealCause::Unreachable, .. }, SealCause::Unreachable))
 }
 
-/// DESIGN section 5: a notice seals at once when the key is refused; every operation on objects then fails the same
+/// Architecture section 5: a notice seals at once when the key is refused; every operation on objects then fails the same
 /// way, handles still resolve, unstable data was flushed; when the key is back the same nodes serve again.
 #[tokio::test]
 async fn a_refused_key_seals_at_once_and_opens_again() {
@@ -59,7 +59,7 @@ async fn a_refused_key_seals_at_once_and_opens_again() {
     }
 }
 
-/// DESIGN section 5: a key service that does not answer seals at the absolute end of the lease, not before, and the
+/// Architecture section 5: a key service that does not answer seals at the absolute end of the lease, not before, and the
 /// error says "later".
 #[tokio::test]
 async fn an_unreachable_key_seals_at_the_end_of_the_lease() {
@@ -102,7 +102,7 @@ async fn an_unreachable_key_seals_at_the_end_of_the_lease() {
     }
 }
 
-/// DESIGN section 5: with a key withheld a file system opens sealed, and serves when the key is back.
+/// Architecture section 5: with a key withheld a file system opens sealed, and serves when the key is back.
 #[tokio::test]
 async fn a_file_system_opens_sealed() {
     for metadata in [false, true] {
@@ -132,7 +132,7 @@ fn key_back(rig: &Rig, metadata: bool) {
     rig.fs.key_notice();
 }
 
-/// DESIGN section 3, "Durable replies": the reply is durable with the operation; a crash keeps both or neither.
+/// Architecture section 3, "Durable replies": the reply is durable with the operation; a crash keeps both or neither.
 #[tokio::test]
 async fn replies_are_durable_with_their_operations() {
     let mut rig = Rig::new().await;
@@ -175,7 +175,7 @@ async fn replies_are_durable_with_their_operations() {
     assert!(rig.fs.list_records(2).await.unwrap().is_empty());
 }
 
-/// DESIGN section 3: the committer waits for a held reply, but not for ever; a late reply is durable before its
+/// Architecture section 3: the committer waits for a held reply, but not for ever; a late reply is durable before its
 /// compound is answered all the same.
 #[tokio::test]
 async fn a_late_reply_does_not_stop_the_others() {

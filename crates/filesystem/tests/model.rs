@@ -1,4 +1,4 @@
-//! Random operations against a naive model, with crashes and cancelled callers: DESIGN section 8, "a reference-model
+//! Random operations against a naive model, with crashes and cancelled callers: Architecture section 8, "a reference-model
 //! test". What was acknowledged is there after a crash; what was not is there or not, but always a state between two
 //! operations, and fsck finds nothing.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test may panic")]
@@ -467,7 +467,7 @@ async fn run(seed: u64, steps: usize) {
     assert!(report.is_clean(), "seed {seed}: {:#?}", report.problems);
 }
 
-/// DESIGN section 3 and 8: the file system agrees with the model, through crashes and cancelled callers.
+/// Architecture section 3 and 8: the file system agrees with the model, through crashes and cancelled callers.
 #[tokio::test]
 async fn the_file_system_agrees_with_the_model() {
     let seeds = std::env::var("MODEL_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(30);

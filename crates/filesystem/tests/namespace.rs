@@ -7,7 +7,7 @@ use bytes::Bytes;
 use filesystem::{CreateHow, FsError, Kind, NewObject, RemoveWhat, SetAttributes, Settings};
 use rig::{Caller, Rig, name_of};
 
-/// DESIGN section 3: what was acknowledged is there after a crash, names and attributes alike.
+/// Architecture section 3: what was acknowledged is there after a crash, names and attributes alike.
 #[tokio::test]
 async fn objects_survive_a_crash() {
     let mut rig = Rig::new().await;
@@ -136,7 +136,7 @@ async fn permissions_are_kept() {
     assert_eq!(exists.err(), Some(FsError::Exists));
 }
 
-/// DESIGN section 3, "Directory entry": with two-bit cookies every name collides, and all of it still holds.
+/// Architecture section 3, "Directory entry": with two-bit cookies every name collides, and all of it still holds.
 #[tokio::test]
 async fn colliding_names_are_told_apart() {
     let mut rig = Rig::with(Settings { cookie_bits: 2, ..Settings::default() }).await;

@@ -1,4 +1,4 @@
-//! What somebody who may write the data directory can do: nothing that is served. DESIGN, promise 2 and section 5.
+//! What somebody who may write the data directory can do: nothing that is served. Architecture, promise 2 and section 5.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test may panic")]
 
 mod rig;
@@ -67,7 +67,7 @@ async fn served(rig: &Rig) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// DESIGN, promise 2: names, targets and contents are nowhere in what is stored.
+/// Architecture, promise 2: names, targets and contents are nowhere in what is stored.
 #[tokio::test]
 async fn nothing_is_readable_at_rest() {
     let rig = filled().await;
@@ -94,7 +94,7 @@ async fn nothing_is_readable_at_rest() {
     }
 }
 
-/// DESIGN, promise 2: any two values of one kind swapped are found by fsck, and nothing wrong is ever served.
+/// Architecture, promise 2: any two values of one kind swapped are found by fsck, and nothing wrong is ever served.
 #[tokio::test]
 async fn swapped_values_are_detected() {
     let mut rig = filled().await;
@@ -155,7 +155,7 @@ async fn flipped_bits_are_detected() {
     rig.check().await;
 }
 
-/// DESIGN section 5, "Rollback": a single record of an older state is found by fsck through the set-hash; older data
+/// Architecture section 5, "Rollback": a single record of an older state is found by fsck through the set-hash; older data
 /// under a current map is not served.
 #[tokio::test]
 async fn a_record_put_back_is_found() {

@@ -338,7 +338,7 @@ mod tests {
         FileProvider::new(directory.join("keys/root.key"), directory.join("keys/epoch.secret"))
     }
 
-    /// DESIGN of the hierarchy, level 0: init makes both files, private, and never overwrites them.
+    /// Architecture section 5, level 0: init makes both files, private, and never overwrites them.
     #[test]
     fn created_files_are_private_and_are_never_overwritten() {
         let directory = tempfile::tempdir().unwrap();
@@ -354,7 +354,7 @@ mod tests {
         assert!(loaded.staged.is_none());
     }
 
-    /// DESIGN of the hierarchy, erasure: the epoch secret is replaced by write-new, sync and rename.
+    /// Architecture section 5, "Erasure": the epoch secret is replaced by write-new, sync and rename.
     #[test]
     fn a_staged_secret_is_seen_until_it_is_promoted() {
         let directory = tempfile::tempdir().unwrap();
@@ -390,7 +390,7 @@ mod tests {
         assert!(damaged.contains("epoch.secret") && damaged.contains("restore"), "{damaged}");
     }
 
-    /// DESIGN of the hierarchy, erasure: a half-written successor is forgotten, since nothing depends on it.
+    /// Architecture section 5, "Erasure": a half-written successor is forgotten, since nothing depends on it.
     #[test]
     fn a_torn_successor_is_discarded() {
         let directory = tempfile::tempdir().unwrap();

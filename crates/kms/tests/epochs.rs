@@ -27,7 +27,7 @@ fn staged(world: &World) -> bool {
     world.path().join("epoch.secret.next").exists()
 }
 
-/// DESIGN section 5, erasure: a crash before or after any step of the move to the next epoch loses nothing that
+/// Architecture section 5, "Erasure": a crash before or after any step of the move to the next epoch loses nothing that
 /// survives, brings nothing back, and the next start finishes the move.
 #[tokio::test]
 async fn a_crash_at_any_step_of_the_move_is_recovered() {
@@ -74,7 +74,7 @@ async fn a_crash_at_any_step_of_the_move_is_recovered() {
     }
 }
 
-/// DESIGN section 5, erasure: an old copy of the data directory does not bring back what was erased, and says why.
+/// Architecture section 5, "Erasure": an old copy of the data directory does not bring back what was erased, and says why.
 #[tokio::test]
 async fn an_old_copy_of_the_data_directory_opens_nothing() {
     let world = World::new(8).await;
@@ -93,7 +93,7 @@ async fn an_old_copy_of_the_data_directory_opens_nothing() {
     assert!(refused.to_string().contains("epoch.secret"));
 }
 
-/// DESIGN section 5, erasure: deletions within a minute share one move.
+/// Architecture section 5, "Erasure": deletions within a minute share one move.
 #[tokio::test]
 async fn deletions_within_a_minute_share_one_move() {
     let world = World::new(9).await;

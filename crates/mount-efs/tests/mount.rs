@@ -177,7 +177,7 @@ fn a_tls_mount_leaves_what_efs_utils_leaves() {
     until("a watchdog", PATIENCE, || system.processes("amazon-efs-mount-watchdog").len() == 1);
 }
 
-/// DESIGN section 7: a killed tunnel is back on the same port; a connection made meanwhile waits and is not refused.
+/// Architecture section 7: a killed tunnel is back on the same port; a connection made meanwhile waits and is not refused.
 #[test]
 fn a_killed_tunnel_comes_back_on_its_port() {
     let system = System::new(MOUNTS, "");
@@ -264,7 +264,7 @@ fn a_server_that_is_not_trusted_is_the_stated_reason() {
     assert_eq!(text(&missing.stderr), "Failed to find certificate authority file for verification\n");
 }
 
-/// DESIGN section 7: without TLS the kernel goes to the mount target itself; no tunnel, no state.
+/// Architecture section 7: without TLS the kernel goes to the mount target itself; no tunnel, no state.
 #[test]
 fn a_mount_without_tls_is_direct() {
     let system = System::new("", "");

@@ -1,5 +1,5 @@
 //! A connection's admission: which file system it means, who the caller is, and with that its virtual server and its views.
-//! Asked once, at the connection's first request. DESIGN sections 2.3 to 2.6.
+//! Asked once, at the connection's first request. Architecture section 2.3 to 2.6.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -76,7 +76,7 @@ impl Window {
 mod tests {
     use super::Window;
 
-    /// DESIGN section 2.7: per-connection memory is bounded, so consumed bytes make room again.
+    /// Architecture section 2.7: per-connection memory is bounded, so consumed bytes make room again.
     #[test]
     fn consumed_bytes_make_room_for_new_ones() {
         let mut window = Window::default();

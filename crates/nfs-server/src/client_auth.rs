@@ -1,6 +1,6 @@
 //! The client's certificate in the handshake: asked for, never demanded, and trusted for exactly two things, that it is
 //! signed by its own key and that the client holds that key. What it claims is judged after the handshake, so that a
-//! refusal is an NFS error with a reason and not a TLS alert. DESIGN section 2.2.
+//! refusal is an NFS error with a reason and not a TLS alert. Architecture section 2.2.
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::WebPkiSupportedAlgorithms;

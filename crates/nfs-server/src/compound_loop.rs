@@ -1,5 +1,5 @@
 //! The compound loop: the table's rules, one operation after the other, stop at the first error; and around it the slot, the
-//! stored reply and the wait for durability. RFC 8881 sections 2.10, 16.2 and DESIGN section 2.7.
+//! stored reply and the wait for durability. RFC 8881 sections 2.10, 16.2 and Architecture section 2.7.
 
 use nfs_wire::nfs4::{Compound4Args, CompoundEncoder};
 use nfs_wire::{ArgOp, NfsStat4, ResOp, Rules};

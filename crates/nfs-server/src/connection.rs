@@ -1,6 +1,6 @@
 //! The loop of one connection: read requests, start them, send replies as they finish. A request is polled once where
 //! it stands, so what needs no waiting costs no task; the others run in tasks of their own and outlive the connection.
-//! What a peer does not take bounds what is read from it. DESIGN section 2.7.
+//! What a peer does not take bounds what is read from it. Architecture section 2.7.
 
 use std::future::Future;
 use std::pin::{Pin, pin};

@@ -1,5 +1,5 @@
 //! What the server asks of the house around it: which file system a connection means, who the caller is and what
-//! the caller may do there. DESIGN sections 2.3 and 2.4; the binary joins these traits to control, identity and policy.
+//! the caller may do there. Architecture section 2.3 and 2.4; the binary joins these traits to control, identity and policy.
 
 use std::fmt;
 use std::future::Future;

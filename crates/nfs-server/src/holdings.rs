@@ -1,6 +1,6 @@
 //! What clients hold on one file system, with the effects carried out: recovery records made durable before a reply, files
 //! kept alive while they are open, grace begun when the records can be read and paused while the file system is sealed.
-//! RFC 8881 section 8.4, DESIGN section 3, "Recovery records".
+//! RFC 8881 section 8.4, Architecture section 3, "Recovery records".
 
 use std::collections::HashMap;
 use std::time::Duration;

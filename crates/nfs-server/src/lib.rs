@@ -1,5 +1,5 @@
 //! The NFSv4.1 server: connections with TLS or clear on one port, RPC, the compound loop, the attribute table and one
-//! file per operation. RFC 8881, DESIGN section 2. It knows nothing of the control plane and of keys: what it needs from
+//! file per operation. RFC 8881, Architecture section 2. It knows nothing of the control plane and of keys: what it needs from
 //! them it declares in [`exports`].
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking"))]
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "tests make bytes of numbers"))]

@@ -1,5 +1,5 @@
 //! The pseudo-root: one directory for each file system that the caller may mount, named by its id. Read-only, made up on the
-//! spot. DESIGN section 2.3.
+//! spot. Architecture section 2.3.
 
 use filesystem::{Attributes, Device, Kind, Statistics, WallTime};
 use nfs_wire::nfs4::Fsid4;

@@ -1,6 +1,6 @@
 //! The file systems that are open and the virtual servers in front of them. A virtual server exists for each (file system,
 //! access point, principal, TLS or clear): its owner id, scope and client ids are its own, and the same after every restart,
-//! so that no client merges two of them. DESIGN section 2.5.
+//! so that no client merges two of them. Architecture section 2.5.
 
 use std::collections::HashMap;
 use std::sync::Arc;

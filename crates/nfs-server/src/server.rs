@@ -1,4 +1,4 @@
-//! The server: who knocks, who waits, who is in. DESIGN section 2.1.
+//! The server: who knocks, who waits, who is in. Architecture section 2.1.
 
 use std::collections::HashMap;
 use std::io;

@@ -79,7 +79,7 @@ fn fs_status(error: &FsError) -> Option<NfsStat4> {
         FsError::BadHandle => NfsStat4::Badhandle,
         FsError::BadCookie => NfsStat4::BadCookie,
         FsError::Invalid => NfsStat4::Inval,
-        // DESIGN section 5: disabled, denied or deleted is an error; an unreachable key service is a matter of waiting.
+        // Architecture section 5: disabled, denied or deleted is an error; an unreachable key service is a matter of waiting.
         FsError::Sealed(SealCause::Refused) => NfsStat4::Io,
         FsError::Sealed(SealCause::Unreachable) => NfsStat4::Delay,
         FsError::Io(_) => NfsStat4::Io,
@@ -95,7 +95,7 @@ mod tests {
     use filesystem::{FsError, SealCause};
     use nfs_wire::NfsStat4;
 
-    /// DESIGN section 5: a refused key is an I/O error, an unreachable key service asks for patience, a failed shard is silent.
+    /// Architecture section 5: a refused key is an I/O error, an unreachable key service asks for patience, a failed shard is silent.
     #[test]
     fn seals_and_failures_have_their_own_answers() {
         let status = |error| NfsError::Fs(error).status();

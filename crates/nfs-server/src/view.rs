@@ -1,5 +1,5 @@
 //! What a caller sees of a file system: the access point's root and identity, squash, read-only. One value that the
-//! operations work through. DESIGN section 2.6.
+//! operations work through. Architecture section 2.6.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! Connections that have not yet said anything valid: bounded per source address and in all; the oldest is dropped for
-//! a new one, so that nobody can hold the door shut. DESIGN section 2.1.
+//! a new one, so that nobody can hold the door shut. Architecture section 2.1.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -98,7 +98,7 @@ mod tests {
         place.dropped.try_recv() == Err(tokio::sync::oneshot::error::TryRecvError::Closed)
     }
 
-    /// DESIGN section 2.1: waiting connections are bounded per source and in all, the oldest is dropped first.
+    /// Architecture section 2.1: waiting connections are bounded per source and in all, the oldest is dropped first.
     #[test]
     fn the_oldest_waiting_connection_makes_room() {
         let waiting = Waiting::new(2, 3);

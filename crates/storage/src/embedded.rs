@@ -1,4 +1,4 @@
-//! The embedded engine: fjall behind our own commit thread, segments as append-only files (DESIGN section 4;
+//! The embedded engine: fjall behind our own commit thread, segments as append-only files (Architecture section 4;
 //! docs/on-disk-format.md, "A shard's directory").
 //!
 //! - **Commit.** Batches wait in a queue; one thread per open shard drains it into one fjall batch and one fdatasync,

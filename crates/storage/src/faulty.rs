@@ -1,4 +1,4 @@
-//! A store that fails on demand: wraps any [`Opening`] and cuts, delays, reorders, refuses (DESIGN section 8). For tests
+//! A store that fails on demand: wraps any [`Opening`] and cuts, delays, reorders, refuses (Architecture section 8). For tests
 //! and simulations; it must be used within a tokio runtime.
 //!
 //! [`Faults`] is the hand that steers. A test queues what shall happen to the next commits, puts and reads, in the order

@@ -1,4 +1,4 @@
-//! The storage traits, their limits, and the embedded engine (DESIGN section 4).
+//! The storage traits, their limits, and the embedded engine (Architecture section 4).
 //!
 //! A [`Shard`] is an ordered key-value map with one writer; its companion [`Segments`] keeps bulk bytes in append-only
 //! files. Both are small enough for one machine and strong enough for a distributed engine. They know nothing of files

@@ -1,5 +1,5 @@
 //! Sealed records: the small records of services (KMS keys, identities, the control plane) in a shard of their own,
-//! sealed under the control key (DESIGN sections 4 and 5; docs/on-disk-format.md, "Control records").
+//! sealed under the control key (Architecture section 4 and 5; docs/on-disk-format.md, "Control records").
 //!
 //! A record has a logical key, a path such as `kms/key/<id>`. In the shard its key is a class byte and a PRF of the
 //! path, and its value seals path and content together, so a disk shows neither names nor which records belong
@@ -240,7 +240,7 @@ mod tests {
         (key.to_owned(), value.to_owned())
     }
 
-    /// DESIGN section 4: the services' records survive a restart, and a commit is atomic.
+    /// Architecture section 4: the services' records survive a restart, and a commit is atomic.
     #[tokio::test]
     async fn records_come_back_after_reopening() {
         let memory = Memory::new();
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(loaded(&records, "").await, [pair("a", "2")]);
     }
 
-    /// DESIGN section 5: with another control key nothing opens, and the error says so.
+    /// Architecture section 5: with another control key nothing opens, and the error says so.
     #[tokio::test]
     async fn another_control_key_is_refused() {
         let memory = Memory::new();
@@ -273,7 +273,7 @@ mod tests {
         assert!(records(&memory, 1).await.is_ok());
     }
 
-    /// DESIGN, "nothing readable at rest": neither names nor contents appear in the shard, and a value put in another
+    /// Architecture, "nothing readable at rest": neither names nor contents appear in the shard, and a value put in another
     /// record's place does not open.
     #[tokio::test]
     async fn the_shard_sees_no_names_and_swaps_are_found() {

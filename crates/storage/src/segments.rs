@@ -1,4 +1,4 @@
-//! The `Segments` trait: bulk bytes in append-only segments (DESIGN section 4).
+//! The `Segments` trait: bulk bytes in append-only segments (Architecture section 4).
 
 use std::ops::Range;
 

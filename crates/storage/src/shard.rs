@@ -1,4 +1,4 @@
-//! The `Shard` trait: an ordered key-value map with one writer (DESIGN section 4).
+//! The `Shard` trait: an ordered key-value map with one writer (Architecture section 4).
 
 use std::{ops::Bound, sync::Arc};
 
@@ -271,7 +271,7 @@ pub trait Shard: Snapshot {
 mod tests {
     use super::*;
 
-    /// DESIGN section 4: scans are pages; the end of a prefix is the next key that does not begin with it.
+    /// Architecture section 4: scans are pages; the end of a prefix is the next key that does not begin with it.
     #[test]
     fn a_prefix_ends_before_the_next_one() {
         assert_eq!(end_of_prefix(b"ab"), Bound::Excluded(Bytes::from_static(b"ac")));
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(end_of_prefix(b""), Bound::Unbounded);
     }
 
-    /// DESIGN section 4: limits are part of the trait.
+    /// Architecture section 4: limits are part of the trait.
     #[test]
     fn a_batch_fits_up_to_its_limits() {
         let limits = Limits { group_keys: 2, group_bytes: 10, operation_bytes: 6, ..Limits::default() };

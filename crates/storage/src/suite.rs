@@ -1,4 +1,4 @@
-//! One suite of tests for every implementation of the traits (DESIGN section 4). A [`Subject`] is a store that can be
+//! One suite of tests for every implementation of the traits (Architecture section 4). A [`Subject`] is a store that can be
 //! opened again and again; [`suite!`] makes the tests for it.
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
@@ -17,27 +17,27 @@ pub(crate) type Subject = Box<dyn Fn() -> BoxFuture<'static, Opening> + Send + S
 macro_rules! suite {
     ($subject:expr) => {
         $crate::suite::suite! { $subject =>
-            /// DESIGN section 4: what is committed is read, by every way of reading.
+            /// Architecture section 4: what is committed is read, by every way of reading.
             records_are_read_as_written
-            /// DESIGN section 4: commits take their place in the order of calls, and sequences grow.
+            /// Architecture section 4: commits take their place in the order of calls, and sequences grow.
             commits_keep_the_order_of_calls
-            /// DESIGN section 4: scans are pages, in either direction.
+            /// Architecture section 4: scans are pages, in either direction.
             scans_are_pages_in_either_direction
-            /// DESIGN section 4: a snapshot is not changed by later commits.
+            /// Architecture section 4: a snapshot is not changed by later commits.
             a_snapshot_stands_still
-            /// DESIGN section 4: limits are part of the trait.
+            /// Architecture section 4: limits are part of the trait.
             what_exceeds_the_limits_is_refused_whole
-            /// DESIGN section 4: durable on return; sequences and epochs go on after reopening.
+            /// Architecture section 4: durable on return; sequences and epochs go on after reopening.
             everything_is_there_after_reopening
-            /// DESIGN section 4: a closed opening takes nothing more.
+            /// Architecture section 4: a closed opening takes nothing more.
             a_closed_opening_is_fenced
-            /// DESIGN section 4: group commit loses and mixes nothing.
+            /// Architecture section 4: group commit loses and mixes nothing.
             many_committers_at_once_are_all_kept
-            /// DESIGN section 4: segments give back any range of what was put, also after reopening.
+            /// Architecture section 4: segments give back any range of what was put, also after reopening.
             places_are_read_in_any_range
-            /// DESIGN section 4: segments are copied, listed by epoch, and deleted.
+            /// Architecture section 4: segments are copied, listed by epoch, and deleted.
             segments_are_copied_listed_and_deleted
-            /// DESIGN section 8: random operations against a naive model, with reopenings.
+            /// Architecture section 8: random operations against a naive model, with reopenings.
             random_batches_agree_with_a_model
         }
     };

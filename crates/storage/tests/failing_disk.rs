@@ -1,5 +1,5 @@
 //! A disk that refuses writes: the shard fails for good and says so, and a reopened one holds what was acknowledged
-//! (DESIGN section 4: an error of the disk is never retried into success).
+//! (Architecture section 4: an error of the disk is never retried into success).
 //!
 //! The refusal is a limit on file sizes for this whole process, so this test has a program of its own.
 #![allow(clippy::unwrap_used, reason = "a test")]
@@ -27,7 +27,7 @@ fn put(token: u128, key: &str) -> Batch {
     batch
 }
 
-/// DESIGN section 4: EIO or a failed sync stops the shard; the outcome in flight is unknown, and nothing later is taken,
+/// Architecture section 4: EIO or a failed sync stops the shard; the outcome in flight is unknown, and nothing later is taken,
 /// even when the disk works again.
 #[tokio::test]
 async fn a_failed_write_ends_the_opening() {

@@ -1,5 +1,5 @@
 //! Kill -9 of a process that commits and puts as fast as it can: nothing acknowledged may be lost, nothing torn may
-//! appear (DESIGN, "nothing acknowledged is lost"). A killed process keeps the page cache, so this tests ordering and
+//! appear (Architecture, "nothing acknowledged is lost"). A killed process keeps the page cache, so this tests ordering and
 //! recovery, not power loss.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
@@ -117,7 +117,7 @@ fn run_and_kill(dir: &Path, lines: usize) -> BTreeMap<u64, u64> {
     acknowledged
 }
 
-/// DESIGN, "nothing acknowledged is lost": batches are atomic and durable, and data is there before what names it.
+/// Architecture, "nothing acknowledged is lost": batches are atomic and durable, and data is there before what names it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_by_kill_9() {
     let kept = tempfile::tempdir().unwrap();

@@ -26,13 +26,13 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A client of one GiB with this scratch directory, its agent beside the running program.
-    pub fn new(scratch: &Path) -> Result<Self, RigError> {
-        let own = std::env::current_exe().map_err(|error| RigError::host("the running program's path", error))?;
-        let beside = own.ancestors().skip(1).take(2).map(|place| place.join("linux-client"));
-        let agent = beside.into_iter().find(|path| path.is_file()).ok_or_else(|| {
-            RigError::Unready("the linux-client program is not built: cargo build -p linux-client".to_owned())
-        })?;
+    /// A client of one GiB with this scratch directory and this `linux-client` program as its agent.
+    pub fn new(scratch: &Path, agent: PathBuf) -> Result<Self, RigError> {
+        if !agent.is_file() {
+            let what =
+                format!("{}: the linux-client program is not built: cargo build -p linux-client", agent.display());
+            return Err(RigError::Unready(what));
+        }
         fs::create_dir_all(scratch).map_err(|error| RigError::host(scratch.display().to_string(), error))?;
         let scratch = scratch.canonicalize().map_err(|error| RigError::host(scratch.display().to_string(), error))?;
         Ok(Self {

@@ -44,7 +44,9 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Agent => linux_client::serve_in_guest().map(|()| 0).map_err(|error| error.to_string()),
         Command::Run { clients, limit_seconds, memory_mib, scratch, mount_helper, script } => {
-            let built = Machine::new(&scratch).map(|machine| Machine {
+            let own =
+                std::env::current_exe().map_err(|error| RigError::Unready(format!("this program's path: {error}")));
+            let built = own.and_then(|own| Machine::new(&scratch, own)).map(|machine| Machine {
                 memory_mib,
                 time_limit: Duration::from_secs(limit_seconds),
                 mount_helper,

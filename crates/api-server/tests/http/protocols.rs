@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::house::{ACCOUNT, Call, House};
 
-/// DESIGN 6: `/health` answers without a signature.
+/// Architecture section 6: `/health` answers without a signature.
 #[tokio::test]
 async fn health_needs_no_signature() {
     let house = House::new().await;

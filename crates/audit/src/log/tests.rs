@@ -46,7 +46,7 @@ async fn filled(path: &Path, count: usize) {
     log.close().await.unwrap();
 }
 
-/// DESIGN 6 and CloudTrail record contents: begin before the act, complete after it, in CloudTrail's shape.
+/// Architecture section 6 and CloudTrail record contents: begin before the act, complete after it, in CloudTrail's shape.
 #[tokio::test]
 async fn a_call_is_begun_and_completed() {
     let (_directory, path) = place();
@@ -76,7 +76,7 @@ async fn a_call_is_begun_and_completed() {
     assert_eq!(verify(&path).unwrap().head.sequence, 4);
 }
 
-/// DESIGN 6: the record is completed whatever happens to the call.
+/// Architecture section 6: the record is completed whatever happens to the call.
 #[tokio::test]
 async fn a_dropped_call_is_completed_as_abandoned() {
     let (_directory, path) = place();
@@ -86,7 +86,7 @@ async fn a_dropped_call_is_completed_as_abandoned() {
     assert_eq!(lines(&path)[1]["record"]["errorCode"], "Abandoned");
 }
 
-/// DESIGN 6: a log goes on across restarts in one chain; an event that a crash cut off is found.
+/// Architecture section 6: a log goes on across restarts in one chain; an event that a crash cut off is found.
 #[tokio::test]
 async fn the_chain_goes_on_after_a_restart() {
     let (_directory, path) = place();
@@ -100,7 +100,7 @@ async fn the_chain_goes_on_after_a_restart() {
     assert_eq!((report.head.sequence, report.incomplete), (5, vec![id]));
 }
 
-/// DESIGN 6: a changed, removed or moved line is found by whoever checks the chain.
+/// Architecture section 6: a changed, removed or moved line is found by whoever checks the chain.
 #[tokio::test]
 async fn tampering_is_found() {
     let (_directory, path) = place();
@@ -128,7 +128,7 @@ async fn tampering_is_found() {
     assert!(broken(swapped));
 }
 
-/// DESIGN 6: a line that a crash tore is put aside, and the log says so.
+/// Architecture section 6: a line that a crash tore is put aside, and the log says so.
 #[tokio::test]
 async fn a_torn_line_is_put_aside() {
     let (directory, path) = place();
@@ -154,7 +154,7 @@ async fn a_log_has_one_writer() {
     assert!(matches!(AuditLog::open(&path, Env::real()), Err(AuditError::Locked(_))));
 }
 
-/// DESIGN 6, fail closed: when the disk takes no more, nothing that needs a record goes on.
+/// Architecture section 6, fail closed: when the disk takes no more, nothing that needs a record goes on.
 #[tokio::test]
 async fn a_failed_write_refuses_calls() {
     let (_directory, path) = place();

@@ -314,7 +314,7 @@ fn a_session_needs_its_own_token() {
     assert_eq!(request.judge("kms", "21000101T000000Z", &session), Err(SignatureError::TokenExpired));
 }
 
-/// DESIGN 6: the remembered signing key of a day goes with its secret; neither outlives the access key.
+/// Architecture section 6: the remembered signing key of a day goes with its secret; neither outlives the access key.
 #[test]
 fn a_remembered_key_does_not_outlive_its_secret() {
     struct Changed(Option<&'static str>);

@@ -34,7 +34,7 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    /// DESIGN section 7: reconnects with back-off; a server that is back is found within the longest wait.
+    /// Architecture section 7: reconnects with back-off; a server that is back is found within the longest wait.
     #[test]
     fn waits_double_up_to_the_longest() {
         let (env, _simulation) = Env::simulated(1);

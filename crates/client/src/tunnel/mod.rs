@@ -1,5 +1,5 @@
 //! The tunnel: a process per mount that takes the kernel's NFS connections on 127.0.0.1 and carries them over TLS
-//! (DESIGN section 7).
+//! (Architecture section 7).
 
 mod backoff;
 mod buffer;

@@ -25,7 +25,7 @@ pub(super) fn may_use(peer: SocketAddr, local: SocketAddr) -> bool {
 mod tests {
     use super::*;
 
-    /// DESIGN section 7: our own connections, as the kernel's, are let in.
+    /// Architecture section 7: our own connections, as the kernel's, are let in.
     #[test]
     fn an_own_connection_is_let_in() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(read.to_text(), settings.to_text());
     }
 
-    /// DESIGN section 7: a damaged file is named by what is missing.
+    /// Architecture section 7: a damaged file is named by what is missing.
     #[test]
     fn a_damaged_file_is_named() {
         assert_eq!(TunnelSettings::parse("[efs]\n").unwrap_err(), "accept is missing");

@@ -42,7 +42,7 @@ fn all_four_extensions_are_read() {
     assert!(read.not_before < read.not_after);
 }
 
-/// DESIGN section 2.2: a certificate without our extensions is a client without claims.
+/// Architecture section 2.2: a certificate without our extensions is a client without claims.
 #[test]
 fn a_plain_certificate_claims_nothing() {
     let (certificate, _) = client_certificate(&[]);
@@ -50,7 +50,7 @@ fn a_plain_certificate_claims_nothing() {
     assert_eq!((read.file_system, read.access_point, read.identity), (None, None, None));
 }
 
-/// DESIGN section 2.4: a claim that cannot be read is never taken for no claim.
+/// Architecture section 2.4: a claim that cannot be read is never taken for no claim.
 #[test]
 fn a_malformed_extension_is_an_error_that_names_it() {
     let cases = [
@@ -70,7 +70,7 @@ fn a_malformed_extension_is_an_error_that_names_it() {
     }
 }
 
-/// DESIGN section 2.2: trust comes from the self-signature, so one changed bit ends it.
+/// Architecture section 2.2: trust comes from the self-signature, so one changed bit ends it.
 #[test]
 fn a_changed_certificate_is_not_self_signed() {
     let (certificate, _) = client_certificate(&[(3, utf8("fs-0123456789abcdef0"))]);

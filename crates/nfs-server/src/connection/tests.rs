@@ -62,7 +62,7 @@ async fn receive(client: &mut TcpStream) -> Vec<u8> {
     body
 }
 
-/// DESIGN section 2.7: replies go out as they finish.
+/// Architecture section 2.7: replies go out as they finish.
 #[tokio::test]
 async fn a_slow_request_does_not_hold_a_quick_one() {
     let (mut client, task, _stop) = start(Limits::default()).await;
@@ -74,7 +74,7 @@ async fn a_slow_request_does_not_hold_a_quick_one() {
     task.await.unwrap().unwrap();
 }
 
-/// DESIGN section 2.7: a peer that stops reading stops being read, and what it is owed is bounded.
+/// Architecture section 2.7: a peer that stops reading stops being read, and what it is owed is bounded.
 #[tokio::test]
 async fn a_peer_that_does_not_read_is_not_read() {
     let limits = Limits { pending_bytes_max: 2 << 20, ..Limits::default() };
@@ -95,7 +95,7 @@ async fn a_peer_that_does_not_read_is_not_read() {
     let _ = task.await.unwrap();
 }
 
-/// DESIGN section 2.7: a peer that takes no replies at all is dropped after a while.
+/// Architecture section 2.7: a peer that takes no replies at all is dropped after a while.
 #[tokio::test]
 async fn a_peer_that_never_reads_is_dropped() {
     let limits = Limits { reply_taken_max: Duration::from_millis(1), ..Limits::default() };

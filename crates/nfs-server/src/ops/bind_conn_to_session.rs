@@ -1,5 +1,5 @@
 //! BIND_CONN_TO_SESSION: this connection carries the session, too. Its own virtual server knows only its own sessions, so a
-//! session of another one is NFS4ERR_BADSESSION. RFC 8881 section 18.34, DESIGN section 2.5.
+//! session of another one is NFS4ERR_BADSESSION. RFC 8881 section 18.34, Architecture section 2.5.
 
 use nfs_wire::nfs4::{BindConnToSession4Args, BindConnToSession4Resok};
 

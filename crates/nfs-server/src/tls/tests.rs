@@ -73,7 +73,7 @@ impl Pair {
     }
 }
 
-/// DESIGN section 2.2: TLS 1.2 and 1.3, data both ways, the host name known, no certificate demanded.
+/// Architecture section 2.2: TLS 1.2 and 1.3, data both ways, the host name known, no certificate demanded.
 #[test]
 fn both_versions_carry_data_both_ways() {
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
@@ -117,7 +117,7 @@ fn a_self_signed_client_certificate_is_accepted() {
     }
 }
 
-/// DESIGN section 2.2: who shows a certificate must hold its key.
+/// Architecture section 2.2: who shows a certificate must hold its key.
 #[test]
 fn a_certificate_of_another_key_is_refused() {
     use rustls::client::ResolvesClientCert;
@@ -194,7 +194,7 @@ fn an_address_as_server_name_is_ignored() {
     assert_eq!(pair.server.server_name(), None);
 }
 
-/// DESIGN section 2.1: what is not TLS after the first byte ends with an alert and no panic.
+/// Architecture section 2.1: what is not TLS after the first byte ends with an alert and no panic.
 #[test]
 fn garbage_is_refused() {
     let (_, resolver) = server_certificate(NAME);

@@ -62,7 +62,7 @@ async fn bad_headers_get_their_exact_errors() {
     assert_eq!(reply.outcome, Outcome::Rejected(Rejected::AuthError(AuthStat::Badcred)));
 }
 
-/// DESIGN section 2: minor versions 0 and 2 are answered with MINOR_VERS_MISMATCH and no result.
+/// Architecture section 2: minor versions 0 and 2 are answered with MINOR_VERS_MISMATCH and no result.
 #[tokio::test]
 async fn other_minor_versions_are_mismatched() {
     let rig = Rig::start().await;
@@ -76,7 +76,7 @@ async fn other_minor_versions_are_mismatched() {
     }
 }
 
-/// DESIGN section 2.1: neither TLS nor RPC is closed, without a word.
+/// Architecture section 2.1: neither TLS nor RPC is closed, without a word.
 #[tokio::test]
 async fn strangers_at_the_door_are_closed() {
     let rig = Rig::start().await;
@@ -188,7 +188,7 @@ async fn forged_handles_are_bad() {
     assert_eq!(client.status(vec![putfh(&NfsFh4::default())]).await, NfsStat4::Badhandle);
 }
 
-/// DESIGN section 2.1: half-open handshakes give way to newer connections and end by themselves.
+/// Architecture section 2.1: half-open handshakes give way to newer connections and end by themselves.
 #[tokio::test]
 async fn half_open_handshakes_end() {
     let limits = Limits { waiting_per_source_max: 8, handshake_max: Duration::from_millis(700), ..quick() };
@@ -207,7 +207,7 @@ async fn half_open_handshakes_end() {
     others_are_served(&rig).await;
 }
 
-/// DESIGN section 2.7: a peer that asks and never reads is not served without end, and others are served meanwhile.
+/// Architecture section 2.7: a peer that asks and never reads is not served without end, and others are served meanwhile.
 #[tokio::test]
 async fn a_peer_that_never_reads_harms_nobody() {
     let rig = Rig::start().await;
@@ -244,7 +244,7 @@ async fn sessions_bound_requests() {
     assert_eq!(client.connection.compound(vec![slot, mkdir("x")]).await.status, NfsStat4::Badslot);
 }
 
-/// DESIGN section 2.2: TLS works with and without a client certificate, and its claims reach the exports.
+/// Architecture section 2.2: TLS works with and without a client certificate, and its claims reach the exports.
 #[tokio::test]
 async fn a_client_certificate_reaches_the_exports() {
     let rig = Rig::start().await;
@@ -265,7 +265,7 @@ async fn a_client_certificate_reaches_the_exports() {
     assert_eq!(claimed.as_deref(), Some("fs-0123456789abcdef0ab"));
 }
 
-/// DESIGN section 2.3: what is cut with its mount target's address is cut, whatever runs.
+/// Architecture section 2.3: what is cut with its mount target's address is cut, whatever runs.
 #[tokio::test]
 async fn connections_of_an_address_are_cut() {
     let rig = Rig::start().await;

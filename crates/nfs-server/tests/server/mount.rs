@@ -36,7 +36,7 @@ async fn names(client: &mut Client, path: &str) -> Vec<String> {
     }
 }
 
-/// RFC 8881 section 18.36: the session is made, and it is persistent (DESIGN section 3, durable replies).
+/// RFC 8881 section 18.36: the session is made, and it is persistent (Architecture section 3, durable replies).
 #[tokio::test]
 async fn a_client_gets_a_persistent_session_and_the_root() {
     let rig = Rig::start().await;
@@ -92,7 +92,7 @@ async fn a_file_is_written_and_read_back() {
     assert_eq!(client.status(vec![putfh(&handle), ArgOp::Read(read)]).await, NfsStat4::BadStateid);
 }
 
-/// RFC 8881 sections 18.9, 18.25 and 18.26: names come, move and go; DESIGN section 3: an open file outlives its name.
+/// RFC 8881 sections 18.9, 18.25 and 18.26: names come, move and go; Architecture section 3: an open file outlives its name.
 #[tokio::test]
 async fn names_move_and_an_open_file_outlives_its_last_one() {
     let rig = Rig::start().await;

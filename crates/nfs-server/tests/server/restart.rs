@@ -22,7 +22,7 @@ fn open(claim: OpenClaim4) -> ArgOp {
     })
 }
 
-/// DESIGN section 3, "Durable replies": a retry after a crash gets its stored reply, all else on the old session is dead.
+/// Architecture section 3, "Durable replies": a retry after a crash gets its stored reply, all else on the old session is dead.
 #[tokio::test]
 async fn a_retry_after_a_crash_gets_its_stored_reply() {
     let rig = Rig::start().await;
@@ -41,7 +41,7 @@ async fn a_retry_after_a_crash_gets_its_stored_reply() {
     assert_eq!(client.status(vec![ArgOp::Putrootfh(()), mkdir("once")]).await, NfsStat4::Exist);
 }
 
-/// DESIGN section 3, "Durable replies": an exclusive OPEN that was answered to nobody is not a spurious EEXIST, and the file that
+/// Architecture section 3, "Durable replies": an exclusive OPEN that was answered to nobody is not a spurious EEXIST, and the file that
 /// it opened is reclaimed like any other.
 #[tokio::test]
 async fn a_retried_open_is_answered_and_reclaimed() {
@@ -60,7 +60,7 @@ async fn a_retried_open_is_answered_and_reclaimed() {
     client.reclaim_complete().await;
 }
 
-/// DESIGN section 3, "Durable replies": they are found through the pseudo-root, too, where nobody has opened the file system yet.
+/// Architecture section 3, "Durable replies": they are found through the pseudo-root, too, where nobody has opened the file system yet.
 #[tokio::test]
 async fn a_retry_through_the_pseudo_root_gets_its_stored_reply() {
     use nfs_server::exports::{Admission, Principal, Target};
@@ -80,7 +80,7 @@ async fn a_retry_through_the_pseudo_root_gets_its_stored_reply() {
     assert_eq!(client.connection.compound(make).await.resarray, first);
 }
 
-/// DESIGN section 3: what failed is not stored, and what changed nothing runs again in a new session.
+/// Architecture section 3: what failed is not stored, and what changed nothing runs again in a new session.
 #[tokio::test]
 async fn a_failed_change_has_no_stored_reply() {
     let rig = Rig::start().await;
@@ -161,7 +161,7 @@ async fn the_write_verifier_tells_of_a_crash() {
     assert_ne!(verifier(client.ok(commit).await), before);
 }
 
-/// DESIGN section 2.5: a virtual server is the same after a restart, so a client finds its server again.
+/// Architecture section 2.5: a virtual server is the same after a restart, so a client finds its server again.
 #[tokio::test]
 async fn the_server_owner_survives_a_restart() {
     let rig = Rig::start().await;

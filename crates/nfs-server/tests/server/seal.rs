@@ -1,4 +1,4 @@
-//! A sealed file system: every object is withheld, the mount and its state live on. DESIGN section 5.
+//! A sealed file system: every object is withheld, the mount and its state live on. Architecture section 5.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn withhold(rig: &Rig, trouble: Option<KeyTrouble>) {
     tokio::time::timeout(Duration::from_secs(20), lease.wait_for(reached)).await.unwrap().unwrap();
 }
 
-/// DESIGN section 5, "A seal": objects fail with an I/O error, sessions and state go on, and the same mount and the same open
+/// Architecture section 5, "A seal": objects fail with an I/O error, sessions and state go on, and the same mount and the same open
 /// file serve again when the key is back.
 #[tokio::test]
 async fn a_seal_withholds_objects_and_keeps_the_mount() {
@@ -65,7 +65,7 @@ fn reclaim() -> ArgOp {
     })
 }
 
-/// DESIGN section 5: a restart while the key is disabled keeps open files, too: they are reclaimed from state alone, their
+/// Architecture section 5: a restart while the key is disabled keeps open files, too: they are reclaimed from state alone, their
 /// contents stay withheld, and the key's return opens them again.
 #[tokio::test]
 async fn opens_are_reclaimed_while_the_data_key_is_withheld() {
@@ -99,7 +99,7 @@ async fn opens_are_reclaimed_while_the_data_key_is_withheld() {
     client.open("/", "new").await;
 }
 
-/// DESIGN section 5: while no key is at hand nobody knows who may reclaim, so clients are told to wait.
+/// Architecture section 5: while no key is at hand nobody knows who may reclaim, so clients are told to wait.
 #[tokio::test]
 async fn reclaims_wait_while_the_metadata_key_is_withheld() {
     let rig = Rig::start().await;

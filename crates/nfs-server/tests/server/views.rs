@@ -80,7 +80,7 @@ async fn root_is_squashed_and_writing_is_refused_by_policy() {
     assert_eq!(given.access, 0x03);
 }
 
-/// DESIGN section 2.4: denial is NFS4ERR_ACCESS after the handshake, and ends when the policy does.
+/// Architecture section 2.4: denial is NFS4ERR_ACCESS after the handshake, and ends when the policy does.
 #[tokio::test]
 async fn a_refused_caller_gets_access_denied() {
     let rig = Rig::start().await;
@@ -94,7 +94,7 @@ async fn a_refused_caller_gets_access_denied() {
     Client::mount(connection, "later").await;
 }
 
-/// DESIGN section 2.5: a session works only on connections of its own virtual server.
+/// Architecture section 2.5: a session works only on connections of its own virtual server.
 #[tokio::test]
 async fn a_session_is_unknown_to_another_virtual_server() {
     let rig = Rig::start().await;
@@ -118,7 +118,7 @@ async fn a_session_is_unknown_to_another_virtual_server() {
     assert_eq!(rig.server.status().clients.len(), 2);
 }
 
-/// DESIGN section 2.3: the pseudo-root shows each file system as a directory of its own fsid, and nothing can be made there.
+/// Architecture section 2.3: the pseudo-root shows each file system as a directory of its own fsid, and nothing can be made there.
 #[tokio::test]
 async fn the_pseudo_root_leads_to_every_file_system() {
     const OTHER: &str = "fs-fedcba98765432100";

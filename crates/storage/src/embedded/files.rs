@@ -176,7 +176,7 @@ pub(crate) fn write_at(file: &File, mut offset: u64, parts: &[&Bytes]) -> io::Re
 mod tests {
     use super::*;
 
-    /// DESIGN section 4: parts are written back to back, however many there are, and read again anywhere.
+    /// Architecture section 4: parts are written back to back, however many there are, and read again anywhere.
     #[test]
     fn many_parts_come_back_as_one() {
         let file = tempfile::tempfile().unwrap();
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(middle, whole[50..60]);
     }
 
-    /// DESIGN section 4, process budgets: open files are bounded, and the one unused for longest goes first.
+    /// Architecture section 4, process budgets: open files are bounded, and the one unused for longest goes first.
     #[test]
     fn the_least_used_file_is_closed() {
         let open = OpenFiles::new(8);

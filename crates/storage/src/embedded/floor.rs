@@ -134,7 +134,7 @@ mod tests {
         Floor { seq: Seq(seq), hash: [7; 16], clean: seq.is_multiple_of(2) }
     }
 
-    /// DESIGN section 4: slots alternate, so a torn write leaves the floor before; with both gone it is an error.
+    /// Architecture section 4: slots alternate, so a torn write leaves the floor before; with both gone it is an error.
     #[test]
     fn a_torn_slot_leaves_the_one_before() {
         let dir = tempfile::tempdir().unwrap();

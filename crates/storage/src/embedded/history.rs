@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(Record::decode(&[]), None);
     }
 
-    /// DESIGN section 4: a journal cut below the floor is found, one cut above is a crash.
+    /// Architecture section 4: a journal cut below the floor is found, one cut above is a crash.
     #[test]
     fn a_log_below_its_floor_is_refused() {
         let all = history(&chain(), 10);
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(check(&[], (Seq(0), Hash::default())), Ok(None));
     }
 
-    /// DESIGN section 4: each batch carries a keyed hash of the one before, so gaps and foreign records are found.
+    /// Architecture section 4: each batch carries a keyed hash of the one before, so gaps and foreign records are found.
     #[test]
     fn gaps_and_strangers_are_found() {
         let all = history(&chain(), 10);

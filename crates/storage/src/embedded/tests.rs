@@ -55,7 +55,7 @@ async fn refusal(engine: &Engine, dir: &Path) -> StorageError {
     engine.open(dir).await.err().unwrap()
 }
 
-/// DESIGN section 4: a lock file against a second server; the error names the file.
+/// Architecture section 4: a lock file against a second server; the error names the file.
 #[tokio::test]
 async fn a_second_opening_is_refused() {
     let (engine, kept) = (engine(), TempDir::new().unwrap());
@@ -140,7 +140,7 @@ async fn a_truncated_segment_fails_only_where_it_is_short() {
     drop(segments);
 }
 
-/// DESIGN section 4: a journal that ends below the floor is an error that names the file, not a shorter history.
+/// Architecture section 4: a journal that ends below the floor is an error that names the file, not a shorter history.
 #[tokio::test]
 async fn a_journal_cut_below_the_floor_is_refused() {
     let engine = engine();
@@ -160,7 +160,7 @@ async fn a_journal_cut_below_the_floor_is_refused() {
     assert!(error.contains("0.jnl") && error.contains("was durable") && error.contains("backup"), "{error}");
 }
 
-/// DESIGN section 4: a clean stop leaves nothing to replay.
+/// Architecture section 4: a clean stop leaves nothing to replay.
 #[tokio::test]
 async fn a_clean_stop_leaves_empty_journals() {
     let (engine, kept) = (engine(), TempDir::new().unwrap());
@@ -188,7 +188,7 @@ async fn a_clean_stop_leaves_empty_journals() {
     assert_eq!(shard.get(Keyspace::Records, b"key1").await.unwrap(), Some(Bytes::from("again")));
 }
 
-/// DESIGN section 4: changes that need space get NOSPC before the engine does, deletions may use the reserve.
+/// Architecture section 4: changes that need space get NOSPC before the engine does, deletions may use the reserve.
 #[tokio::test]
 async fn the_reserve_is_kept_for_deletions() {
     let kept = TempDir::new().unwrap();
@@ -237,7 +237,7 @@ fn copy_tree(from: &Path, to: &Path) {
     }
 }
 
-/// DESIGN section 4: a crash tears the last batch only; that is cut off, and any other damage of a journal is an error
+/// Architecture section 4: a crash tears the last batch only; that is cut off, and any other damage of a journal is an error
 /// that names the file, wherever the bit is.
 #[tokio::test]
 async fn only_the_last_batch_of_a_journal_may_be_torn() {
@@ -324,7 +324,7 @@ async fn read_all(engine: &Engine, dir: &Path) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// DESIGN section 4, process budgets: memtable bytes are shared by all shards, and the largest gives way.
+/// Architecture section 4, process budgets: memtable bytes are shared by all shards, and the largest gives way.
 #[tokio::test]
 async fn memtables_of_all_shards_share_a_budget() {
     let engine = Engine::new(Budgets { memtable_bytes: 3 << 20, ..budgets() }, Env::real()).unwrap();

@@ -1,4 +1,4 @@
-//! The suite through the wrapper, and each fault (DESIGN section 8).
+//! The suite through the wrapper, and each fault (Architecture section 8).
 
 use super::*;
 use crate::{memory::Memory, suite};
@@ -27,7 +27,7 @@ fn put(token: u128) -> Batch {
     batch
 }
 
-/// DESIGN section 4: an unknown outcome is decided by the token after reopening, whichever it was.
+/// Architecture section 4: an unknown outcome is decided by the token after reopening, whichever it was.
 #[tokio::test]
 async fn a_cut_leaves_an_outcome_that_the_token_decides() {
     for (fault, durable) in [(CommitFault::CutBefore, false), (CommitFault::CutAfter, true)] {
@@ -45,7 +45,7 @@ async fn a_cut_leaves_an_outcome_that_the_token_decides() {
     }
 }
 
-/// DESIGN section 8: commits held in the queue are lost by a cut and kept by a release.
+/// Architecture section 8: commits held in the queue are lost by a cut and kept by a release.
 #[tokio::test]
 async fn held_commits_wait_for_release_or_cut() {
     let (memory, faults, shard, _) = store();
@@ -61,7 +61,7 @@ async fn held_commits_wait_for_release_or_cut() {
     assert!(!memory.open().0.committed(3).await.unwrap());
 }
 
-/// DESIGN section 8: puts overtake each other, fail, and are cut; reads fail and never answer at once.
+/// Architecture section 8: puts overtake each other, fail, and are cut; reads fail and never answer at once.
 #[tokio::test]
 async fn puts_and_reads_fail_as_planned() {
     let (_memory, faults, _, segments) = store();

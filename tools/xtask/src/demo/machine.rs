@@ -46,9 +46,10 @@ impl Machine {
         if own_client() {
             return Ok(Self { client: None, prelude });
         }
-        let mut machine = linux_client::Machine::new(&place.join("scratch")).map_err(|error| error.to_string())?;
+        let mut machine =
+            linux_client::Machine::new(&place.join("scratch"), house.program(Profile::Release, "linux-client"))
+                .map_err(|error| error.to_string())?;
         machine.print = false;
-        machine.agent = house.program(Profile::Release, "linux-client");
         machine.mount_helper = Some(helper);
         // The helper's root must be writable for the client too: it is inside what both share.
         machine.scratch = place.canonicalize().map_err(|error| error.to_string())?;

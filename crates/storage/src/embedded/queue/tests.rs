@@ -1,4 +1,4 @@
-//! The queue without its thread: time limit and bounds (DESIGN section 4).
+//! The queue without its thread: time limit and bounds (Architecture section 4).
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ fn batch(token: u128, bytes: usize) -> Batch {
     batch
 }
 
-/// DESIGN section 4: a commit over 30 s fails the shard; what was in the sync is unknown, what waited is not done.
+/// Architecture section 4: a commit over 30 s fails the shard; what was in the sync is unknown, what waited is not done.
 #[tokio::test]
 async fn an_overdue_commit_answers_everybody() {
     let queue = Queue::default();
@@ -33,7 +33,7 @@ async fn an_overdue_commit_answers_everybody() {
     assert_eq!(queue.push(batch(3, 10)).await.unwrap(), Err(CommitError::Fenced));
 }
 
-/// DESIGN section 4: one sync takes whole batches up to its bound, in their order, and always at least one.
+/// Architecture section 4: one sync takes whole batches up to its bound, in their order, and always at least one.
 #[test]
 fn a_group_is_bounded() {
     let queue = Queue::default();
