@@ -4,6 +4,7 @@
 //! none of them needs to know the rest.
 
 mod admin;
+mod allocator;
 mod api_client;
 mod certificates;
 mod config;

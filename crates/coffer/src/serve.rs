@@ -8,12 +8,12 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::admin;
 use crate::certificates;
 use crate::config::Config;
 use crate::house::House;
 use crate::report::Reporter;
 use crate::{CofferError, hardening, log};
+use crate::{admin, allocator};
 
 /// How long calls and compounds at work may take to end when the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -23,6 +23,7 @@ pub(crate) fn run(config_path: &Path) -> Result<(), CofferError> {
     let config = Config::read(config_path)?;
     log::start(&config.log)?;
     hardening::apply();
+    allocator::keep_large_buffers();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CofferError::stopped)?;
     runtime.block_on(serve(config))
 }

@@ -1,11 +1,13 @@
 //! The committer: one task that drains the queue of operations, in order, into durable batches (Architecture section 3).
+//! It is there while operations wait, on the thread where the first of them came from, so that a lone client's
+//! operation wakes no other thread than the one that writes.
 //!
 //! Group commit across all clients is this and nothing else. A batch that fails fails the shard.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Arc,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -14,7 +16,10 @@ use bytes::Bytes;
 use env::Instant;
 use parking_lot::Mutex;
 use storage::{Batch, CommitError, Keyspace, Limits, SegmentId};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch},
+};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -38,6 +43,10 @@ pub(crate) struct Queue {
     /// may be just who holds the queue's first operation.
     aside: Mutex<Vec<(Operation, oneshot::Sender<()>)>>,
     wake: Notify,
+    /// Whether the committer's task is there.
+    running: AtomicBool,
+    /// Whose queue this is; empty until operations may be committed.
+    core: OnceLock<Weak<Core>>,
     admissions: Arc<Semaphore>,
     durable: AtomicU64,
     settled: Notify,
@@ -58,6 +67,8 @@ impl Queue {
             waiting: Mutex::default(),
             aside: Mutex::default(),
             wake: Notify::new(),
+            running: AtomicBool::new(false),
+            core: OnceLock::new(),
             admissions: Arc::new(Semaphore::new(operations_max.clamp(1, Semaphore::MAX_PERMITS))),
             durable: AtomicU64::new(0),
             settled: Notify::new(),
@@ -101,8 +112,20 @@ impl Queue {
         settled.await.map_err(|_| FsError::Failed)
     }
 
+    /// There is something for the committer, or an end to what it waits for.
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
+        let Some(core) = self.core.get().and_then(Weak::upgrade) else { return };
+        // Without a runtime the process is on its way out.
+        if !self.running.swap(true, Ordering::AcqRel)
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(core.run_committer());
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.lock().operations.is_empty() && self.aside.lock().is_empty()
     }
 
     pub(crate) fn is_durable(&self, position: u64) -> bool {
@@ -210,30 +233,66 @@ impl Group {
     }
 }
 
+/// The committer's task. If it does not come to its own end, with the runtime it was on, nobody may wait for it.
+struct Turn {
+    core: Arc<Core>,
+    over: bool,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.over {
+            self.core.queue.fail();
+        }
+    }
+}
+
 impl Core {
-    /// Runs until the file system is closed or fails.
-    pub(crate) async fn run_committer(self: Arc<Self>) {
-        let mut fenced = self.shard.fenced();
-        while !self.queue.stopped.load(Ordering::Relaxed) {
-            let group = self.take_group();
-            match group {
+    /// From now on operations are committed, and the file system fails when its shard is fenced.
+    pub(crate) fn start_committer(self: &Arc<Self>) {
+        // A second start changes nothing.
+        let _ = self.queue.core.set(Arc::downgrade(self));
+        self.queue.wake();
+        let (core, mut fenced, mut failed) = (self.clone(), self.shard.fenced(), self.queue.failed());
+        tokio::spawn(async move {
+            tokio::select! {
+                fenced = fenced.wait_for(|fenced| *fenced) => {
+                    if fenced.is_ok() {
+                        tracing::error!(file_system = %core.id, "the shard is fenced");
+                    }
+                    drop(fenced);
+                    core.queue.fail();
+                }
+                _ = failed.wait_for(|failed| *failed) => {}
+            }
+        });
+    }
+
+    /// Runs until nothing waits, or the file system fails.
+    async fn run_committer(self: Arc<Self>) {
+        let mut turn = Turn { core: self, over: false };
+        let core = turn.core.clone();
+        while !core.queue.stopped.load(Ordering::Relaxed) {
+            match core.take_group() {
                 Ok(group) => {
-                    if !self.commit_group(group).await {
-                        self.queue.fail();
+                    if !core.commit_group(group).await {
+                        core.queue.fail();
                     }
                 }
-                Err(deadline) => tokio::select! {
-                    () = self.queue.wake.notified() => {}
-                    () = self.env.sleep_until(deadline.unwrap_or(Instant::from_nanoseconds(u64::MAX))) => {}
-                    changed = fenced.wait_for(|fenced| *fenced) => {
-                        if changed.is_ok() {
-                            tracing::error!(file_system = %self.id, "the shard is fenced");
-                        }
-                        self.queue.fail();
-                    }
+                Err(Some(deadline)) => tokio::select! {
+                    () = core.queue.wake.notified() => {}
+                    () = core.env.sleep_until(deadline) => {}
                 },
+                Err(None) => {
+                    core.queue.running.store(false, Ordering::Release);
+                    // What came just before that relied on this task; what comes after it starts the next one.
+                    if core.queue.is_empty() || core.queue.running.swap(true, Ordering::AcqRel) {
+                        break;
+                    }
+                }
             }
         }
+        turn.over = true;
     }
 
     /// The operations to commit next, or until when to wait for the reply of the first one.

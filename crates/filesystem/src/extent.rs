@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use storage::{Keyspace, Now};
+use storage::{Keyspace, Now, SealedBuffer};
 
 use crate::{
     FsError, Result,
@@ -142,7 +142,7 @@ impl Core {
                 pieces.open(self, cut(&sealed, &range)?, out)?;
             }
             Source::Segment(place) => {
-                let mut sealed = BytesMut::zeroed(range.len());
+                let mut sealed = SealedBuffer::new(range.len());
                 match self.segments.read_now(place, range, &mut sealed)? {
                     Now::Hit(()) => pieces.open(self, &sealed, out)?,
                     Now::WouldBlock => return Ok(Now::WouldBlock),
@@ -181,7 +181,7 @@ impl Core {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let id = self.counters.extent();
         let salt = self.env.random();
-        let mut sealed = BytesMut::zeroed(index(u64::from(sealed_bytes(bytes))));
+        let mut sealed = SealedBuffer::new(index(u64::from(sealed_bytes(bytes))));
         self.keys.with(Which::Data, |key, _| {
             // A salt of its own: the subkey is used here and for reading, never to seal anything else.
             let subkey = key.subkey(EXTENT_LABEL, &salt);

@@ -87,7 +87,7 @@ impl FileSystem {
         }
         core.fetch_keys().await?;
         let core = Arc::new(core);
-        tokio::spawn(core.clone().run_committer());
+        core.start_committer();
         let operation = core.first_records()?;
         let position = core.queue.push(operation);
         core.queue.durable(position).await?;
@@ -108,7 +108,7 @@ impl FileSystem {
             Err(FsError::Sealed(_)) => {}
             Err(error) => return Err(error),
         }
-        tokio::spawn(core.clone().run_committer());
+        core.start_committer();
         Ok(core.start().await)
     }
 

@@ -1,15 +1,21 @@
 //! The loop of one connection: read requests, start them, send replies as they finish. A request is polled once where
-//! it stands, so what needs no waiting costs no task; the others run in tasks of their own and outlive the connection.
-//! What a peer does not take bounds what is read from it. Architecture section 2.7.
+//! it stands; one that has to wait goes on in this same task, so that its end wakes nobody else. What is not finished
+//! when the connection ends runs to its end in a task of its own. What a peer does not take bounds what is read from it.
+//! Architecture section 2.7.
 
 use std::future::Future;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use env::{Env, Instant};
-use tokio::sync::{mpsc, watch};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use crate::limits::Limits;
 use crate::record::Records;
@@ -37,17 +43,56 @@ pub(crate) trait Service: Send + 'static {
     fn call(&mut self, request: Bytes) -> Call;
 }
 
-/// A reply that is finished, with the weight it had while it ran.
-struct Finished {
-    reply: Reply,
+/// What became of a request that had to wait.
+enum Finished {
+    /// Its reply, with the weight it had while it ran.
+    Reply(Reply, usize),
+    /// It panicked: a broken invariant of ours. The connection ends, since the peer would wait for ever.
+    Panicked,
+}
+
+/// A request that runs.
+struct Request {
+    future: Pin<Box<dyn Future<Output = Reply> + Send>>,
     weight: usize,
 }
 
-/// What runs for a connection.
+impl Future for Request {
+    type Output = Finished;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Finished> {
+        let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(cx)));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(reply)) => Poll::Ready(Finished::Reply(reply, self.weight)),
+            Err(_) => Poll::Ready(Finished::Panicked),
+        }
+    }
+}
+
+/// What runs for a connection. When it is dropped, what is not finished goes on without it: from its first change an
+/// operation runs to its end, whatever happens to the connection.
+#[derive(Default)]
 struct Running {
-    finished: mpsc::UnboundedSender<Finished>,
-    count: usize,
+    requests: FuturesUnordered<Request>,
     bytes: usize,
+}
+
+impl Running {
+    fn count(&self) -> usize {
+        self.requests.len()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut left = mem::take(&mut self.requests);
+        if !left.is_empty()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(async move { while left.next().await.is_some() {} });
+        }
+    }
 }
 
 /// Serves the connection until its end.
@@ -59,9 +104,7 @@ pub(crate) async fn serve<S: Service>(
     env: &Env,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), TransportError> {
-    // Not bounded itself: at most `running_max` replies are ever on their way.
-    let (finished, mut replies) = mpsc::unbounded_channel();
-    let mut running = Running { finished, count: 0, bytes: 0 };
+    let mut running = Running::default();
     let mut clock = Clock::new(env);
     let mut tick = pin!(env.sleep(TICK));
     let mut ended = false;
@@ -74,7 +117,7 @@ pub(crate) async fn serve<S: Service>(
             Ok(_) => clock.reply_taken = env.now(),
             Err(error) => break Err(error),
         }
-        if running.count == 0 && transport.pending() == 0 {
+        if running.count() == 0 && transport.pending() == 0 {
             clock.reply_taken = env.now();
             if ended || *stop.borrow() {
                 break Ok(());
@@ -83,10 +126,17 @@ pub(crate) async fn serve<S: Service>(
         let read = !ended && !*stop.borrow() && !records.has_complete() && has_room(&transport, &running, limits);
         tokio::select! {
             biased;
-            Some(done) = replies.recv() => {
-                finish(&mut transport, &mut running, done);
-                while let Ok(done) = replies.try_recv() {
-                    finish(&mut transport, &mut running, done);
+            Some(done) = running.requests.next() => {
+                let mut done = Some(done);
+                while let Some(finished) = done {
+                    let Finished::Reply(reply, weight) = finished else {
+                        transport.close();
+                        return Ok(());
+                    };
+                    running.bytes = running.bytes.saturating_sub(weight);
+                    transport.send(reply.into_iter().flatten());
+                    // All that are finished by now go out together.
+                    done = running.requests.next().now_or_never().flatten();
                 }
             }
             ready = transport.ready(read, transport.pending() > 0) => {
@@ -106,7 +156,7 @@ pub(crate) async fn serve<S: Service>(
                     break end;
                 }
                 // Only now and then: a connection in use would take its buffers anew for each request.
-                if running.count == 0 && transport.pending() == 0 && !records.is_partial() {
+                if running.count() == 0 && transport.pending() == 0 && !records.is_partial() {
                     transport.rest();
                 }
             }
@@ -161,21 +211,15 @@ impl<'a> Clock<'a> {
         } else {
             self.partial = None;
         }
-        let idle = running.count == 0 && transport.pending() == 0 && !records.is_partial();
+        let idle = running.count() == 0 && transport.pending() == 0 && !records.is_partial();
         (idle && now.since(self.request) > limits.idle_max).then_some(Ok(()))
     }
 }
 
 fn has_room(transport: &Transport, running: &Running, limits: &Limits) -> bool {
-    running.count < limits.running_max
+    running.count() < limits.running_max
         && running.bytes < limits.running_bytes_max
         && transport.pending() < limits.pending_bytes_max
-}
-
-fn finish(transport: &mut Transport, running: &mut Running, done: Finished) {
-    running.count -= 1;
-    running.bytes = running.bytes.saturating_sub(done.weight);
-    transport.send(done.reply.into_iter().flatten());
 }
 
 /// Starts what has arrived, as far as the bounds allow. False is the connection's end.
@@ -193,21 +237,16 @@ fn start<S: Service>(
         match service.call(request) {
             Call::Close => return false,
             Call::Done(reply) => transport.send(reply.into_iter().flatten()),
-            Call::Run(mut future, more) => {
-                let poll = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-                if let Poll::Ready(reply) = poll {
-                    transport.send(reply.into_iter().flatten());
-                    continue;
+            Call::Run(future, more) => {
+                let mut request = Request { future, weight: bytes + more };
+                match Pin::new(&mut request).poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(Finished::Reply(reply, _)) => transport.send(reply.into_iter().flatten()),
+                    Poll::Ready(Finished::Panicked) => return false,
+                    Poll::Pending => {
+                        running.bytes += request.weight;
+                        running.requests.push(request);
+                    }
                 }
-                let weight = bytes + more;
-                running.count += 1;
-                running.bytes += weight;
-                let finished = running.finished.clone();
-                // Its own task: from its first change an operation runs to its end, whatever happens to the connection.
-                tokio::spawn(async move {
-                    let reply = future.await;
-                    let _ = finished.send(Finished { reply, weight });
-                });
             }
         }
     }

@@ -20,6 +20,7 @@ mod holdings;
 mod limits;
 mod ops;
 mod pseudo_root;
+mod reactors;
 mod record;
 mod registry;
 mod reply;

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use crypto::Prf;
@@ -19,6 +21,7 @@ use crate::certificate::ClientCertificate;
 use crate::connection;
 use crate::exports::{Authorize, Exports, FileSystemId, Peer};
 use crate::limits::Limits;
+use crate::reactors::Reactors;
 use crate::record::Records;
 use crate::rpc::Rpc;
 use crate::shared::Shared;
@@ -51,6 +54,7 @@ pub struct ServerParts {
 pub(crate) struct House {
     pub(crate) shared: Arc<Shared>,
     tls: Tls,
+    reactors: Reactors,
     pub(crate) waiting: Arc<Waiting>,
     stop: watch::Sender<bool>,
     next_connection: AtomicU64,
@@ -73,10 +77,14 @@ pub struct Server {
 
 impl Server {
     /// A server that serves no listener yet.
-    pub fn new(parts: ServerParts) -> Result<Self, rustls::Error> {
+    ///
+    /// # Errors
+    /// What TLS or the system says against it.
+    pub fn new(parts: ServerParts) -> io::Result<Self> {
         let ServerParts { exports, authorize, certificates, identity, env, limits } = parts;
         let house = House {
-            tls: Tls::new(certificates)?,
+            tls: Tls::new(certificates).map_err(io::Error::other)?,
+            reactors: Reactors::start(thread::available_parallelism().map_or(1, NonZero::get))?,
             waiting: Waiting::new(limits.waiting_per_source_max, limits.waiting_max),
             stop: watch::Sender::new(false),
             next_connection: AtomicU64::new(1),
@@ -102,7 +110,14 @@ impl Server {
                         continue;
                     }
                     let house = Arc::clone(&self.house);
-                    tokio::spawn(async move { house.connection(stream, remote).await });
+                    // The runtime that a socket is made on is the one that hears of it.
+                    let stream = stream.into_std();
+                    self.house.reactors.spawn(async move {
+                        match stream.and_then(TcpStream::from_std) {
+                            Ok(stream) => house.connection(stream, remote).await,
+                            Err(error) => tracing::warn!(%remote, %error, "connection dropped"),
+                        }
+                    });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {

@@ -8,6 +8,7 @@
 //!   either to cut, delay, reorder and fail.
 //! - [`SealedRecords`] keeps the small records of services (keys, identities, the control plane) sealed in a shard.
 
+mod buffers;
 pub mod embedded;
 mod error;
 pub mod faulty;
@@ -20,6 +21,7 @@ mod suite;
 
 use std::{pin::Pin, sync::Arc};
 
+pub use buffers::SealedBuffer;
 pub use embedded::{Budgets, DirectoryLock, Engine};
 pub use error::{CommitError, StorageError};
 pub use records::{Change, SealedRecords};

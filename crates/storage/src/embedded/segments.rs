@@ -225,16 +225,6 @@ impl Segments for SegmentFiles {
     }
 
     fn read(&self, place: &Place, range: Range<u32>) -> BoxFuture<'static, Result<BytesMut, StorageError>> {
-        let (offset, length) = match bounds(place, &range) {
-            Ok(bounds) => bounds,
-            Err(error) => return Box::pin(ready(Err(error))),
-        };
-        if let Some(file) = self.0.engine.files.get(self.0.key(place.segment))
-            && let Ok(buffer) = files::read_buffer(&file, offset, length, Wait::Never)
-            && buffer.len() == length
-        {
-            return Box::pin(ready(Ok(buffer)));
-        }
         let (shared, place) = (self.0.clone(), *place);
         self.0.engine.pool.run(move || shared.read(&place, &range))
     }
