@@ -127,16 +127,8 @@ pub(crate) async fn serve<S: Service>(
         tokio::select! {
             biased;
             Some(done) = running.requests.next() => {
-                let mut done = Some(done);
-                while let Some(finished) = done {
-                    let Finished::Reply(reply, weight) = finished else {
-                        transport.close();
-                        return Ok(());
-                    };
-                    running.bytes = running.bytes.saturating_sub(weight);
-                    transport.send(reply.into_iter().flatten());
-                    // All that are finished by now go out together.
-                    done = running.requests.next().now_or_never().flatten();
+                if !finish(&mut transport, &mut running, done) {
+                    break Ok(());
                 }
             }
             ready = transport.ready(read, transport.pending() > 0) => {
@@ -220,6 +212,19 @@ fn has_room(transport: &Transport, running: &Running, limits: &Limits) -> bool {
     running.count() < limits.running_max
         && running.bytes < limits.running_bytes_max
         && transport.pending() < limits.pending_bytes_max
+}
+
+/// Sends the reply of what is finished, and of all else that is by now: they go out together. False is the connection's
+/// end.
+fn finish(transport: &mut Transport, running: &mut Running, done: Finished) -> bool {
+    let mut done = Some(done);
+    while let Some(finished) = done {
+        let Finished::Reply(reply, weight) = finished else { return false };
+        running.bytes = running.bytes.saturating_sub(weight);
+        transport.send(reply.into_iter().flatten());
+        done = running.requests.next().now_or_never().flatten();
+    }
+    true
 }
 
 /// Starts what has arrived, as far as the bounds allow. False is the connection's end.
