@@ -18,6 +18,9 @@ use crate::{
     record::{BLOCK, MapEntry, Source, Trim, WINDOW},
 };
 
+/// So many windows are loaded together, as far as their entries come in one page: who reads one will want the next.
+const TOGETHER: u64 = 16;
+
 /// Maps of up to so many entries are loaded whole.
 const WHOLE_MAP_MAX: u64 = 500;
 
@@ -43,10 +46,8 @@ pub(crate) struct File {
     pub(crate) flush_failed: bool,
     /// Where a sequential reader would go on.
     pub(crate) next_read: u64,
-    /// The last read was where a sequential reader would go on.
-    pub(crate) sequential: bool,
-    /// Data is being read ahead.
-    pub(crate) reading_ahead: bool,
+    /// What is before this was asked for ahead of a sequential reader; 0 if nobody reads so, or all was in memory.
+    pub(crate) ahead: u64,
     /// Truncations not yet carried out: entries they killed count as absent.
     pub(crate) trims: Vec<Trim>,
     windows: BTreeMap<u64, Window>,
@@ -277,10 +278,10 @@ impl State {
 }
 
 impl Core {
-    /// Loads the map of one window.
+    /// Loads the map of one window, and of some that follow.
     pub(crate) async fn load_window(&self, inode: &Inode, window: u64) -> Result<()> {
         let from = keys::map(inode.fileid, window * WINDOW);
-        let to = keys::map(inode.fileid, (window + 1).saturating_mul(WINDOW));
+        let to = keys::map(inode.fileid, (window + TOGETHER).saturating_mul(WINDOW));
         self.load_map(inode, from, to, Some(window), 2 * (WINDOW / BLOCK)).await
     }
 
@@ -316,14 +317,23 @@ impl Core {
             // Not so few: the shard may still hold what pending operations remove.
             return Ok(());
         }
-        if page.more {
-            return Err(FsError::Io(format!("more map entries of file {} than a window has blocks", inode.fileid)));
-        }
-        let mut loaded: BTreeMap<u64, Window> = only.map(|window| (window, Window::default())).into_iter().collect();
+        let mut loaded: BTreeMap<u64, Window> = BTreeMap::new();
         for (key, value) in &page.items {
             let (_, start) = keys::numbers(key)?;
             let entry = MapEntry::decode(start, &self.open_record(key, value)?)?;
             loaded.entry(start / WINDOW).or_default().entries.push(entry);
+        }
+        if let Some(first) = only {
+            // Of the last window on a full page the rest may be missing.
+            let end =
+                if page.more { loaded.last_key_value().map_or(first, |(last, _)| *last) } else { first + TOGETHER };
+            if end <= first {
+                return Err(FsError::Io(format!("more map entries of file {} than a window has blocks", inode.fileid)));
+            }
+            loaded.retain(|window, _| *window < end);
+            for window in first..end {
+                loaded.entry(window).or_default();
+            }
         }
         self.count_cached(page.items.len() + 1);
         let mut state = inode.lock();

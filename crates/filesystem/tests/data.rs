@@ -243,3 +243,33 @@ async fn small_synced_appends_add_up() {
     let file = rig.lookup(&rig.root().await, "log").await.unwrap();
     assert!(rig.read(&file, 0, 1 << 20).await.unwrap() == all);
 }
+
+/// Architecture section 3, "Data": a sequential reader that has to wait for the disk finds what follows asked for already,
+/// each place once; one that jumps about asks for no more than a little.
+#[tokio::test]
+async fn a_sequential_reader_is_read_ahead_of() {
+    const MIB: u64 = 1 << 20;
+    let mut rig = Rig::new().await;
+    let root = rig.root().await;
+    let file = rig.file(&root, "f").await.unwrap();
+    let data = pattern(1, 64 * MIB as usize);
+    for (at, part) in (0..).step_by(8 << 20).zip(data.chunks(8 << 20)) {
+        rig.write(&file, at, part, Stability::FileSync).await.unwrap();
+    }
+    drop((root, file));
+    let faults = rig.open_faulty(true).await;
+    let file = rig.lookup(&rig.root().await, "f").await.unwrap();
+    for at in 0..32 {
+        assert!(rig.read(&file, at * MIB, MIB as u32).await.unwrap() == data[(at * MIB) as usize..][..MIB as usize]);
+    }
+    let mut places = faults.prefetched();
+    let asked = places.len();
+    assert!((28..=36).contains(&asked), "{asked}");
+    places.sort();
+    places.dedup();
+    assert_eq!(places.len(), asked, "asked for twice");
+    for at in [60, 3, 40, 21, 50, 10] {
+        rig.read(&file, at * MIB, 4096).await.unwrap();
+    }
+    assert!(faults.prefetched().len() <= 36 + 6 * 4);
+}

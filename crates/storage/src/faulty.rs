@@ -73,6 +73,7 @@ struct Plan {
     puts: VecDeque<PutFault>,
     reads: VecDeque<ReadFault>,
     never_now: bool,
+    prefetched: Vec<Place>,
     holding: bool,
     held: Vec<Held>,
 }
@@ -125,6 +126,12 @@ impl Faults {
     /// Whether every read that must not wait says `WouldBlock`, so that the slow ways are taken.
     pub fn never_now(&self, never: bool) {
         self.0.plan.lock().never_now = never;
+    }
+
+    /// The places that were asked for ahead, in order.
+    #[must_use]
+    pub fn prefetched(&self) -> Vec<Place> {
+        self.0.plan.lock().prefetched.clone()
     }
 
     /// Lets commits wait in the queue, undone, until [`Faults::release`] or a cut.
@@ -367,6 +374,11 @@ impl Segments for FaultySegments {
 
     fn read_now(&self, place: &Place, range: Range<u32>, out: &mut [u8]) -> Result<Now<()>, StorageError> {
         self.faults.now(|| self.inner.read_now(place, range, out))
+    }
+
+    fn prefetch(&self, place: &Place) {
+        self.faults.0.plan.lock().prefetched.push(*place);
+        self.inner.prefetch(place);
     }
 
     fn read(&self, place: &Place, range: Range<u32>) -> BoxFuture<'static, Result<BytesMut, StorageError>> {

@@ -106,6 +106,9 @@ pub trait Segments: Send + Sync {
     /// The disk's, or [`StorageError::NoSuchPlace`].
     fn read_now(&self, place: &Place, range: Range<u32>, out: &mut [u8]) -> Result<Now<()>, StorageError>;
 
+    /// Begins to bring a place into memory, so that a read finds it there. Waits for nothing and promises nothing.
+    fn prefetch(&self, place: &Place);
+
     /// Reads `range` of a place.
     fn read(&self, place: &Place, range: Range<u32>) -> BoxFuture<'static, Result<BytesMut, StorageError>>;
 

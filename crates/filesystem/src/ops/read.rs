@@ -1,9 +1,7 @@
 //! Reading a file's content.
 
-use std::sync::Arc;
-
 use bytes::{Bytes, BytesMut};
-use storage::Now;
+use storage::{Now, Place};
 
 use crate::{
     Context, FileSystem, FsError, Node, Result,
@@ -33,8 +31,11 @@ enum Plan {
     Missing(u64),
 }
 
-/// Windows that are read ahead of a sequential reader that has to wait for the disk.
-const AHEAD: u64 = 4;
+/// So much is asked of the disk ahead of a sequential reader that has had to wait for it.
+const AHEAD: u64 = 4 * WINDOW;
+
+/// Requests of one reader overtake each other on their way; within this distance they still are in sequence.
+const SEQUENCE: u64 = 4 * WINDOW;
 
 impl FileSystem {
     /// Reads up to `count` bytes. Reads do not change the access time, as at EFS.
@@ -84,7 +85,9 @@ impl Core {
             return Ok((Plan::Missing(window), end, eof));
         }
         let parts = state.file.parts(offset, end, true);
-        state.file.sequential = state.file.next_read == offset;
+        if state.file.next_read.abs_diff(offset) > SEQUENCE {
+            state.file.ahead = 0;
+        }
         state.file.next_read = end;
         match &parts[..] {
             [Part::Data(at, data)] if *at == offset && *at + data.len() as u64 == end => {
@@ -94,14 +97,14 @@ impl Core {
         }
     }
 
-    async fn assemble(self: &Arc<Self>, inode: &Arc<Inode>, parts: &[Part], range: (u64, u64)) -> Result<Bytes> {
+    async fn assemble(&self, inode: &Inode, parts: &[Part], range: (u64, u64)) -> Result<Bytes> {
         let (from, to) = range;
         let mut out = BytesMut::zeroed(usize::try_from(to - from).map_err(|_| FsError::Invalid)?);
+        let mut waited = false;
         for part in parts {
-            if self.read_part(inode.fileid, part, range, &mut out).await? {
-                self.read_ahead(inode, to);
-            }
+            waited |= self.read_part(inode.fileid, part, range, &mut out).await?;
         }
+        self.read_ahead(inode, to, waited);
         Ok(out.freeze())
     }
 
@@ -117,26 +120,28 @@ impl Core {
         })
     }
 
-    /// A sequential reader had to wait for the disk: brings what follows into the system's memory.
-    pub(crate) fn read_ahead(self: &Arc<Self>, inode: &Arc<Inode>, after: u64) {
-        let entries: Vec<MapEntry> = {
+    /// Once a sequential reader has had to wait for the disk, what follows is asked for before it comes to that.
+    fn read_ahead(&self, inode: &Inode, after: u64, waited: bool) {
+        let places: Vec<Place> = {
             let mut state = inode.lock();
-            if !state.file.sequential || state.file.reading_ahead {
+            let file = &mut state.file;
+            let reading = waited || file.ahead > 0;
+            if !reading || file.ahead.saturating_sub(after) > AHEAD / 2 {
                 return;
             }
-            state.file.reading_ahead = true;
-            state.file.entries(after, after + AHEAD * WINDOW).copied().collect()
+            let from = file.ahead.max(after);
+            // Only as far as the map is at hand.
+            let until = file.missing_window(from, after + AHEAD).map_or(after + AHEAD, |window| window * WINDOW);
+            file.ahead = until.max(from);
+            let place = |entry: &MapEntry| match entry.extent.source {
+                Source::Segment(place) => Some(place),
+                Source::Inline => None,
+            };
+            file.entries(from, until).filter_map(place).collect()
         };
-        let (core, inode) = (self.clone(), inode.clone());
-        tokio::spawn(async move {
-            for entry in entries {
-                if let Source::Segment(place) = entry.extent.source {
-                    // Only to have it in memory; whoever reads it checks it.
-                    let _ = core.segments.read(&place, 0..place.length).await;
-                }
-            }
-            inode.lock().file.reading_ahead = false;
-        });
+        for place in &places {
+            self.segments.prefetch(place);
+        }
     }
 
     /// Lays one part over its place in `out`, which stands for `from..to`. True if that had to wait for the disk.

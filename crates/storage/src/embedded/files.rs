@@ -1,5 +1,8 @@
 //! Files of segments kept open, for all shards together, and the calls on them that std does not have.
-#![expect(unsafe_code, reason = "preadv2, pwritev with many buffers and SEEK_DATA have no safe interface in std")]
+#![expect(
+    unsafe_code,
+    reason = "preadv2, pwritev with many buffers, SEEK_DATA and fadvise have no safe interface in std"
+)]
 
 use std::{
     collections::HashMap,
@@ -120,6 +123,14 @@ pub(crate) fn read_buffer(file: &File, offset: u64, length: usize, wait: Wait) -
     // SAFETY: `read_at` has initialised the first `read` bytes of the spare capacity.
     unsafe { buffer.advance_mut(read) };
     Ok(buffer)
+}
+
+/// Asks the system to read this part of a file into its cache. It starts the reads and does not wait for them.
+pub(crate) fn prefetch(file: &File, offset: u64, length: u32) {
+    if let Ok(offset) = libc::off_t::try_from(offset) {
+        // SAFETY: the call takes numbers only. It is a hint: an error of it changes nothing.
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), offset, length.into(), libc::POSIX_FADV_WILLNEED) };
+    }
 }
 
 /// Where the next bytes at or after `offset` are that are not a hole; nothing if only holes follow.

@@ -4,6 +4,8 @@
 //! possible and answers after one fdatasync: concurrent puts share it. A write that fails for want of space is given
 //! up together with its segment's tail; any other error ends the opening.
 
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::{
@@ -222,6 +224,18 @@ impl Segments for SegmentFiles {
             // Short for whatever reason: the read that waits finds out.
             _ => Ok(Now::WouldBlock),
         }
+    }
+
+    fn prefetch(&self, place: &Place) {
+        if let Some(file) = self.0.engine.files.get(self.0.key(place.segment)) {
+            return files::prefetch(&file, place.offset, place.length);
+        }
+        let (shared, place) = (self.0.clone(), *place);
+        // Opening the file may wait; whoever asked does not.
+        drop(self.0.engine.pool.run(move || {
+            files::prefetch(&*shared.file(place.segment)?, place.offset, place.length);
+            Ok(())
+        }));
     }
 
     fn read(&self, place: &Place, range: Range<u32>) -> BoxFuture<'static, Result<BytesMut, StorageError>> {

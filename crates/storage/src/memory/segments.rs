@@ -75,6 +75,8 @@ impl Segments for MemorySegments {
         Ok(Now::Hit(()))
     }
 
+    fn prefetch(&self, _place: &Place) {}
+
     fn read(&self, place: &Place, range: Range<u32>) -> BoxFuture<'static, Result<BytesMut, StorageError>> {
         Box::pin(ready(self.contents.lock().bytes_of(place, &range).map(BytesMut::from)))
     }
