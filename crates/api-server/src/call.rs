@@ -255,7 +255,8 @@ fn parameters(action: Option<&Action>, input: &Value) -> Value {
     if let (Some("CreateFileSystem"), Some(object)) =
         (action.map(|action| action.operation.name), shown.as_object_mut())
     {
-        // EFS logs this flag whether or not the request had it: the walkthrough's metric filter reads it.
+        // EFS logs this flag whether or not the request had it: the metric filter of the EFS user guide's walkthrough
+        // on enforcing encryption reads it.
         object.entry("encrypted").or_insert(Value::Bool(false));
     }
     if shown.as_object().is_some_and(serde_json::Map::is_empty) { Value::Null } else { shown }

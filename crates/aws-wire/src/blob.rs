@@ -90,7 +90,7 @@ mod tests {
         assert!(serde_json::from_str::<Blob>("\"a\"").is_err());
     }
 
-    /// STYLE 2.7.9: plaintext keys cannot be printed.
+    /// Architecture section 1, "Secrets": plaintext keys cannot be printed.
     #[test]
     fn secret_blobs_do_not_print() {
         assert_eq!(format!("{:?}", SecretBlob::new(b"secret".to_vec())), "SecretBlob(6 bytes)");

@@ -1,4 +1,5 @@
-//! The command line of a mount helper: `mount.efs SPEC DIR [-sfnv] [-o OPTIONS]`, as mount(8) calls it (efs-utils 1.1).
+//! The command line of a mount helper: `mount.efs SPEC DIR [-sfnv] [-o OPTIONS]`, as mount(8) calls it
+//! (aws/efs-utils, man/mount.efs.8).
 
 use crate::{MountError, MountOptions};
 
@@ -90,7 +91,7 @@ mod tests {
         assert!(mount.options.has("tls") && mount.options.has("rw") && !mount.fake);
     }
 
-    /// efs-utils 1.1: `-f` resolves and stops.
+    /// aws/efs-utils, command line: `-f` resolves and stops.
     #[test]
     fn fake_and_options_in_any_order() {
         assert!(mount("-f fs-1 /mnt").fake);
@@ -98,7 +99,8 @@ mod tests {
         assert!(mount("fs-1 /mnt -r").options.has("ro"));
     }
 
-    /// efs-utils 1.1: version and help come first, whatever else is there; too few words are a usage error.
+    /// aws/efs-utils, command line: version and help come first, whatever else is there; too few words are a usage
+    /// error.
     #[test]
     fn help_version_and_usage() {
         assert_eq!(parse(&words("--version x")).unwrap(), Command::Version);

@@ -1,4 +1,4 @@
-//! The client certificate: who is mounting what, in the extensions of efs-utils (reference: efs-features 1.2).
+//! The client certificate: who is mounting what, in the extensions of aws/efs-utils.
 //!
 //! Self-signed, valid from 15 minutes ago for three hours, made anew by the tunnel before it lapses. The key is made
 //! with the process and never leaves its memory; a restarted tunnel makes another one. Trust does not come from the
@@ -179,7 +179,8 @@ mod tests {
         certificate.extensions().iter().find(|extension| extension.oid.to_id_string() == oid).map(|found| found.value)
     }
 
-    /// efs-features 1.2: subject, validity and the three extensions, each DER inside the extension's octets.
+    /// aws/efs-utils, client certificate: subject, validity and the three extensions, each DER inside the extension's
+    /// octets.
     #[test]
     fn the_certificate_has_the_extensions_of_efs_utils() {
         let now = WallTime { seconds: 1_800_000_000, nanoseconds: 5 };
@@ -203,7 +204,7 @@ mod tests {
         assert_eq!(parsed.extensions().len(), 4);
     }
 
-    /// efs-features 1.2: no access point, no extension for one.
+    /// aws/efs-utils, client certificate: no access point, no extension for one.
     #[test]
     fn without_an_access_point_there_is_no_such_extension() {
         let made = ClientKey::generate(KeyKind::Ecdsa).unwrap().certify(&claims(None), WallTime::default()).unwrap();
@@ -211,7 +212,7 @@ mod tests {
         assert_eq!(extension(&parsed, "1.3.6.1.4.1.4843.7.1"), None);
     }
 
-    /// efs-utils 1.8: RSA-3072 with SHA-256 where servers ask for it.
+    /// aws/efs-utils, client certificate: RSA-3072 with SHA-256 where servers ask for it.
     #[test]
     fn rsa_is_made_under_amazons_names() {
         assert_eq!(KeyKind::choose(None, "amazonaws.com.cn"), Some(KeyKind::Rsa));

@@ -1,5 +1,5 @@
-//! `/etc/amazon/efs/efs-utils.conf`: the same sections, keys and defaults as efs-utils (reference: efs-utils 4), and a
-//! few keys of our own (docs/mount-helper.md).
+//! `/etc/amazon/efs/efs-utils.conf`: the same sections, keys and defaults as dist/efs-utils.conf of aws/efs-utils, and
+//! a few keys of our own (docs/mount-helper.md).
 
 use std::{
     path::{Path, PathBuf},
@@ -256,7 +256,7 @@ mod tests {
         Config::parse(text, Path::new("efs-utils.conf"), "/etc/amazon/efs/efs-utils.crt".into()).unwrap()
     }
 
-    /// efs-utils 4: every default.
+    /// aws/efs-utils, dist/efs-utils.conf: every default.
     #[test]
     fn defaults_are_those_of_efs_utils() {
         let config = config("");
@@ -283,7 +283,7 @@ mod tests {
         config.check_supported().unwrap();
     }
 
-    /// efs-utils 1.5: `[mount.REGION]` overrides suffix and CA bundle.
+    /// aws/efs-utils, dist/efs-utils.conf: `[mount.REGION]` overrides suffix and CA bundle.
     #[test]
     fn region_sections_override() {
         let config = config(
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(config.dns_name_suffix("us-east-1"), "a");
     }
 
-    /// efs-utils 1.5: the upper bound must be strictly greater.
+    /// aws/efs-utils, local port: the upper bound must be strictly greater.
     #[test]
     fn an_empty_port_range_is_refused() {
         let error = config("[mount]\nport_range_lower_bound=30\nport_range_upper_bound=30\n").port_range().unwrap_err();
@@ -304,7 +304,7 @@ mod tests {
         );
     }
 
-    /// STYLE 2.7, principle 11: what is not supported is refused, not ignored.
+    /// Architecture section 1, "Not supported": what is not supported is refused, not ignored.
     #[test]
     fn checks_that_are_missing_are_refused() {
         let error = config("[mount]\nstunnel_check_cert_validity = true\n").check_supported().unwrap_err();

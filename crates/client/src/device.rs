@@ -1,4 +1,5 @@
-//! The first argument of a mount: `fs-ID`, `fs-ID:/path`, or a mount target's DNS name (efs-features 1.1).
+//! The first argument of a mount: `fs-ID`, `fs-ID:/path`, or a mount target's DNS name (aws/efs-utils,
+//! man/mount.efs.8).
 
 /// What is mounted, before any name is resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +68,7 @@ fn is_label(label: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// efs-utils 1.1: the host ends at the first colon; no path is the root.
+    /// aws/efs-utils, command line: the host ends at the first colon; no path is the root.
     #[test]
     fn devices_split_at_the_first_colon() {
         let parsed = |text| {
@@ -79,14 +80,14 @@ mod tests {
         assert_eq!(parsed("fs-1:/a:b"), ("fs-1".into(), "/a:b".into()));
     }
 
-    /// efs-features 1.1: the id's form is `^fs-[0-9a-f]+$`.
+    /// aws/efs-utils, command line: the id's form is `^fs-[0-9a-f]+$`.
     #[test]
     fn ids_are_lower_case_hex() {
         assert!(is_file_system_id("fs-0123456789abcdef0") && is_file_system_id("fs-12345678"));
         assert!(!is_file_system_id("fs-") && !is_file_system_id("fs-12G") && !is_file_system_id("FS-12"));
     }
 
-    /// efs-utils 1.1: `[az.]fs-<hex>.<labels>.<region>.<suffix>`.
+    /// aws/efs-utils, DNS name: `[az.]fs-<hex>.<labels>.<region>.<suffix>`.
     #[test]
     fn mount_target_names_are_taken_apart() {
         let name = |text| MountTargetName::parse(text);

@@ -1,4 +1,4 @@
-//! The DNS name of a file system's mount target, from `dns_name_format` (efs-utils 1.5).
+//! The DNS name of a file system's mount target, from `dns_name_format` (aws/efs-utils, DNS name).
 
 use crate::MountError;
 
@@ -51,7 +51,7 @@ mod tests {
         NameParts { file_system: "fs-12", zone: None, region: "us-east-1", suffix: "coffer.internal" };
     const FORMAT: &str = "{az}.{fs_id}.efs.{region}.{dns_name_suffix}";
 
-    /// efs-utils 1.5: the default format, with and without a zone.
+    /// aws/efs-utils, DNS name: the default format, with and without a zone.
     #[test]
     fn the_zone_is_in_front_when_known() {
         assert_eq!(build(FORMAT, PARTS).unwrap(), "fs-12.efs.us-east-1.coffer.internal");
@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(build("{fs_id}.nfs.example", PARTS).unwrap(), "fs-12.nfs.example");
     }
 
-    /// efs-utils 1.5: the format is checked.
+    /// aws/efs-utils, DNS name: the format is checked.
     #[test]
     fn broken_formats_are_refused() {
         assert_eq!(build("efs.example", PARTS).unwrap_err().to_string(), "DNS name format must include {fs_id}");
@@ -73,7 +73,7 @@ mod tests {
         }
     }
 
-    /// efs-features 1.1: the host name check starts at the `fs-` label.
+    /// aws/efs-utils, `stunnel_check_cert_hostname`: the check starts at the `fs-` label.
     #[test]
     fn the_certificate_is_checked_without_the_zone() {
         assert_eq!(certificate_name("us-east-1b.fs-12.efs.r.s", "fs-12"), "fs-12.efs.r.s");

@@ -166,7 +166,7 @@ pub enum MountError {
 }
 
 impl MountError {
-    /// The exit code (efs-utils 1.3): mount.nfs4's own, 0 while the network is not up, else 1.
+    /// The exit code (aws/efs-utils, exit codes): mount.nfs4's own, 0 while the network is not up, else 1.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -205,7 +205,7 @@ fn quoted(options: &[&str]) -> String {
 mod tests {
     use super::*;
 
-    /// efs-utils 1.3: exit codes; a network that is not up must not stop the machine's start.
+    /// aws/efs-utils, exit codes; a network that is not up must not stop the machine's start.
     #[test]
     fn exit_codes_are_those_of_efs_utils() {
         assert_eq!(MountError::NetworkNotUp("fs-1".into()).exit_code(), 0);
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(MountError::Nfs { stderr: String::new(), code: 32, log: String::new() }.exit_code(), 32);
     }
 
-    /// efs-features 1.3: the texts that users search for.
+    /// aws/efs-utils, messages: the texts that users search for.
     #[test]
     fn texts_are_those_of_efs_utils() {
         let text = |error: MountError| error.to_string();

@@ -94,7 +94,8 @@ impl Ini {
 mod tests {
     use super::*;
 
-    /// efs-utils 4: the configuration file's notation, with comments, defaults and region sections.
+    /// aws/efs-utils, dist/efs-utils.conf: the configuration file's notation, with comments, defaults and region
+    /// sections.
     #[test]
     fn sections_defaults_and_comments_are_understood() {
         let ini = Ini::parse("# head\n[DEFAULT]\nLogging_Level = INFO\n\n[mount]\nregion: eu-west-1\n;x=1\n").unwrap();

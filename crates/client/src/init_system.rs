@@ -1,4 +1,4 @@
-//! What starts services here, and what that means for a mount (efs-utils 1.2).
+//! What starts services here, and what that means for a mount (aws/efs-utils, init system).
 
 use std::process::{Command, Stdio};
 
@@ -69,7 +69,7 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
 mod tests {
     use super::*;
 
-    /// efs-utils 1.2: the init system is the content of `/proc/1/comm`; without systemd nobody asks for the network.
+    /// aws/efs-utils, init system: it is the content of `/proc/1/comm`; without systemd nobody asks for the network.
     #[test]
     fn the_first_process_tells_the_init_system() {
         let root = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! `mount.log` and `mount-watchdog.log`: `Y-m-d H:M:S UTC - LEVEL - text`, put aside by size (efs-features 1.5).
+//! `mount.log` and `mount-watchdog.log`: `Y-m-d H:M:S UTC - LEVEL - text`, put aside by size (EFS user
+//! guide, "Getting support logs").
 //!
 //! Several processes write the same file, so a line is one append to a file that is opened for it, and putting aside
 //! happens under a lock.
@@ -170,7 +171,7 @@ mod tests {
         LogFile::new(directory.join("logs/mount.log"), settings, Env::simulated(1).0)
     }
 
-    /// efs-features 1.5: the line's form, which the guide's recipe greps.
+    /// aws/efs-utils, logs: the line's form, which scripts grep.
     #[test]
     fn lines_have_the_form_of_efs_utils() {
         let directory = tempfile::tempdir().unwrap();
@@ -183,7 +184,7 @@ mod tests {
         assert_eq!(rest, "INFO - Successfully mounted fs-1.x at /mnt forged\n");
     }
 
-    /// efs-utils 4: `logging_max_bytes` and `logging_file_count` bound the logs.
+    /// aws/efs-utils, dist/efs-utils.conf: `logging_max_bytes` and `logging_file_count` bound the logs.
     #[test]
     fn full_files_are_put_aside_and_the_oldest_goes() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! A mount from its arguments to its end, in the order of efs-utils (reference: efs-utils 1.2).
+//! A mount from its arguments to its end, in the order of aws/efs-utils.
 
 use std::{fs, net::Ipv4Addr, path::Path};
 

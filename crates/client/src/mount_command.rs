@@ -1,4 +1,4 @@
-//! mount.nfs4, run and run again (efs-utils 1.4).
+//! mount.nfs4, run and run again (aws/efs-utils, `retry_nfs_mount_command`).
 
 use std::{
     io::Read,
@@ -280,7 +280,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(15);
 
-    /// efs-features 1.1: the command, its words in the documented order.
+    /// aws/efs-utils, mount.nfs4: the command, its words in their order.
     #[test]
     fn a_mount_runs_the_documented_command() {
         let mounting = Mounting::with("exit 0");
@@ -290,7 +290,7 @@ mod tests {
         assert!(mounting.log().contains("with 15 sec time limit."));
     }
 
-    /// efs-utils 1.4: retried on "reset by peer"; the code of a failure is mount.nfs4's.
+    /// aws/efs-utils, `retry_nfs_mount_command`: retried on "reset by peer"; the code of a failure is mount.nfs4's.
     #[test]
     fn a_reset_is_retried() {
         let mounting = Mounting::with("[ $n = 2 ] && exit 0; echo 'mount.nfs4: Connection reset by peer' >&2; exit 32");
@@ -299,7 +299,8 @@ mod tests {
         assert!(mounting.log().contains("mount attempt 1/3, wait "), "{}", mounting.log());
     }
 
-    /// efs-utils 1.4: "access denied" is retried for access points only; anything else is final at once.
+    /// aws/efs-utils, `retry_nfs_mount_command`: "access denied" is retried for access points only; anything else is
+    /// final at once.
     #[test]
     fn other_failures_are_final() {
         let script = "echo 'mount.nfs4: access denied by server while mounting 127.0.0.1:/' >&2; exit 32";
@@ -313,7 +314,7 @@ mod tests {
         assert_eq!(mounting.calls(), 2);
     }
 
-    /// efs-utils 1.4: all attempts but the last have a limit.
+    /// aws/efs-utils, `retry_nfs_mount_command_timeout_sec`: all attempts but the last have a limit.
     #[test]
     fn a_slow_attempt_is_cut_off_and_repeated() {
         let mounting = Mounting::with("[ $n = 2 ] && exit 0; exec sleep 30");
@@ -333,7 +334,7 @@ mod tests {
         }
     }
 
-    /// efs-utils issues 32, 271: a failure has a reason.
+    /// aws/efs-utils#32, aws/efs-utils#271: a failure has a reason.
     #[test]
     fn the_tunnels_trouble_is_told() {
         let mounting = Mounting::with("echo 'mount.nfs4: Connection timed out' >&2; exit 32");
@@ -352,7 +353,7 @@ mod tests {
         }
     }
 
-    /// efs-features 1.3: a tunnel that dies during the mount ends it.
+    /// aws/efs-utils, messages: a tunnel that dies during the mount ends it.
     #[test]
     fn a_dead_tunnel_ends_the_mount() {
         let mounting = Mounting::with("exec sleep 30");

@@ -89,7 +89,7 @@ mod tests {
         assert_eq!((mounts[1].server.as_deref(), mounts[1].port), (Some("10.0.0.9"), 2049));
     }
 
-    /// efs-utils issue 218: a mount is known by its port, not by its path.
+    /// aws/efs-utils#218: a mount is known by its port, not by its path.
     #[test]
     fn a_tunnel_is_known_by_its_port() {
         let mounts = parse(&line("/other/path", 20613));

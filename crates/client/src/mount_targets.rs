@@ -1,4 +1,5 @@
-//! DescribeMountTargets: the address of a mount target when its name does not resolve (efs-utils 1.5).
+//! DescribeMountTargets: the address of a mount target when its name does not resolve (EFS API
+//! Reference, DescribeMountTargets; aws/efs-utils, DNS name).
 //!
 //! Only the EFS API is asked; the zone is compared by the name that it answers, so no EC2 call is needed.
 
@@ -161,7 +162,7 @@ mod tests {
         assert!(error.starts_with("No matching mount target in the az c."), "{error}");
     }
 
-    /// efs-utils 1.5: why the API gave no address, in efs-utils' words.
+    /// aws/efs-utils, messages: why the API gave no address.
     #[test]
     fn troubles_are_explained() {
         let of = |status, kind, body: &str| choose(&answer(status, kind, body), "fs-1", None).unwrap_err();

@@ -1,4 +1,5 @@
-//! Mount options: which are the client's own, which exclude each other, which go on to mount.nfs4 (efs-utils 1.3, 1.4).
+//! Mount options: which are the client's own, which exclude each other, which go on to mount.nfs4 (aws/efs-utils,
+//! man/mount.efs.8).
 
 use crate::MountError;
 
@@ -34,7 +35,7 @@ const FSTAB_ONLY: &[&str] =
 /// What this version refuses because ignoring it would weaken or change what the user asked for.
 const NOT_YET: &[&str] = &["iam", "awsprofile", "awscredsuri", "rolearn", "jwtpath", "ocsp", "crossaccount"];
 
-/// What is added unless the user says otherwise (efs-utils 1.4).
+/// What is added unless the user says otherwise (EFS user guide, "Mount settings used by EFS mount helper").
 const RSIZE_DEFAULT: &str = "1048576";
 
 /// The options in the order given; a repeated one keeps its first place and its last value.
@@ -246,7 +247,7 @@ mod tests {
         MountOptions::parse(text).check().map_err(|error| error.to_string())
     }
 
-    /// efs-utils 1.3: each conflict and its text.
+    /// aws/efs-utils, options: each conflict and its text.
     #[test]
     fn conflicts_have_the_texts_of_efs_utils() {
         let cases = [
@@ -278,7 +279,7 @@ mod tests {
         }
     }
 
-    /// efs-utils 1.3: what is allowed together.
+    /// aws/efs-utils, options: what is allowed together.
     #[test]
     fn sound_options_pass() {
         for options in
@@ -291,7 +292,7 @@ mod tests {
         assert!(!MountOptions::parse("tls,verify=0").verifies());
     }
 
-    /// efs-utils 1.4: the options that mount.nfs4 gets, in the documented order.
+    /// EFS user guide, "Mount settings used by EFS mount helper": what mount.nfs4 gets, in the order of aws/efs-utils.
     #[test]
     fn the_recommended_nfs_options_are_added() {
         assert_eq!(
@@ -300,7 +301,7 @@ mod tests {
         );
     }
 
-    /// efs-features 1.1: user options win over defaults; a port of the user's own stands without TLS.
+    /// aws/efs-utils, options: those of the user win over defaults; a port of the user's own stands without TLS.
     #[test]
     fn user_options_win() {
         let options = MountOptions::parse("rw,vers=4.2,soft,rsize=4096,port=2050,resvport");

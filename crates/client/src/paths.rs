@@ -92,7 +92,7 @@ impl Paths {
 mod tests {
     use super::*;
 
-    /// efs-utils 1.6: the places of the configuration, the state files and the logs.
+    /// aws/efs-utils, files: the places of the configuration, the state files and the logs.
     #[test]
     fn the_usual_places_are_those_of_efs_utils() {
         let paths = Paths::below("/");

@@ -86,7 +86,7 @@ mod tests {
         start..start + width
     }
 
-    /// efs-utils 1.6: random order over the range; a state file's port is left alone.
+    /// aws/efs-utils, local port: random order over the range; a state file's port is left alone.
     #[test]
     fn ports_come_from_the_range_and_claimed_ones_are_left() {
         let directory = tempfile::tempdir().unwrap();
@@ -103,7 +103,7 @@ mod tests {
         assert!(error.starts_with("Failed to locate an available port in the range ["), "{error}");
     }
 
-    /// efs-utils issues 125, 112: parallel mounts never get the same port.
+    /// aws/efs-utils#125, aws/efs-utils#112: parallel mounts never get the same port.
     #[test]
     fn parallel_reservations_never_share_a_port() {
         let directory = tempfile::tempdir().unwrap();
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(ports.len(), all.len());
     }
 
-    /// efs-features 1.3: the text for a fixed port that is taken.
+    /// aws/efs-utils, messages: the text for a fixed port that is taken.
     #[test]
     fn a_taken_port_is_named() {
         let directory = tempfile::tempdir().unwrap();

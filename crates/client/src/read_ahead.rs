@@ -1,4 +1,5 @@
-//! Read-ahead after the mount: Linux 5.4 and later begin NFS mounts with 128 KiB, whatever the read size (efs-utils 1.4).
+//! Read-ahead after the mount: Linux 5.4 and later begin NFS mounts with 128 KiB, whatever the read size
+//! (aws/efs-utils, `optimize_readahead`).
 
 use crate::{LogFile, Paths, mount_table};
 
@@ -34,7 +35,7 @@ mod tests {
     use super::*;
     use crate::testing::{log, mount_line};
 
-    /// efs-utils 1.4: 15 x rsize / 1024 into the device's file, from Linux 5.4 on.
+    /// aws/efs-utils, `optimize_readahead`: 15 x rsize / 1024 into the device's file, from Linux 5.4 on.
     #[test]
     fn the_devices_file_gets_fifteen_reads() {
         assert!(needs_it("6.1.0-25-amd64\n") && needs_it("5.4") && !needs_it("5.3.9") && !needs_it("4.19"));

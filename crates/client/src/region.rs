@@ -1,4 +1,4 @@
-//! Which region: option, environment, configuration, instance metadata, legacy format, in that order (efs-utils 1.5).
+//! Which region, in the order of aws/efs-utils: option, environment, configuration, instance metadata, legacy format.
 
 use std::time::Duration;
 
@@ -101,7 +101,7 @@ fn region_of(answer: &Answer) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    /// efs-utils 1.3: a region matches `[a-z0-9][a-z0-9-]*`, 32 characters at most.
+    /// aws/efs-utils, region: it matches `[a-z0-9][a-z0-9-]*`, 32 characters at most.
     #[test]
     fn regions_have_a_form() {
         assert!(is_region("us-east-1") && is_region("x") && is_region(&"a".repeat(32)));
@@ -110,7 +110,7 @@ mod tests {
         }
     }
 
-    /// efs-utils 1.5: the last resort is a region in the format itself.
+    /// aws/efs-utils, region: the last resort is a region in the format itself.
     #[test]
     fn a_legacy_format_tells_the_region() {
         assert_eq!(from_legacy_format("{fs_id}.efs.us-east-1.amazonaws.com"), Some("us-east-1".into()));
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(from_legacy_format("{fs_id}.nfs.example"), None);
     }
 
-    /// efs-utils 1.5: the region of the instance identity document.
+    /// aws/efs-utils, region: that of the instance identity document.
     #[test]
     fn the_document_tells_the_region() {
         let answer = |status, body: &'static str| Answer { status, error_type: None, body: body.into() };

@@ -86,7 +86,7 @@ pub(crate) fn probe(address: &str, port: u16, by_option: bool) -> Result<(), Mou
 mod tests {
     use super::*;
 
-    /// efs-utils 1.5: names in the hosts file resolve; what does not is said so.
+    /// aws/efs-utils, DNS name: names in the hosts file resolve; what does not is said so.
     #[test]
     fn names_resolve_by_the_system() {
         assert!(has_address("localhost"));
@@ -94,7 +94,7 @@ mod tests {
         assert!(canonical_name("with\0zero").is_none());
     }
 
-    /// efs-utils 1.3: `mounttargetip` is tested first, and an error names it.
+    /// aws/efs-utils, options: `mounttargetip` is tested first, and an error names it.
     #[test]
     fn an_address_that_leads_nowhere_is_named() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,5 @@
-//! State files: what the watchdog must know of one tunnel (efs-utils 1.6). JSON, one file per mount, replaced whole.
+//! State files: what the watchdog must know of one tunnel (aws/efs-utils, state files). JSON, one file per mount,
+//! replaced whole.
 
 use std::{
     fs,
@@ -198,7 +199,7 @@ mod tests {
     use super::*;
     use crate::testing::state;
 
-    /// efs-utils 1.6: the state file's name: slashes become dots, leading dots go.
+    /// aws/efs-utils, state files: the name: slashes become dots, leading dots go.
     #[test]
     fn names_are_those_of_efs_utils() {
         assert_eq!(name("fs-1", "/mnt/efs", 20100), "fs-1.mnt.efs.20100");
@@ -207,8 +208,8 @@ mod tests {
         assert_eq!(StateFiles::new("/x", long).port(), Some(20100));
     }
 
-    /// efs-utils 1.6: temporary with `~` until the mount is done, then renamed; the watchdog's members stay away
-    /// until they mean something, and members of other versions survive.
+    /// aws/efs-utils, state files: temporary with `~` until the mount is done, then renamed; the watchdog's members
+    /// stay away until they mean something, and members of other versions survive.
     #[test]
     fn a_state_file_settles_and_keeps_what_it_does_not_know() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! TLS towards the mount target: who the server must be, and who we say we are (Architecture section 2, point 2).
+//! TLS towards the mount target: who the server must be, and who we say we are (Architecture section 2.2 and 7).
 
 use std::{path::Path, sync::Arc};
 
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
     use crate::certificate::KeyKind;
 
-    /// efs-utils 2 (certificate): older than the interval means a new one, for new connections only.
+    /// aws/efs-utils, `tls_cert_renewal_interval_min`: older than that means a new one, for new connections only.
     #[test]
     fn an_old_certificate_is_replaced_at_the_next_connection() {
         let (env, simulation) = Env::simulated(3);
@@ -230,7 +230,7 @@ mod tests {
         assert_ne!(first.cert, second.cert);
     }
 
-    /// efs-utils 1.3: a bundle that is missing or empty is named.
+    /// aws/efs-utils, `stunnel_cafile`: a bundle that is missing or empty is named.
     #[test]
     fn unusable_bundles_are_named() {
         let directory = tempfile::tempdir().unwrap();

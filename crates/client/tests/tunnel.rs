@@ -129,7 +129,7 @@ fn several_connections_pass_at_once() {
     assert_eq!(server.seen().len(), 16);
 }
 
-/// Architecture section 2, point 2: TLS 1.2 servers are served too.
+/// Architecture section 2.2: TLS 1.2 servers are served too.
 #[test]
 fn tls_1_2_works() {
     let authority = Authority::new();
@@ -139,7 +139,8 @@ fn tls_1_2_works() {
     assert_eq!(exchange(&tunnel.connect(), &data).unwrap(), data);
 }
 
-/// efs-features 1.2: the server sees the certificate with the file system's id, and the fs name by SNI.
+/// aws/efs-utils, client certificate: the server sees the certificate with the file system's id, and the fs name by
+/// SNI.
 #[test]
 fn the_server_sees_the_client_certificate_and_the_name() {
     let authority = Authority::new();
@@ -223,7 +224,8 @@ fn a_request_that_was_given_up_is_dropped() {
     assert!(tunnel.log().contains("gave up"), "{}", tunnel.log());
 }
 
-/// efs-features 1.1: the certificate must carry the file system's name; the check can be turned off.
+/// aws/efs-utils, `stunnel_check_cert_hostname`: the certificate must carry the file system's name; the check can be
+/// turned off.
 #[test]
 fn a_server_with_another_name_is_refused() {
     let authority = Authority::new();
@@ -236,7 +238,7 @@ fn a_server_with_another_name_is_refused() {
     assert_eq!(exchange(&unchecked.connect(), b"open").unwrap(), b"open");
 }
 
-/// efs-utils 1.3: the chain must lead to the bundle; `verify=0` checks nothing.
+/// aws/efs-utils, `verify`: the chain must lead to the bundle; `verify=0` checks nothing.
 #[test]
 fn a_server_of_another_authority_is_refused() {
     let authority = Authority::new();
@@ -251,7 +253,7 @@ fn a_server_of_another_authority_is_refused() {
     assert_eq!(exchange(&unchecked.connect(), b"open").unwrap(), b"open");
 }
 
-/// efs-utils 3, point 1: whoever only knocks costs the server no connection.
+/// aws/efs-utils, efs-proxy: whoever only knocks costs the server no connection.
 #[test]
 fn a_knock_is_not_passed_on() {
     let authority = Authority::new();
@@ -264,7 +266,7 @@ fn a_knock_is_not_passed_on() {
     assert_eq!(server.seen().len(), 1);
 }
 
-/// STYLE 2.7, principle 7: a reader that does not read stops the writer; memory stays bounded.
+/// Architecture section 1, "Bounds": a reader that does not read stops the writer; memory stays bounded.
 #[test]
 fn a_peer_that_does_not_read_is_not_read_from() {
     let authority = Authority::new();

@@ -1,4 +1,4 @@
-//! All use of the cipher: keys that cannot leak by accident, salted subkeys, one-shot sealing and a PRF (architecture
+//! All use of the cipher: keys that cannot leak by accident, salted subkeys, one-shot sealing and a PRF (Architecture
 //! section 5).
 //!
 //! One rule for all sealing: **a fresh salted subkey, counters as IVs, nothing sealed twice under one (subkey, IV)**.

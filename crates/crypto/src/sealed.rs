@@ -99,7 +99,8 @@ mod tests {
             prop_assert!(key(1).open(LABEL, &aad, &sealed).is_err());
         }
 
-        /// STYLE 2.3: input can never reach a panic; whatever is offered, opening answers with its one error.
+        /// Architecture section 1, "Input": input can never reach a panic; whatever is offered, opening answers with
+        /// its one error.
         #[test]
         fn noise_does_not_open(noise in prop::collection::vec(any::<u8>(), 0..100)) {
             prop_assert_eq!(key(1).open(LABEL, b"", &noise).err(), Some(OpenFailed));

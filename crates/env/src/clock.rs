@@ -74,7 +74,7 @@ impl Add<Duration> for WallTime {
 mod tests {
     use super::*;
 
-    /// STYLE 2.7, principle 7: arithmetic on clocks has bounds, not wrap-around.
+    /// Architecture section 1, "Bounds": arithmetic on clocks has bounds, not wrap-around.
     #[test]
     fn sums_saturate() {
         let end = Instant::from_nanoseconds(u64::MAX);

@@ -1,4 +1,5 @@
-//! Clocks, randomness and fresh ids: the only door to them, real or simulated (STYLE 2.7, principles 3 and 10).
+//! Clocks, randomness and fresh ids: the only door to them, real or simulated (Architecture section 1, "Time and
+//! chance").
 //!
 //! Everything that needs the time, a random number or a new id takes an [`Env`]. [`Env::real`] reads the machine;
 //! [`Env::simulated`] gives a clock that moves only when told and random numbers that follow from one seed.

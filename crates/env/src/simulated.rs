@@ -163,7 +163,7 @@ mod tests {
     use super::*;
     use crate::Env;
 
-    /// STYLE 2.7, principle 10: one seed replays everything.
+    /// Architecture section 1, "Time and chance": one seed replays everything.
     #[test]
     fn a_seed_decides_every_random_byte() {
         let (one, _) = Env::simulated(7);
@@ -173,7 +173,7 @@ mod tests {
         assert_ne!(one.random::<40>(), other.random::<40>());
     }
 
-    /// STYLE 2.7, principle 10: simulated time moves only when told, and sleeps end exactly then.
+    /// Architecture section 1, "Time and chance": simulated time moves only when told, and sleeps end exactly then.
     #[test]
     fn a_sleep_ends_when_its_time_is_reached() {
         let (env, simulation) = Env::simulated(1);
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(env.wall().seconds, WALL_START.seconds + 60);
     }
 
-    /// STYLE 2.7, principle 7: a sleep given up leaves nothing behind.
+    /// Architecture section 1, "Bounds": a sleep given up leaves nothing behind.
     #[test]
     fn a_dropped_sleep_is_forgotten() {
         let (env, simulation) = Env::simulated(1);

@@ -1,4 +1,4 @@
-//! A directory in memory: what is known of the slots that its cookies name, pending changes included (architecture
+//! A directory in memory: what is known of the slots that its cookies name, pending changes included (Architecture
 //! section 3, "Directory entry").
 
 use std::collections::BTreeMap;

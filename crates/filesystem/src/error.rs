@@ -1,4 +1,5 @@
-//! What can go wrong in a file system, named by its condition. The protocol server translates, once (STYLE 2.3).
+//! What can go wrong in a file system, named by its condition. The protocol server translates, once (Architecture
+//! section 1, "Errors").
 
 use crypto::{OpenFailed, WrongKeyLength};
 use storage::StorageError;

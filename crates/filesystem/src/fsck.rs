@@ -1,4 +1,4 @@
-//! Checks a file system that nobody serves (Architecture section 3, last point; section 5, "Rollback").
+//! Checks a file system that nobody serves (Architecture section 3, "Checking"; section 5, "Rollback").
 //!
 //! Every record is opened, so that one moved, changed or of another file system is found; then everything that two
 //! records say about each other is compared: entries and link counts, maps and their set-hashes, inline data and who

@@ -127,7 +127,7 @@ async fn swapped_values_are_detected() {
     assert_eq!(served(&rig).await, truth);
 }
 
-/// Issue "Bad input, faults": a flipped bit anywhere is a clear error, never a panic and never other content.
+/// Architecture, promise 2: a flipped bit anywhere is a clear error, never a panic and never other content.
 #[tokio::test]
 async fn flipped_bits_are_detected() {
     let mut rig = filled().await;

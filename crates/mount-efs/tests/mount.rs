@@ -153,7 +153,7 @@ fn echoes(port: u16) -> bool {
     socket.write_all(b"ping").is_ok() && socket.read_exact(&mut back).is_ok() && &back == b"ping"
 }
 
-/// efs-features 1.1, 1.5: a TLS mount: the command, the log line of the guide, the state file, the tunnel, the watchdog.
+/// aws/efs-utils, a TLS mount: the command, the log line, the state file, the tunnel, the watchdog.
 #[test]
 fn a_tls_mount_leaves_what_efs_utils_leaves() {
     let system = System::new(MOUNTS, "");
@@ -194,7 +194,7 @@ fn a_killed_tunnel_comes_back_on_its_port() {
     }
 }
 
-/// efs-utils 2: after the unmount the tunnel ends and its files go; other mounts are left alone.
+/// aws/efs-utils, watchdog: after the unmount the tunnel ends and its files go; other mounts are left alone.
 #[test]
 fn an_unmounted_tunnel_is_reaped() {
     let system = System::new(MOUNTS, "");
@@ -212,7 +212,7 @@ fn an_unmounted_tunnel_is_reaped() {
     assert!(echoes(system.state().unwrap().port));
 }
 
-/// efs-utils 2: the watchdog may be stopped and started; tunnels go on, and are taken over. Only one is at work.
+/// aws/efs-utils, watchdog: it may be stopped and started; tunnels go on, and are taken over. Only one is at work.
 #[test]
 fn a_new_watchdog_takes_over() {
     let system = System::new(MOUNTS, "");
@@ -232,7 +232,7 @@ fn a_new_watchdog_takes_over() {
     let _ = next.wait().unwrap();
 }
 
-/// efs-utils 1.3: the exit code is mount.nfs4's, and nothing is left behind.
+/// aws/efs-utils, exit codes: it is mount.nfs4's, and nothing is left behind.
 #[test]
 fn a_failed_mount_leaves_nothing() {
     let system = System::new("echo 'mount.nfs4: access denied by server while mounting 127.0.0.1:/' >&2; exit 32", "");
@@ -244,7 +244,7 @@ fn a_failed_mount_leaves_nothing() {
     assert_eq!(system.processes("efs-tunnel").len(), 0);
 }
 
-/// efs-utils issues 32, 271: a server that is not trusted is named as the reason, at once.
+/// aws/efs-utils#32, aws/efs-utils#271: a server that is not trusted is named as the reason, at once.
 #[test]
 fn a_server_that_is_not_trusted_is_the_stated_reason() {
     // As the kernel: it connects again and again and never gives up.
@@ -275,7 +275,7 @@ fn a_mount_without_tls_is_direct() {
     assert!(!system.path("var/run/efs").exists());
 }
 
-/// efs-utils 1.3: already mounted is a note and success; `-f` does everything but mount.
+/// aws/efs-utils, command line: already mounted is a note and success; `-f` does everything but mount.
 #[test]
 fn notes_and_fakes() {
     let system = System::new(MOUNTS, "");
@@ -289,7 +289,8 @@ fn notes_and_fakes() {
     assert_eq!(fs::read_to_string(system.path("calls")).unwrap().lines().count(), 1);
 }
 
-/// efs-utils 1.2: under systemd without a network: the hint, and exit 0 so that the machine's start goes on.
+/// aws/efs-utils, init system: under systemd without a network: the hint, and exit 0 so that the machine's start goes
+/// on.
 #[test]
 fn without_a_network_the_start_goes_on() {
     let system = System::new(MOUNTS, "");
@@ -309,7 +310,7 @@ fn without_a_network_the_start_goes_on() {
     );
 }
 
-/// efs-utils 1.5: a name that does not resolve: DescribeMountTargets at `endpoint_url` tells the address.
+/// aws/efs-utils, DNS name: one that does not resolve: DescribeMountTargets at `endpoint_url` tells the address.
 #[test]
 fn the_api_tells_the_address_of_a_name_that_does_not_resolve() {
     let api = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -338,7 +339,7 @@ fn the_api_tells_the_address_of_a_name_that_does_not_resolve() {
     assert!(echoes(system.state().unwrap().port));
 }
 
-/// efs-utils 1.5: without address and without help from the API the user learns both.
+/// aws/efs-utils, DNS name: without address and without help from the API the user learns both.
 #[test]
 fn a_name_that_leads_nowhere_says_why() {
     let system = System::new(MOUNTS, "");
@@ -352,7 +353,7 @@ fn a_name_that_leads_nowhere_says_why() {
     assert!(said.contains("Unable to locate credentials"), "{said}");
 }
 
-/// efs-features 1.1: a mount.efs that is stopped in the middle leaves nothing for ever: the watchdog clears it away.
+/// aws/efs-utils, watchdog: a mount.efs that is stopped in the middle leaves nothing for ever, it is cleared away.
 #[test]
 fn an_abandoned_mount_is_cleared_away() {
     let system = System::new("exec sleep 30", "");

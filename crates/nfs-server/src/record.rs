@@ -170,7 +170,8 @@ mod tests {
         }
     }
 
-    /// STYLE principle 7: the announced length is checked before memory is taken, over all fragments together.
+    /// Architecture section 1, "Bounds": the announced length is checked before memory is taken, over all fragments
+    /// together.
     #[test]
     fn a_record_over_the_limit_is_refused_when_it_is_announced() {
         let mut records = Records::new(8);
@@ -182,7 +183,7 @@ mod tests {
         assert!(records.feed(&[0xff; 4]).is_err());
     }
 
-    /// STYLE principle 7: memory follows what has arrived.
+    /// Architecture section 1, "Bounds": memory follows what has arrived.
     #[test]
     fn an_announcement_alone_takes_little_memory() {
         let mut records = Records::new(1 << 20);

@@ -610,7 +610,7 @@ fn variant(value: &str) -> String {
 mod tests {
     use super::{constant, field, type_name, variant};
 
-    /// STYLE 2.2: wire types keep their names in Rust case.
+    /// Architecture section 1, "Names": wire types keep their names in Rust case.
     #[test]
     fn names_become_rust_names() {
         assert_eq!(type_name("CreateKeyRequest"), "CreateKeyRequest");

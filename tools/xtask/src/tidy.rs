@@ -3,6 +3,7 @@
 mod cycles;
 mod length;
 mod order;
+mod references;
 mod source;
 mod tables;
 mod words;
@@ -21,6 +22,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     }
     findings.extend(tables::check(root, &sources));
     findings.extend(cycles::check(&sources));
+    findings.extend(references::check(root, &sources)?);
     let long = sources.iter().filter(|source| length::over_wanted(source)).count();
     println!("tidy: {} files, {long} longer than wanted (400 lines), {} findings", sources.len(), findings.len());
     if findings.is_empty() { Ok(()) } else { Err(format!("tidy:\n  {}", findings.join("\n  "))) }

@@ -32,7 +32,7 @@ async fn rest(stream: &mut TcpStream) -> Reply {
     Reply::parse(&bytes)
 }
 
-/// Acceptance, bad input: a body over 1 MiB is refused, announced or not, before it is held in memory.
+/// docs/api.md, "Bounds": a body over 1 MiB is refused, announced or not, before it is held in memory.
 #[tokio::test]
 async fn large_bodies_are_refused() {
     let house = house().await;
@@ -61,7 +61,7 @@ async fn unsigned_bodies_are_not_parsed() {
     assert_eq!(reply.json()["__type"], "MissingAuthenticationTokenException");
 }
 
-/// Acceptance, bad input: a peer that sends its head or body a byte at a time is cut off.
+/// docs/api.md, "Bounds": a peer that sends its head or body a byte at a time is cut off.
 #[tokio::test]
 async fn slow_peers_are_cut_off() {
     let house = house().await;
@@ -76,7 +76,7 @@ async fn slow_peers_are_cut_off() {
     assert_eq!(house.kms("ListKeys", json!({})).await.status, 200, "others are unharmed");
 }
 
-/// Acceptance, bad input: what is not HTTP is closed; huge heads are refused.
+/// docs/api.md, "Bounds": what is not HTTP is closed; huge heads are refused.
 #[tokio::test]
 async fn garbage_is_closed() {
     let house = house().await;
@@ -92,7 +92,7 @@ async fn garbage_is_closed() {
     assert_eq!(house.kms("ListKeys", json!({})).await.status, 200);
 }
 
-/// Acceptance, bad input: one address cannot take all connections; places come back.
+/// docs/api.md, "Bounds": one address cannot take all connections; places come back.
 #[tokio::test]
 async fn connections_are_bounded_and_come_back() {
     let house = house().await;

@@ -49,7 +49,8 @@ async fn sts_errors_are_xml() {
     assert!(reply.body.contains("<Code>MissingAuthenticationToken</Code>"));
 }
 
-/// efs-utils 5.2: the mount helper asks for zones, first with DryRun, and wants `DryRunOperation` with 412.
+/// EC2 API, DescribeAvailabilityZones: aws/efs-utils asks for zones, first with DryRun, and wants `DryRunOperation`
+/// with 412.
 #[tokio::test]
 async fn ec2_describes_zones() {
     let house = House::new().await;

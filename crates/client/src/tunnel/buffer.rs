@@ -53,7 +53,7 @@ impl Buffer {
 mod tests {
     use super::*;
 
-    /// STYLE 2.7, principle 7: what a peer sends is bounded; the bytes come out as they went in.
+    /// Architecture section 1, "Bounds": what a peer sends is bounded; the bytes come out as they went in.
     #[test]
     fn bytes_pass_in_order_and_space_comes_back() {
         let mut buffer = Buffer::new(8);

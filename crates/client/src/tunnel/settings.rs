@@ -153,7 +153,7 @@ mod tests {
     use super::*;
     use crate::testing::settings;
 
-    /// efs-utils 1.7: the keys of the tunnel's configuration; what is written is what is read.
+    /// aws/efs-utils, tunnel settings: the keys of the tunnel's configuration; what is written is what is read.
     #[test]
     fn settings_survive_the_file() {
         let mut settings = settings();

@@ -91,7 +91,7 @@ mod tests {
         State { mount_time, ..state() }
     }
 
-    /// efs-utils 2: a mount that is there keeps its tunnel; a dead tunnel starts again.
+    /// aws/efs-utils, watchdog: a mount that is there keeps its tunnel; a dead tunnel starts again.
     #[test]
     fn a_dead_tunnel_of_a_mount_starts_again() {
         let mut state = mounted_at(0.0);
@@ -100,7 +100,8 @@ mod tests {
         assert_eq!(state, mounted_at(0.0));
     }
 
-    /// efs-utils 2: missed for 30 s after the mount: ignored; then more than five misses; then 30 s of grace; then gone.
+    /// aws/efs-utils, watchdog: missed for 30 s after the mount: ignored; then more than five misses; then 30 s of
+    /// grace; then gone.
     #[test]
     fn an_unmounted_tunnel_is_reaped_after_the_documented_times() {
         let mut state = mounted_at(1000.0);
@@ -124,7 +125,7 @@ mod tests {
         assert_eq!(next(&mut state), Step::Reap);
     }
 
-    /// efs-utils issue 374: only regular looks count; a mount that shows again is no longer missed.
+    /// aws/efs-utils#374: only regular looks count; a mount that shows again is no longer missed.
     #[test]
     fn a_mount_that_shows_again_is_not_missed() {
         let mut state = mounted_at(0.0);
@@ -147,7 +148,7 @@ mod tests {
         assert_eq!(decide(&mut state, false, Look { alive: false, ..gone }, &SETTINGS), Step::Restart);
     }
 
-    /// efs-utils 1.6: a mount on its way is its mount.efs's business, until that is gone.
+    /// aws/efs-utils, state files: a mount on its way is its mount.efs's business, until that is gone.
     #[test]
     fn a_mount_on_its_way_is_left_to_its_mount_efs() {
         let mut state = mounted_at(1000.0);

@@ -1,5 +1,5 @@
 //! `amazon-efs-mount-watchdog`: one process that keeps every tunnel of this machine alive for as long as its mount is
-//! there, and clears it away afterwards (efs-utils 2, Architecture section 7).
+//! there, and clears it away afterwards (aws/efs-utils, watchdog; Architecture section 7).
 //!
 //! It never touches a mount: it reads the kernel's table, holds a pidfd on each tunnel, and so learns of a death at
 //! once. It holds each tunnel's listening socket too: while a dead tunnel is started again the kernel's connections

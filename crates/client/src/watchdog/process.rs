@@ -92,7 +92,8 @@ mod tests {
     use super::*;
     use std::process::Command;
 
-    /// efs-utils issues 69, 61: a process is known by its command line, under a pidfd, not by a number alone.
+    /// aws/efs-utils#69, aws/efs-utils#61: a process is known by its command line, under a pidfd, not by a number
+    /// alone.
     #[test]
     fn a_process_is_known_by_its_command_line() {
         let mark = "61.0625";

@@ -20,7 +20,7 @@ fn algorithms() -> &'static [&'static dyn rustls::pki_types::SignatureVerificati
     rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all
 }
 
-/// efs-utils 3.2.0, mount_efs certificate extensions 1.3.6.1.4.1.4843.7.1 to .4.
+/// aws/efs-utils 3.2.0, the extensions of its certificates, 1.3.6.1.4.1.4843.7.1 to .4.
 #[test]
 fn all_four_extensions_are_read() {
     let (certificate, _) = client_certificate(&[
@@ -81,7 +81,7 @@ fn a_changed_certificate_is_not_self_signed() {
     assert_eq!(refused, Err(BadCertificate::Signature));
 }
 
-/// STYLE principle 7: size is checked first, and no cut of a certificate can do harm.
+/// Architecture section 1, "Bounds": size is checked first, and no cut of a certificate can do harm.
 #[test]
 fn size_and_truncation_are_refused() {
     let large = CertificateDer::from(vec![0x30; CERTIFICATE_BYTES_MAX + 1]);

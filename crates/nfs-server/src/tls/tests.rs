@@ -106,7 +106,8 @@ fn both_versions_carry_data_both_ways() {
     }
 }
 
-/// efs-utils 1.8: a self-signed client certificate with serial 0 is accepted and shown to the server, in both versions.
+/// aws/efs-utils, client certificate: self-signed and with serial 0, it is accepted and shown to the server, in both
+/// versions.
 #[test]
 fn a_self_signed_client_certificate_is_accepted() {
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
@@ -155,7 +156,8 @@ fn a_certificate_of_another_key_is_refused() {
     }
 }
 
-/// efs-utils 5.4: stunnel puts an IP literal into SNI where it mounts by address; the handshake goes on without a name.
+/// RFC 6066 section 3 allows no address in SNI; stunnel, as aws/efs-utils runs it for a mount by address, sends one all
+/// the same: the handshake goes on without a name.
 #[test]
 fn an_address_as_server_name_is_ignored() {
     let mut pair = Pair::new(&rustls::version::TLS12, None);

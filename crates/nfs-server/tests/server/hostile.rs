@@ -23,7 +23,8 @@ async fn closed(stream: &mut TcpStream) -> bool {
     matches!(tokio::time::timeout(Duration::from_secs(10), stream.read(&mut byte)).await, Ok(Ok(0) | Err(_)))
 }
 
-/// RFC 5531 section 9 and efs-utils 3.3: unknown programs, versions and procedures are told apart at once.
+/// RFC 5531 section 9: unknown programs, versions and procedures are told apart, and at once: efs-proxy of
+/// aws/efs-utils asks for program 400123 first.
 #[tokio::test]
 async fn unknown_calls_get_their_exact_errors() {
     let rig = Rig::start().await;
@@ -88,7 +89,8 @@ async fn strangers_at_the_door_are_closed() {
     others_are_served(&rig).await;
 }
 
-/// STYLE principle 7: lengths are bounded before memory is taken, and records of garbage end only their own connection.
+/// Architecture section 1, "Bounds": lengths are bounded before memory is taken, and records of garbage end only their
+/// own connection.
 #[tokio::test]
 async fn hostile_lengths_and_garbage_end_only_their_own_connection() {
     let rig = Rig::start().await;
@@ -146,7 +148,8 @@ async fn malformed_operations_are_badxdr() {
     others_are_served(&rig).await;
 }
 
-/// STYLE 2.5: whatever bits a request has, it is answered or its connection ends, and the server lives.
+/// Architecture section 1, "Input": whatever bits a request has, it is answered or its connection ends, and the server
+/// lives.
 #[tokio::test]
 async fn damaged_requests_harm_nobody() {
     let rig = Rig::start().await;
