@@ -11,7 +11,7 @@ use aws_lc_rs::digest;
 use env::WallTime;
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, KeyPair, PublicKeyData as _, RsaKeySize};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use time::OffsetDateTime;
+use time::{OffsetDateTime, macros::format_description};
 
 const SUBJECT_KEY_IDENTIFIER: &[u64] = &[2, 5, 29, 14];
 const ACCESS_POINT: &[u64] = &[1, 3, 6, 1, 4, 1, 4843, 7, 1];
@@ -152,6 +152,14 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     value
 }
 
+/// A time as the state files write it: `yymmddHHMMSSZ`.
+#[must_use]
+pub fn creation_stamp(wall: WallTime) -> String {
+    let time = OffsetDateTime::from_unix_timestamp(wall.seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let form = format_description!("[year repr:last_two][month][day][hour][minute][second]Z");
+    time.format(form).unwrap_or_default()
+}
+
 /// The name of this machine, for the certificate.
 #[must_use]
 pub fn machine_name() -> String {
@@ -201,6 +209,12 @@ mod tests {
         let sha1 = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, bits);
         assert_eq!(extension(&parsed, "2.5.29.14").unwrap(), [b"\x04\x14", sha1.as_ref()].concat());
         assert_eq!(parsed.extensions().len(), 4);
+    }
+
+    /// efs-utils 1.6: `certificateCreationTime` is `yymmddHHMMSSZ`.
+    #[test]
+    fn the_creation_time_is_written_as_efs_utils_does() {
+        assert_eq!(creation_stamp(WallTime { seconds: 1_800_000_000, nanoseconds: 9 }), "270115080000Z");
     }
 
     /// efs-features 1.2: no access point, no extension for one.

@@ -251,6 +251,26 @@ fn a_server_of_another_authority_is_refused() {
     assert_eq!(exchange(&unchecked.connect(), b"open").unwrap(), b"open");
 }
 
+/// efs-utils issues 32, 271: a server that speaks something else is refused with that reason, not waited for.
+#[test]
+fn a_server_without_tls_is_refused() {
+    let authority = Authority::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let tunnel = tunnel(listener.local_addr().unwrap(), &authority.bundle(), |_| {});
+    let server = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        socket.write_all(b"220 mail.example ready\r\n").unwrap();
+        let _until_it_ends = socket.read_to_end(&mut Vec::new());
+    });
+    assert!(exchange(&tunnel.connect(), b"secret").is_err());
+    assert!(
+        tunnel.log().contains("ERROR - tunnel: ") && tunnel.log().contains("does not speak TLS"),
+        "{}",
+        tunnel.log()
+    );
+    server.join().unwrap();
+}
+
 /// efs-utils 3, point 1: whoever only knocks costs the server no connection.
 #[test]
 fn a_knock_is_not_passed_on() {
