@@ -53,6 +53,10 @@ impl Side {
 
 /// Runs all rows, or those whose name contains a word; with `anyway` also on a busy machine, marked as void.
 pub(crate) fn run(house: &House, only: Option<&str>, rounds: Option<usize>, anyway: bool) -> Result<(), String> {
+    let rows: Vec<&Row> = ROWS.iter().filter(|row| only.is_none_or(|word| row.name.contains(word))).collect();
+    if rows.is_empty() {
+        return Err(format!("no row has {:?} in its name", only.unwrap_or_default()));
+    }
     install::packages(Needs::ClientsAndGanesha)?;
     println!("building (release)");
     house.build(Profile::Release)?;
@@ -60,7 +64,6 @@ pub(crate) fn run(house: &House, only: Option<&str>, rounds: Option<usize>, anyw
     let void = load > LOAD_MAX;
     let place = house.fresh("bench")?;
     let bench = Bench::open(house, &place)?;
-    let rows: Vec<&Row> = ROWS.iter().filter(|row| only.is_none_or(|word| row.name.contains(word))).collect();
     let mut samples: Vec<(usize, Side, Sample)> = Vec::new();
     for round in 1..=rounds.unwrap_or(ROUNDS) {
         // Whoever comes first in one round comes second in the next.
