@@ -37,6 +37,28 @@ for device in "$name" "us-east-1a.$name"; do
   grep " $at nfs4 " /proc/mounts | grep -q "^$device:/ "
   test "$(cat "$at/file")" = here && umount "$at"
 done
+# By an alias, with the zone as an option, and over several connections.
+echo "$(grep -m 1 -w "$name" /etc/hosts | cut -d' ' -f1) $name files.example" > /mnt/alias
+cat /etc/hosts >> /mnt/alias && cp /mnt/alias /etc/hosts
+mount -t efs -o tls files.example:/ "$at"
+settings | grep -q "^connect = $name:2049\$"
+test "$(cat "$at/file")" = here && umount "$at"
+mount -t efs -o tls,az=us-east-1a,nconnect=4 "$id:/" "$at"
+settings | grep -q "^connect = us-east-1a.$name:2049\$"
+grep " $at nfs4 " /proc/mounts | grep -q 'nconnect=4'
+for i in {1..20}; do echo "$i" > "$at/many-$i"; done
+echo 3 > /proc/sys/vm/drop_caches
+for i in {1..20}; do test "$(cat "$at/many-$i")" = "$i"; done
+# SIGHUP: a new certificate at once, and the mount goes on.
+own="/var/run/efs/$id.mnt.by-fstab.$(port)"
+cp "$own+/certificate.der" /mnt/before
+kill -HUP "$(grep -o '"pid":[0-9]*' "$own" | cut -d: -f2)"
+for ((tries = 0; ; tries++)); do
+  if ! cmp -s "$own+/certificate.der" /mnt/before; then break; fi
+  [ "$tries" -lt 100 ] || fail 'no new certificate after SIGHUP'
+  sleep 0.1
+done
+test "$(cat "$at/file")" = here && umount "$at"
 # A part of the tree.
 mount -t efs -o tls "$id:/" "$at" && mkdir -p "$at/a/b" && umount "$at"
 mount -t efs -o tls "$id:/a" "$at" && test -d "$at/b" && umount "$at"
@@ -61,4 +83,4 @@ refused() {
 refused 'Access Point ID nonsense is malformed' "$id:/" "$at" -o tls,accesspoint=nonsense
 refused 'The file system fs-00000000000000000 is not found' fs-00000000000000000:/ "$at" -o tls
 cat /mnt/hosts > /etc/hosts
-echo "by fstab, by 2 names, by path, without names in $took ms; 2 refusals"
+echo "by fstab, by 2 names, an alias and a zone, by path, without names in $took ms; 2 refusals"
