@@ -3,6 +3,7 @@
 pub(crate) mod keys;
 mod kill;
 mod mounts;
+mod readme;
 mod tamper;
 mod work;
 
@@ -62,6 +63,13 @@ const CASES: &[Case] = &[
     },
     Case { name: "a line in fstab", clients: 1, anywhere: false, settings: USUAL, run: mounts::fstab },
     Case { name: "a killed tunnel", clients: 1, anywhere: false, settings: USUAL, run: mounts::killed_tunnel },
+    Case {
+        name: "the first mount of the README",
+        clients: 1,
+        anywhere: false,
+        settings: USUAL,
+        run: readme::first_mount,
+    },
     Case { name: "a disabled key", clients: 2, anywhere: false, settings: USUAL, run: keys::disabled },
     Case { name: "no plaintext at rest", clients: 1, anywhere: false, settings: USUAL, run: keys::canaries },
     Case { name: "swapped extents and values", clients: 1, anywhere: false, settings: QUICK, run: tamper::swapped },

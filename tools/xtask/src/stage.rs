@@ -111,6 +111,16 @@ impl Stage {
         }
     }
 
+    /// The project's directory.
+    pub(crate) fn root(&self) -> &Path {
+        &self.house.root
+    }
+
+    /// Where the programs are that this stage runs.
+    pub(crate) fn programs(&self) -> PathBuf {
+        self.loadgen.parent().unwrap_or(&self.loadgen).to_owned()
+    }
+
     /// A directory that the clients and this machine share.
     pub(crate) fn scratch(&self) -> PathBuf {
         self.place.join("scratch")
