@@ -118,7 +118,9 @@ impl Machine {
     /// How to mount it again by hand.
     pub(crate) fn by_hand(house: &House, place: &Path, id: &str) -> String {
         let root = place.join("client");
-        let mount = format!("mkdir -p {AT} && EFS_UTILS_ROOT={} mount.efs {id}:/ {AT} -o tls", root.display());
+        let (root_text, profile) = (root.display(), place.join("aws-profile"));
+        let settings = format!("EFS_UTILS_ROOT={root_text} AWS_SHARED_CREDENTIALS_FILE={}", profile.display());
+        let mount = format!("mkdir -p {AT} && {settings} mount.efs {id}:/ {AT} -o tls");
         if own_client() {
             return format!("{mount}   # with {} in PATH", root.join("bin").display());
         }
