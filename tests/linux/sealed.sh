@@ -1,6 +1,6 @@
 #!/bin/bash
 # A mount whose key is withheld and comes back, several times: every operation that reaches the server fails with an I/O
-# error and nothing else, then all goes on: the same mount, the same open files.
+# error and nothing else, then all goes on: the same mount, the same open files, the same lock.
 # usage: sealed.sh DIRECTORY MEET ROUND...
 set -u
 directory=$1 MEET=$2
@@ -36,6 +36,21 @@ os.pwrite(5, name, 0)
 os.fsync(5)' "$1"
 }
 
+# Writes what is there already to the file that has been open all the time, through to the server.
+rewrite() {
+  python3 -c '
+import os
+os.pwrite(5, open("/mnt/large", "rb").read(16), 0)
+os.fsync(5)'
+}
+# A lock on that file, on bytes that nobody else wants.
+lock() {
+  python3 -c '
+import fcntl
+fcntl.lockf(5, fcntl.LOCK_EX | fcntl.LOCK_NB, 10, 1000000)'
+}
+export -f rewrite lock
+
 for ROUND in "$@"; do
   reach "$ROUND-ready"
   await "$ROUND-withheld"
@@ -53,12 +68,18 @@ for ROUND in "$@"; do
   refused stat small
   refused ls .
   refused readlink -v link
+  refused stat -f .
   refused mkdir new
+  refused ln small new
+  refused ln -s target new
+  refused dd if=/dev/zero of=new count=1
   refused touch small
   refused rm empty
   refused mv small other
   # Through the restart too: the client's open files and locks are reclaimed while the key is withheld.
   refused dd of=/dev/null bs=4096 count=1 iflag=direct <&5
+  refused bash -c rewrite
+  refused bash -c lock
   reach "$ROUND-refused"
   await "$ROUND-returned"
   for ((tries = 0; ; tries++)); do
@@ -71,7 +92,10 @@ for ROUND in "$@"; do
   held "$ROUND" || fail "$ROUND: the open file does not go on"
   printf '%s' "$ROUND" | dd of=/mnt/large conv=notrunc status=none
   mkdir "after-$ROUND" || fail "$ROUND: cannot create"
-  test -e empty && test -L link && test ! -e new || fail "$ROUND: a refused change was made all the same"
+  test -e empty && test -L link && test ! -e new && test ! -L new || fail "$ROUND: a refused change was made all the same"
+  # Another client looks whether the lock is still held.
+  reach "$ROUND-goes-on"
+  await "$ROUND-checked"
 done
 exec 5>&- 6>&-
 cd /

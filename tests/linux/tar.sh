@@ -8,9 +8,10 @@ mkdir "$directory/tar"
 tar -C "$source" -cf - . | tar -C "$directory/tar" -xpf -
 sync
 echo 3 > /proc/sys/vm/drop_caches
-# The comparison of contents, then of what tar keeps of the attributes (nfs-ganesha does not keep a symlink's time).
+# The comparison of contents, then of what tar keeps of the attributes, hard links by their count (a directory's size and
+# links are each file system's own business, and nfs-ganesha does not keep a symlink's time).
 diff -r --no-dereference "$source" "$directory/tar"
-list() { (cd "$1" && find . -printf '%y %m %U %G %s %T@ %l %p\n' | sed -E 's/^(d [0-7]+ [0-9]+ [0-9]+) [0-9]+/\1/; s/^(l [0-7]+ [0-9]+ [0-9]+ [0-9]+) [0-9.]+/\1/; s/(\.[0-9]{9})[0-9]*/\1/' | LC_ALL=C sort -k 8); }
+list() { (cd "$1" && find . -printf '%y %m %U %G %s %T@ %n %l %p\n' | sed -E 's/^(d [0-7]+ [0-9]+ [0-9]+) [0-9]+ ([0-9.]+) [0-9]+/\1 \2/; s/^(l [0-7]+ [0-9]+ [0-9]+ [0-9]+) [0-9.]+/\1/; s/(\.[0-9]{9})[0-9]*/\1/' | LC_ALL=C sort); }
 diff <(list "$source") <(list "$directory/tar")
 # Out again, from the mounted tree.
 mkdir /mnt/tar-out

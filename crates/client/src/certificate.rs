@@ -1,4 +1,4 @@
-//! The client certificate: who is mounting what, in the extensions of aws/efs-utils.
+//! The client certificate: who is mounting what, in the extensions of efs-utils (reference: aws/efs-utils, client certificate).
 //!
 //! Self-signed, valid from 15 minutes ago for three hours, made anew by the tunnel before it lapses. The key is made
 //! with the process and never leaves its memory; a restarted tunnel makes another one. Trust does not come from the
@@ -11,7 +11,7 @@ use aws_lc_rs::digest;
 use env::WallTime;
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, KeyPair, PublicKeyData as _, RsaKeySize};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use time::OffsetDateTime;
+use time::{OffsetDateTime, macros::format_description};
 
 const SUBJECT_KEY_IDENTIFIER: &[u64] = &[2, 5, 29, 14];
 const ACCESS_POINT: &[u64] = &[1, 3, 6, 1, 4, 1, 4843, 7, 1];
@@ -152,6 +152,14 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     value
 }
 
+/// A time as the state files write it: `yymmddHHMMSSZ`.
+#[must_use]
+pub fn creation_stamp(wall: WallTime) -> String {
+    let time = OffsetDateTime::from_unix_timestamp(wall.seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let form = format_description!("[year repr:last_two][month][day][hour][minute][second]Z");
+    time.format(form).unwrap_or_default()
+}
+
 /// The name of this machine, for the certificate.
 #[must_use]
 pub fn machine_name() -> String {
@@ -179,8 +187,7 @@ mod tests {
         certificate.extensions().iter().find(|extension| extension.oid.to_id_string() == oid).map(|found| found.value)
     }
 
-    /// aws/efs-utils, client certificate: subject, validity and the three extensions, each DER inside the extension's
-    /// octets.
+    /// aws/efs-utils, client certificate: subject, validity and the three extensions, each DER inside the extension's octets.
     #[test]
     fn the_certificate_has_the_extensions_of_efs_utils() {
         let now = WallTime { seconds: 1_800_000_000, nanoseconds: 5 };
@@ -202,6 +209,12 @@ mod tests {
         let sha1 = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, bits);
         assert_eq!(extension(&parsed, "2.5.29.14").unwrap(), [b"\x04\x14", sha1.as_ref()].concat());
         assert_eq!(parsed.extensions().len(), 4);
+    }
+
+    /// aws/efs-utils, files: `certificateCreationTime` is `yymmddHHMMSSZ`.
+    #[test]
+    fn the_creation_time_is_written_as_efs_utils_does() {
+        assert_eq!(creation_stamp(WallTime { seconds: 1_800_000_000, nanoseconds: 9 }), "270115080000Z");
     }
 
     /// aws/efs-utils, client certificate: no access point, no extension for one.

@@ -142,7 +142,8 @@ pub enum MountError {
         /// What the tunnel said last.
         why: String,
     },
-    /// The server is not the one we want, or does not want us. The kernel would try for ever.
+    /// The server is not the one we want, or does not want us: the kernel would try for ever, so mount.nfs4 is ended. The
+    /// user gets [`MountError::Nfs`] in its place.
     #[error("mount.efs: {0}")]
     Refused(String),
     /// mount.nfs4 refused; its text and its exit code are the user's.
@@ -172,8 +173,6 @@ impl MountError {
         match self {
             Self::Nfs { code, .. } => *code,
             Self::NetworkNotUp(_) => 0,
-            // mount(8): a mount failure.
-            Self::Refused(_) => 32,
             _ => 1,
         }
     }
@@ -183,7 +182,6 @@ impl MountError {
     pub fn log_text(&self) -> String {
         match self {
             Self::Nfs { log, .. } => log.clone(),
-            Self::Refused(why) => format!("Failed to mount: {why}"),
             Self::NoCaFile(path) => format!("Failed to find CAfile \"{path}\""),
             Self::Tunnel { why, .. } => format!("Failed to start tunnel: {why}"),
             Self::DeviceUnresolved(name) => format!("Failed to resolve \"{name}\""),

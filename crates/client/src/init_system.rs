@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::{LogFile, MountError, Paths};
+use crate::{LogFile, MountError, Paths, ROOT_VARIABLE};
 
 /// The watchdog's name as a service and as a process.
 pub const WATCHDOG: &str = "amazon-efs-mount-watchdog";
@@ -51,6 +51,11 @@ impl InitSystem {
             let mut command = Command::new(program);
             let _ = command.arg(WATCHDOG).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             let _ = command.current_dir("/");
+            // Nothing of the mount's surroundings, credentials among them, reaches a process that stays for months.
+            let _ = command.env_clear();
+            if let Some(root) = paths.moved_root() {
+                let _ = command.env(ROOT_VARIABLE, root);
+            }
             command.spawn().map(drop)
         });
         if let Err(error) = outcome {

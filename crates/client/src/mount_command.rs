@@ -23,6 +23,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// A killed mount.nfs4 is waited for this long: in the kernel it may need a moment to notice.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
+/// mount(8): a mount failure.
+const REFUSED: u8 = 32;
+
 /// One call of mount.nfs4.
 #[derive(Debug, Clone)]
 pub(crate) struct NfsMount<'a> {
@@ -78,7 +81,7 @@ pub(crate) fn mount(
         let last = attempt == retries.attempts;
         let limit = (!last).then_some(retries.limit);
         log.info(&command.announce(limit));
-        let outcome = command.run(limit, tunnel, env)?;
+        let outcome = command.run(limit, tunnel, env).map_err(|error| command.with_the_usual_words(error))?;
         let (why, pause) = match &outcome {
             Attempt::Done => return Ok(()),
             Attempt::TimedOut if is_mounted() => return Ok(()),
@@ -134,6 +137,16 @@ impl NfsMount<'_> {
         stderr.contains("reset by peer") || (self.access_point && stderr.contains("access denied by server"))
     }
 
+    /// The log says of a tunnel's refusal what it says of mount.nfs4's: scripts look for that line.
+    fn with_the_usual_words(&self, error: MountError) -> MountError {
+        let MountError::Refused(why) = error else { return error };
+        let log = format!(
+            "Failed to mount {} at {}: returncode={REFUSED}, stderr=\"{why}\"",
+            self.dns_name, self.mount_point
+        );
+        MountError::Nfs { stderr: format!("mount.efs: {why}"), code: REFUSED, log }
+    }
+
     fn failure(&self, code: u8, stderr: &str, tunnel: &mut dyn Tunnel) -> MountError {
         let stderr = stderr.trim();
         let mut shown = stderr.to_owned();
@@ -151,7 +164,9 @@ impl NfsMount<'_> {
     fn run(&self, limit: Option<Duration>, tunnel: &mut dyn Tunnel, env: &Env) -> Result<Attempt, MountError> {
         let failed = |error| MountError::io(self.program.display().to_string())(error);
         let mut command = Command::new(self.program);
-        let _ = command.args(self.words()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // `-v` asks it to tell the user what was agreed on.
+        let stdout = if self.flags.iter().any(|flag| flag == "-v") { Stdio::inherit() } else { Stdio::piped() };
+        let _ = command.args(self.words()).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(failed)?;
         let stdout = collect(child.stdout.take());
         let stderr = collect(child.stderr.take());

@@ -43,6 +43,11 @@ struct Trouble {
     message: String,
 }
 
+/// Whether configuration, environment or profile say where the EFS API is.
+pub(crate) fn is_endpoint_named(config: &Config) -> bool {
+    config.endpoint_url().is_some() || Profiles::read(&|name| std::env::var(name).ok()).endpoint_url().is_some()
+}
+
 /// The address of an available mount target, in `zone` if one is given; the text of an error is for the user.
 pub(crate) fn address(
     file_system: &str,

@@ -8,8 +8,11 @@ use std::{
     ffi::{CStr, CString},
     net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _},
     ptr,
+    sync::mpsc::{Receiver, channel},
     time::Duration,
 };
+
+use env::{Env, Instant};
 
 use crate::MountError;
 
@@ -19,13 +22,73 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// A resolver that answers nothing must not hold up a mount that has another way.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(4);
+/// Where the EFS API is named, it is asked beside a resolver that is slower than this.
+const HEAD_START: Duration = Duration::from_millis(300);
 
-/// Whether the name has an address, as far as the resolver says so in time.
-pub(crate) fn has_address(name: &str) -> bool {
-    let (sender, receiver) = std::sync::mpsc::channel();
+/// The resolver's questions of one mount. They share one limit, so that a silent resolver costs it once.
+pub(crate) struct Resolver {
+    env: Env,
+    end: Instant,
+}
+
+impl Resolver {
+    pub(crate) fn new(env: &Env) -> Self {
+        Self { env: env.clone(), end: env.now() + RESOLVE_LIMIT }
+    }
+
+    /// The canonical name behind `name`, which is `name` itself when it is no alias; `None` if it does not resolve in
+    /// time.
+    pub(crate) fn canonical_name(&self, name: &str) -> Option<String> {
+        let name = name.to_owned();
+        Question::ask(move || canonical_name(&name)).within(self.left()).flatten()
+    }
+
+    /// Whether the name has an address, as far as the resolver says so in time.
+    pub(crate) fn has_address(&self, name: &str) -> bool {
+        address_question(name).within(self.left()).unwrap_or(false)
+    }
+
+    /// `None` when the name has an address, else what `other` says. `other` is asked beside a resolver that takes
+    /// longer than a moment, and whichever answers first decides; when `other` fails the name still has its time.
+    pub(crate) fn address_or<T, E>(&self, name: &str, other: impl FnOnce() -> Result<T, E>) -> Result<Option<T>, E> {
+        self.first(&address_question(name), other)
+    }
+
+    fn first<T, E>(&self, question: &Question<bool>, other: impl FnOnce() -> Result<T, E>) -> Result<Option<T>, E> {
+        let early = question.within(HEAD_START.min(self.left()));
+        if early == Some(true) {
+            return Ok(None);
+        }
+        let found = other();
+        let still_open = early.is_none();
+        let patience = if found.is_ok() { Duration::ZERO } else { self.left() };
+        if still_open && question.within(patience) == Some(true) { Ok(None) } else { found.map(Some) }
+    }
+
+    fn left(&self) -> Duration {
+        self.end.since(self.env.now())
+    }
+}
+
+/// What a thread of its own finds out: nobody can interrupt the system's resolver, but one need not wait for it.
+struct Question<T>(Receiver<T>);
+
+impl<T: Send + 'static> Question<T> {
+    fn ask(find: impl FnOnce() -> T + Send + 'static) -> Self {
+        let (sender, receiver) = channel();
+        drop(std::thread::spawn(move || sender.send(find())));
+        Self(receiver)
+    }
+
+    /// The answer, once, if it comes within this time.
+    fn within(&self, limit: Duration) -> Option<T> {
+        self.0.recv_timeout(limit).ok()
+    }
+}
+
+fn address_question(name: &str) -> Question<bool> {
     let name = name.to_owned();
-    drop(std::thread::spawn(move || sender.send(resolves(&name))));
-    receiver.recv_timeout(RESOLVE_LIMIT).unwrap_or(false)
+    Question::ask(move || resolves(&name))
 }
 
 /// Asked once more as an absolute name, past the resolver's search list.
@@ -34,8 +97,7 @@ fn resolves(name: &str) -> bool {
     found(name) || (!name.ends_with('.') && found(&format!("{name}.")))
 }
 
-/// The canonical name behind `name`, which is `name` itself when it is no alias; `None` if it does not resolve.
-pub(crate) fn canonical_name(name: &str) -> Option<String> {
+fn canonical_name(name: &str) -> Option<String> {
     let host = CString::new(name).ok()?;
     // SAFETY: all zeros is a valid addrinfo for hints.
     let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
@@ -89,9 +151,43 @@ mod tests {
     /// aws/efs-utils, DNS name: names in the hosts file resolve; what does not is said so.
     #[test]
     fn names_resolve_by_the_system() {
-        assert!(has_address("localhost"));
-        assert!(canonical_name("localhost").is_some());
-        assert!(canonical_name("with\0zero").is_none());
+        let resolver = Resolver::new(&Env::real());
+        assert!(resolver.has_address("localhost"));
+        assert!(resolver.canonical_name("localhost").is_some());
+        assert!(resolver.canonical_name("with\0zero").is_none());
+        assert_eq!(resolver.address_or("localhost", || Err::<(), _>("asked")), Ok(None));
+    }
+
+    /// docs/mount-helper.md, address: a resolver that says nothing does not hold up the answer of the API.
+    #[test]
+    fn a_silent_resolver_is_not_waited_for() {
+        let (_silent, receiver) = channel();
+        let (env, _world) = Env::simulated(1);
+        let resolver = Resolver::new(&env);
+        assert_eq!(resolver.first(&Question(receiver), || Ok::<_, ()>("10.0.0.9")), Ok(Some("10.0.0.9")));
+    }
+
+    /// docs/mount-helper.md, address: the name is taken when it comes by the time that the API has answered, or has
+    /// failed.
+    #[test]
+    fn a_slow_resolver_still_counts() {
+        for api in [Ok("10.0.0.9"), Err("no")] {
+            let (sender, receiver) = channel();
+            let (env, _world) = Env::simulated(1);
+            let meanwhile = || sender.send(true).map_err(|_| "gone").and(api);
+            assert_eq!(Resolver::new(&env).first(&Question(receiver), meanwhile), Ok(None));
+        }
+    }
+
+    /// aws/efs-utils, region and name: a name that has no address leaves it to the API, at once; both may fail.
+    #[test]
+    fn a_name_without_address_leaves_it_to_the_api() {
+        for api in [Ok("10.0.0.9"), Err("no")] {
+            let (sender, receiver) = channel();
+            sender.send(false).unwrap();
+            let (env, _world) = Env::simulated(1);
+            assert_eq!(Resolver::new(&env).first(&Question(receiver), || api), api.map(Some));
+        }
     }
 
     /// aws/efs-utils, options: `mounttargetip` is tested first, and an error names it.

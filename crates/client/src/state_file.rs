@@ -43,12 +43,15 @@ pub struct State {
     /// Where the tunnel leaves a copy of its current certificate. The key never leaves its memory.
     #[serde(default)]
     pub certificate: String,
+    /// When the certificate of the mount was made, `yymmddHHMMSSZ`. The tunnel renews it in memory and says so nowhere.
+    #[serde(rename = "certificateCreationTime", default)]
+    pub certificate_creation_time: String,
+    /// Empty: efs-utils keeps the name of a key file here, and there is none.
+    #[serde(rename = "privateKey", default)]
+    pub private_key: String,
     /// The access point, if any.
     #[serde(rename = "accessPoint", default, skip_serializing_if = "Option::is_none")]
     pub access_point: Option<String>,
-    /// The `mount.efs` that is still at work on this mount (ours).
-    #[serde(rename = "mountHelperPid", default, skip_serializing_if = "Option::is_none")]
-    pub mount_helper_pid: Option<i32>,
     /// Consecutive looks that missed the mount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unmount_count: Option<u32>,
@@ -132,6 +135,23 @@ impl StateFiles {
         self.directory.join(format!("{}+", self.name))
     }
 
+    /// Says that this process is at work on the mount, for as long as the value lives or until the process ends. The
+    /// own directory must exist; the lock is on it because the state file itself is replaced again and again.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn hold(&self) -> std::io::Result<fs::File> {
+        let directory = fs::File::open(self.own_directory())?;
+        directory.lock()?;
+        Ok(directory)
+    }
+
+    /// Whether a process is at work on the mount.
+    fn is_held(&self) -> bool {
+        let Ok(directory) = fs::File::open(self.own_directory()) else { return false };
+        matches!(directory.try_lock_shared(), Err(fs::TryLockError::WouldBlock))
+    }
+
     /// Writes the state beside its place and moves it there: a reader sees the old file or the new one.
     ///
     /// # Errors
@@ -160,18 +180,30 @@ impl StateFiles {
     }
 }
 
+/// How far a mount has come, as the name of its state file tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// `mount.efs` is at work on it.
+    OnItsWay,
+    /// `mount.efs` has ended without a word on how it went.
+    Abandoned,
+    /// It was mounted.
+    Settled,
+}
+
 /// A state file that was found.
 #[derive(Debug, Clone)]
 pub struct Found {
     /// Its places.
     pub files: StateFiles,
-    /// Whether its mount is still on its way.
-    pub temporary: bool,
+    /// How far its mount has come.
+    pub progress: Progress,
     /// What it says.
     pub state: State,
 }
 
-/// All state files of the directory; unreadable ones are named in the second part.
+/// All state files of the directory; unreadable ones are named in the second part. A look at the mount table afterwards
+/// fits to them: a mount that is called abandoned or settled has no more to do with its `mount.efs`.
 #[must_use]
 pub fn find(directory: &Path) -> (Vec<Found>, Vec<String>) {
     let (mut found, mut unreadable) = (Vec::new(), Vec::new());
@@ -184,10 +216,21 @@ pub fn find(directory: &Path) -> (Vec<Found>, Vec<String>) {
         if !name.starts_with("fs-") || name.ends_with('+') {
             continue;
         }
-        let read = fs::read(entry.path()).map_err(|error| error.to_string());
+        let files = StateFiles::new(directory, name);
+        // First of all: without its mount.efs a file changes no more, so that what is read below is its last word.
+        let progress = match temporary {
+            true if files.is_held() => Progress::OnItsWay,
+            true => Progress::Abandoned,
+            false => Progress::Settled,
+        };
+        let read = match fs::read(entry.path()) {
+            // It was settled or removed since the directory was read; the next look sees what became of it.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            read => read.map_err(|error| error.to_string()),
+        };
         let state = read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
         match state {
-            Ok(state) => found.push(Found { files: StateFiles::new(directory, name), temporary, state }),
+            Ok(state) => found.push(Found { files, progress, state }),
             Err(error) => unreadable.push(format!("{file_name}: {error}")),
         }
     }
@@ -218,17 +261,36 @@ mod tests {
         let _ = state.other.insert("last_stunnel_check_time".into(), 7.into());
         files.write(&files.temporary(), &state).unwrap();
         let (found, unreadable) = find(directory.path());
-        assert!(found[0].temporary && unreadable.is_empty());
+        assert!(found[0].progress == Progress::Abandoned && unreadable.is_empty());
         files.settle().unwrap();
         make_directory(&files.own_directory(), 0o750).unwrap();
         let (found, _) = find(directory.path());
         assert_eq!(found.len(), 1);
-        assert!(!found[0].temporary);
+        assert_eq!(found[0].progress, Progress::Settled);
         assert_eq!(found[0].state, state);
         let text = fs::read_to_string(files.settled()).unwrap();
         assert!(!text.contains("unmount") && text.contains("\"mountStateDir\""), "{text}");
         files.remove();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    /// aws/efs-utils#69, aws/efs-utils#61: a mount on its way is known by the lock of its mount.efs and not by a process number, so
+    /// that neither a number that is used again nor a mount that ends between two looks is taken for something else.
+    #[test]
+    fn a_mount_on_its_way_is_known_by_its_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = StateFiles::new(directory.path(), "fs-1.mnt.efs.20100");
+        make_directory(&files.own_directory(), 0o750).unwrap();
+        let hold = files.hold().unwrap();
+        files.write(&files.temporary(), &state()).unwrap();
+        let progress = || find(directory.path()).0.first().map(|found| found.progress);
+        assert_eq!(progress(), Some(Progress::OnItsWay));
+        files.write(&files.temporary(), &state()).unwrap();
+        assert_eq!(progress(), Some(Progress::OnItsWay));
+        drop(hold);
+        assert_eq!(progress(), Some(Progress::Abandoned));
+        files.settle().unwrap();
+        assert_eq!(progress(), Some(Progress::Settled));
     }
 
     /// Architecture section 7: a damaged state file is named and does not hide the others.

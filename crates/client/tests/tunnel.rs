@@ -129,7 +129,7 @@ fn several_connections_pass_at_once() {
     assert_eq!(server.seen().len(), 16);
 }
 
-/// Architecture section 2.2: TLS 1.2 servers are served too.
+/// Architecture section 2, point 2: TLS 1.2 servers are served too.
 #[test]
 fn tls_1_2_works() {
     let authority = Authority::new();
@@ -139,8 +139,7 @@ fn tls_1_2_works() {
     assert_eq!(exchange(&tunnel.connect(), &data).unwrap(), data);
 }
 
-/// aws/efs-utils, client certificate: the server sees the certificate with the file system's id, and the fs name by
-/// SNI.
+/// aws/efs-utils, client certificate: the server sees the certificate with the file system's id, and the fs name by SNI.
 #[test]
 fn the_server_sees_the_client_certificate_and_the_name() {
     let authority = Authority::new();
@@ -224,8 +223,7 @@ fn a_request_that_was_given_up_is_dropped() {
     assert!(tunnel.log().contains("gave up"), "{}", tunnel.log());
 }
 
-/// aws/efs-utils, `stunnel_check_cert_hostname`: the certificate must carry the file system's name; the check can be
-/// turned off.
+/// aws/efs-utils, mounting: the certificate must carry the file system's name; the check can be turned off.
 #[test]
 fn a_server_with_another_name_is_refused() {
     let authority = Authority::new();
@@ -238,7 +236,7 @@ fn a_server_with_another_name_is_refused() {
     assert_eq!(exchange(&unchecked.connect(), b"open").unwrap(), b"open");
 }
 
-/// aws/efs-utils, `verify`: the chain must lead to the bundle; `verify=0` checks nothing.
+/// aws/efs-utils, options and exit codes: the chain must lead to the bundle; `verify=0` checks nothing.
 #[test]
 fn a_server_of_another_authority_is_refused() {
     let authority = Authority::new();
@@ -251,6 +249,26 @@ fn a_server_of_another_authority_is_refused() {
     assert_eq!(server.seen().len(), 0);
     let unchecked = tunnel(server.address, &stranger.bundle(), |settings| settings.ca_file = None);
     assert_eq!(exchange(&unchecked.connect(), b"open").unwrap(), b"open");
+}
+
+/// aws/efs-utils#32, aws/efs-utils#271: a server that speaks something else is refused with that reason, not waited for.
+#[test]
+fn a_server_without_tls_is_refused() {
+    let authority = Authority::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let tunnel = tunnel(listener.local_addr().unwrap(), &authority.bundle(), |_| {});
+    let server = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        socket.write_all(b"220 mail.example ready\r\n").unwrap();
+        let _until_it_ends = socket.read_to_end(&mut Vec::new());
+    });
+    assert!(exchange(&tunnel.connect(), b"secret").is_err());
+    assert!(
+        tunnel.log().contains("ERROR - tunnel: ") && tunnel.log().contains("does not speak TLS"),
+        "{}",
+        tunnel.log()
+    );
+    server.join().unwrap();
 }
 
 /// aws/efs-utils, efs-proxy: whoever only knocks costs the server no connection.

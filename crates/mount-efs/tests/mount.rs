@@ -1,5 +1,4 @@
-//! The installed programs from the outside: a scratch root plays the system, a script plays mount.nfs4, a file plays the
-//! kernel's mount table, and a TLS echo plays the mount target.
+//! Mounting from the outside: what the user, the log, the state directory and the exit code say.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,150 +9,20 @@
 
 #[path = "../../client/tests/server/mod.rs"]
 mod server;
+mod system;
 
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
-    process::{Command, Output},
-    time::{Duration, Instant},
+    net::TcpListener,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    process::Command,
 };
 
-use server::{Authority, Manner, Server};
+use server::Authority;
+use system::{FILE_SYSTEM, MOUNTS, NAME, PATIENCE, System, echoes, text, until};
 
-const FILE_SYSTEM: &str = "fs-0123456789abcdef0";
-const NAME: &str = "fs-0123456789abcdef0.efs.us-east-1.coffer.test";
-
-/// A stand-in for mount.nfs4: it notes its arguments, and its mount shows in the table.
-const MOUNTS: &str = "port=$(echo \"$4\" | sed 's/.*port=//;s/,.*//')\n\
-    echo \"40 21 0:52 / $2 rw - nfs4 127.0.0.1:/ rw,port=$port,addr=127.0.0.1\" >> $root/proc/self/mountinfo\n";
-
-/// What comes at once on a calm machine may take long on a busy one.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct System {
-    root: tempfile::TempDir,
-    /// As a user's: the server's address and CA.
-    server: Server,
-    authority: Authority,
-}
-
-impl System {
-    fn new(mount_script: &str, extra: &str) -> Self {
-        let authority = Authority::new();
-        let server = Server::start(&authority, NAME, Manner::Echo);
-        let root = tempfile::tempdir().unwrap();
-        let system = Self { root, server, authority };
-        for directory in ["etc/amazon/efs", "sbin", "proc/self", "proc/1", "mnt"] {
-            fs::create_dir_all(system.path(directory)).unwrap();
-        }
-        fs::write(system.path("proc/1/comm"), "bash\n").unwrap();
-        fs::write(system.path("proc/self/mountinfo"), "").unwrap();
-        fs::write(system.path("etc/amazon/efs/efs-utils.crt"), system.authority.bundle()).unwrap();
-        let config = format!(
-            "[DEFAULT]\nlogging_level = DEBUG\n[mount]\nregion = us-east-1\ndns_name_suffix = coffer.test\n\
-             mount_target_port = {}\n{extra}\n[mount-watchdog]\nunmount_count_for_consistency = 1\n\
-             unmount_grace_period_sec = 1\n",
-            system.server.address.port()
-        );
-        fs::write(system.path("etc/amazon/efs/efs-utils.conf"), config).unwrap();
-        let script =
-            format!("#!/bin/bash\nroot={}\necho \"$@\" >> $root/calls\n{mount_script}\n", system.root.path().display());
-        fs::write(system.path("sbin/mount.nfs4"), script).unwrap();
-        fs::set_permissions(system.path("sbin/mount.nfs4"), fs::Permissions::from_mode(0o755)).unwrap();
-        system
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.root.path().join(path)
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mount-efs"));
-        let _ = command.env_clear().env("EFS_UTILS_ROOT", self.root.path()).env("PATH", "/usr/bin:/bin");
-        let _ = command.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", self.root.path());
-        command
-    }
-
-    fn mount(&self, device: &str, options: &str) -> Output {
-        self.command().args([device, "/mnt/efs", "-o", options]).output().unwrap()
-    }
-
-    /// A mount that works.
-    fn mounted(&self) -> Mounted {
-        let output = self.mount(&format!("{FILE_SYSTEM}:/"), "rw,tls,mounttargetip=127.0.0.1");
-        assert!(output.status.success(), "{} {}", text(&output.stderr), self.log("mount.log"));
-        self.state().unwrap()
-    }
-
-    fn state(&self) -> Option<Mounted> {
-        let entries = fs::read_dir(self.path("var/run/efs")).ok()?.flatten();
-        let name = entries
-            .map(|entry| entry.file_name().into_string().unwrap())
-            .find(|name| name.starts_with("fs-") && !name.ends_with('+'))?;
-        let json: serde_json::Value =
-            serde_json::from_slice(&fs::read(self.path("var/run/efs").join(&name)).unwrap()).ok()?;
-        Some(Mounted { port: name.rsplit('.').next()?.parse().ok()?, pid: json["pid"].as_i64()?, name, json })
-    }
-
-    fn log(&self, name: &str) -> String {
-        fs::read_to_string(self.path("var/log/amazon/efs").join(name)).unwrap_or_default()
-    }
-
-    /// Processes of this root: what mount.efs left running.
-    fn processes(&self, word: &str) -> Vec<i64> {
-        let root = format!("EFS_UTILS_ROOT={}", self.root.path().display());
-        let entries = fs::read_dir("/proc").unwrap().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i64>().ok());
-        let has = |pid: i64, file: &str, wanted: &str| {
-            let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-            bytes.split(|byte| *byte == 0).any(|part| part == wanted.as_bytes())
-        };
-        pids.filter(|pid| has(*pid, "environ", &root) && (word.is_empty() || has(*pid, "cmdline", word))).collect()
-    }
-}
-
-impl Drop for System {
-    fn drop(&mut self) {
-        for pid in self.processes("") {
-            kill(pid);
-        }
-    }
-}
-
-struct Mounted {
-    name: String,
-    port: u16,
-    pid: i64,
-    json: serde_json::Value,
-}
-
-fn kill(pid: i64) {
-    let _ = Command::new("kill").args(["-9", &pid.to_string()]).output().unwrap();
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn until(what: &str, limit: Duration, holds: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn echoes(port: u16) -> bool {
-    let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)) else { return false };
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut back = [0; 4];
-    socket.write_all(b"ping").is_ok() && socket.read_exact(&mut back).is_ok() && &back == b"ping"
-}
-
-/// aws/efs-utils, a TLS mount: the command, the log line, the state file, the tunnel, the watchdog.
+/// aws/efs-utils, mounting, state and logs: a TLS mount: the command, the log line of the guide, the state file, the tunnel, the watchdog.
 #[test]
 fn a_tls_mount_leaves_what_efs_utils_leaves() {
     let system = System::new(MOUNTS, "");
@@ -169,7 +38,9 @@ fn a_tls_mount_leaves_what_efs_utils_leaves() {
     let json = &mounted.json;
     assert_eq!((json["fsId"].as_str(), json["mountpoint"].as_str()), (Some(FILE_SYSTEM), Some("/mnt/efs")));
     assert_eq!(json["service_type"].as_str(), Some("elasticfilesystem"));
-    assert!(json.get("mountHelperPid").is_none());
+    assert_eq!(json["privateKey"].as_str(), Some(""));
+    let made = json["certificateCreationTime"].as_str().unwrap();
+    assert!(made.len() == 13 && made.ends_with('Z'), "{made}");
     assert!(!system.path(&format!("var/run/efs/~{}", mounted.name)).exists());
     assert!(system.path(&format!("var/run/efs/stunnel-config.{}", mounted.name)).exists());
     assert!(system.path(&format!("var/run/efs/{}+/certificate.der", mounted.name)).exists());
@@ -177,62 +48,7 @@ fn a_tls_mount_leaves_what_efs_utils_leaves() {
     until("a watchdog", PATIENCE, || system.processes("amazon-efs-mount-watchdog").len() == 1);
 }
 
-/// Architecture section 7: a killed tunnel is back on the same port; a connection made meanwhile waits and is not refused.
-#[test]
-fn a_killed_tunnel_comes_back_on_its_port() {
-    let system = System::new(MOUNTS, "");
-    let mounted = system.mounted();
-    until("the watchdog has hold", PATIENCE, || {
-        system.log("mount-watchdog.log").contains(&format!("watching tunnel pid {}", mounted.pid))
-    });
-    for _ in 0..3 {
-        let before = system.state().unwrap().pid;
-        kill(before);
-        assert!(echoes(mounted.port), "refused while the tunnel was away");
-        until("a new pid", PATIENCE, || system.state().is_some_and(|state| state.pid != before));
-        assert_eq!(system.state().unwrap().port, mounted.port);
-    }
-}
-
-/// aws/efs-utils, watchdog: after the unmount the tunnel ends and its files go; other mounts are left alone.
-#[test]
-fn an_unmounted_tunnel_is_reaped() {
-    let system = System::new(MOUNTS, "");
-    let mounted = system.mounted();
-    let second = system.command().args([FILE_SYSTEM, "/mnt/other", "-o", "tls,mounttargetip=127.0.0.1"]).output();
-    assert!(second.unwrap().status.success());
-    let table = fs::read_to_string(system.path("proc/self/mountinfo")).unwrap();
-    let rest: String =
-        table.lines().filter(|line| line.contains("/mnt/other")).map(|line| format!("{line}\n")).collect();
-    fs::write(system.path("proc/self/mountinfo"), rest).unwrap();
-    let gone = || !system.path(&format!("var/run/efs/{}", mounted.name)).exists();
-    until("the files are gone", PATIENCE, gone);
-    until("the tunnel is gone", PATIENCE, || system.processes("efs-tunnel").len() == 1);
-    assert!(!system.path(&format!("var/run/efs/{}+", mounted.name)).exists());
-    assert!(echoes(system.state().unwrap().port));
-}
-
-/// aws/efs-utils, watchdog: it may be stopped and started; tunnels go on, and are taken over. Only one is at work.
-#[test]
-fn a_new_watchdog_takes_over() {
-    let system = System::new(MOUNTS, "");
-    let mounted = system.mounted();
-    until("a watchdog", PATIENCE, || system.log("mount-watchdog.log").contains("watching tunnel"));
-    let second = system.command().arg("amazon-efs-mount-watchdog").output().unwrap();
-    assert!(second.status.success(), "a second watchdog ends at once");
-    for pid in system.processes("amazon-efs-mount-watchdog") {
-        kill(pid);
-    }
-    assert!(echoes(mounted.port));
-    kill(mounted.pid);
-    until("the port is free", PATIENCE, || TcpStream::connect(("127.0.0.1", mounted.port)).is_err());
-    let mut next = system.command().arg("amazon-efs-mount-watchdog").spawn().unwrap();
-    until("the tunnel is back", PATIENCE, || echoes(mounted.port));
-    next.kill().unwrap();
-    let _ = next.wait().unwrap();
-}
-
-/// aws/efs-utils, exit codes: it is mount.nfs4's, and nothing is left behind.
+/// aws/efs-utils, options and exit codes: the exit code is mount.nfs4's, and nothing is left behind.
 #[test]
 fn a_failed_mount_leaves_nothing() {
     let system = System::new("echo 'mount.nfs4: access denied by server while mounting 127.0.0.1:/' >&2; exit 32", "");
@@ -240,7 +56,7 @@ fn a_failed_mount_leaves_nothing() {
     assert_eq!(output.status.code(), Some(32));
     assert_eq!(text(&output.stderr), "mount.nfs4: access denied by server while mounting 127.0.0.1:/\n");
     assert!(system.log("mount.log").contains(&format!("ERROR - Failed to mount {NAME} at /mnt/efs: returncode=32")));
-    assert_eq!(fs::read_dir(system.path("var/run/efs")).unwrap().count(), 0);
+    assert_eq!(system.left(), [""; 0]);
     assert_eq!(system.processes("efs-tunnel").len(), 0);
 }
 
@@ -258,6 +74,8 @@ fn a_server_that_is_not_trusted_is_the_stated_reason() {
     let said = text(&output.stderr);
     assert!(said.starts_with("mount.efs: 127.0.0.1:"), "{said}");
     assert!(said.contains("certificate"), "{said}");
+    let line = format!("ERROR - Failed to mount {NAME} at /mnt/efs: returncode=32, stderr=\"127.0.0.1:");
+    assert!(system.log("mount.log").contains(&line), "{}", system.log("mount.log"));
     assert_eq!(fs::read_to_string(system.path("calls")).unwrap().lines().count(), 1);
     let missing = system.mount(FILE_SYSTEM, "tls,mounttargetip=127.0.0.1,cafile=/nowhere.pem");
     assert_eq!(missing.status.code(), Some(1));
@@ -275,7 +93,7 @@ fn a_mount_without_tls_is_direct() {
     assert!(!system.path("var/run/efs").exists());
 }
 
-/// aws/efs-utils, command line: already mounted is a note and success; `-f` does everything but mount.
+/// aws/efs-utils, options and exit codes: already mounted is a note and success; `-f` does everything but mount.
 #[test]
 fn notes_and_fakes() {
     let system = System::new(MOUNTS, "");
@@ -289,8 +107,7 @@ fn notes_and_fakes() {
     assert_eq!(fs::read_to_string(system.path("calls")).unwrap().lines().count(), 1);
 }
 
-/// aws/efs-utils, init system: under systemd without a network: the hint, and exit 0 so that the machine's start goes
-/// on.
+/// aws/efs-utils, order of work: under systemd without a network: the hint, and exit 0 so that the machine's start goes on.
 #[test]
 fn without_a_network_the_start_goes_on() {
     let system = System::new(MOUNTS, "");
@@ -298,6 +115,9 @@ fn without_a_network_the_start_goes_on() {
     fs::create_dir_all(system.path("bin")).unwrap();
     fs::write(system.path("bin/systemctl"), "#!/bin/sh\nexit 3\n").unwrap();
     fs::set_permissions(system.path("bin/systemctl"), fs::Permissions::from_mode(0o755)).unwrap();
+    // Not even the region is asked for: the metadata service is on the network, too.
+    let config = system.path("etc/amazon/efs/efs-utils.conf");
+    fs::write(&config, fs::read_to_string(&config).unwrap().replace("region = us-east-1\n", "")).unwrap();
     let path = format!("{}:/usr/bin:/bin", system.path("bin").display());
     let mut command = system.command();
     let output = command.env("PATH", path).args([FILE_SYSTEM, "/mnt/efs", "-o", "tls"]).output().unwrap();
@@ -310,7 +130,7 @@ fn without_a_network_the_start_goes_on() {
     );
 }
 
-/// aws/efs-utils, DNS name: one that does not resolve: DescribeMountTargets at `endpoint_url` tells the address.
+/// aws/efs-utils, region and name: a name that does not resolve: DescribeMountTargets at `endpoint_url` tells the address.
 #[test]
 fn the_api_tells_the_address_of_a_name_that_does_not_resolve() {
     let api = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -339,7 +159,7 @@ fn the_api_tells_the_address_of_a_name_that_does_not_resolve() {
     assert!(echoes(system.state().unwrap().port));
 }
 
-/// aws/efs-utils, DNS name: without address and without help from the API the user learns both.
+/// aws/efs-utils, region and name: without address and without help from the API the user learns both.
 #[test]
 fn a_name_that_leads_nowhere_says_why() {
     let system = System::new(MOUNTS, "");
@@ -353,22 +173,54 @@ fn a_name_that_leads_nowhere_says_why() {
     assert!(said.contains("Unable to locate credentials"), "{said}");
 }
 
-/// aws/efs-utils, watchdog: a mount.efs that is stopped in the middle leaves nothing for ever, it is cleared away.
+/// docs/mount-helper.md, configuration: a value that is none is told before anything is mounted.
 #[test]
-fn an_abandoned_mount_is_cleared_away() {
-    let system = System::new("exec sleep 30", "");
-    let mut command = system.command();
-    let mut child = command.args([FILE_SYSTEM, "/mnt/efs", "-o", "tls,mounttargetip=127.0.0.1"]).spawn().unwrap();
-    until("the tunnel is up", PATIENCE, || system.path("calls").exists());
-    child.kill().unwrap();
-    let _ = child.wait().unwrap();
-    assert_eq!(system.processes("efs-tunnel").len(), 1);
-    let mut watchdog = system.command().arg("amazon-efs-mount-watchdog").spawn().unwrap();
-    until("the tunnel is gone", PATIENCE, || system.processes("efs-tunnel").is_empty());
-    until("the files are gone", PATIENCE, || {
-        let names = fs::read_dir(system.path("var/run/efs")).unwrap().flatten().map(|entry| entry.file_name());
-        names.filter(|name| name != "watchdog.lock").count() == 0
-    });
-    watchdog.kill().unwrap();
-    let _ = watchdog.wait().unwrap();
+fn a_bad_value_is_told_before_the_mount() {
+    for (section, line) in [
+        ("mount", "optimize_readahead = maybe"),
+        ("mount-watchdog", "poll_interval_sec = x"),
+        ("mount", "retry_nfs_mount_command_count = many"),
+    ] {
+        let system = System::new(MOUNTS, "");
+        let config = system.path("etc/amazon/efs/efs-utils.conf");
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(&config, text.replace(&format!("[{section}]\n"), &format!("[{section}]\n{line}\n"))).unwrap();
+        let output = system.mount(FILE_SYSTEM, "tls,mounttargetip=127.0.0.1");
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        let said = self::text(&output.stderr);
+        assert!(said.contains(line), "{said}");
+        assert!(!system.path("calls").exists(), "{line}: mounted all the same");
+    }
+}
+
+/// aws/efs-utils, files: a mount that is there is a success, whatever becomes of its files: they stay for the watchdog, which
+/// settles them as soon as it can.
+#[test]
+fn a_mount_that_is_there_is_never_called_a_failure() {
+    let in_the_way = format!("{MOUNTS}mkdir \"$root/var/run/efs/{FILE_SYSTEM}.mnt.efs.$port\"\n");
+    let system = System::new(&in_the_way, "");
+    let output = system.mount(FILE_SYSTEM, "tls,mounttargetip=127.0.0.1");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(system.log("mount.log").contains("the watchdog will try again"), "{}", system.log("mount.log"));
+    let waiting = system.left().into_iter().find(|name| name.starts_with('~')).unwrap();
+    let settled = waiting.trim_start_matches('~').to_owned();
+    fs::remove_dir(system.path("var/run/efs").join(&settled)).unwrap();
+    until("it is settled", PATIENCE, || system.state().is_some_and(|state| state.name == settled));
+    assert!(echoes(system.state().unwrap().port));
+}
+
+/// docs/mount-helper.md: only root's sockets may use a tunnel; whoever else tries can neither use it nor fill the log.
+#[test]
+fn another_user_is_refused_and_noted_once() {
+    let system = System::new(MOUNTS, "");
+    let port = system.mounted().port;
+    let knocks = format!(
+        "for i in {{1..20}}; do exec 3<>/dev/tcp/127.0.0.1/{port}; echo hello >&3 2>/dev/null; \
+         read -t 10 answer <&3 && echo \"$answer\"; exec 3>&-; done"
+    );
+    let output = Command::new("bash").args(["-c", &knocks]).current_dir("/").uid(65_534).output().unwrap();
+    assert_eq!(text(&output.stdout), "");
+    let log = system.log("mount.log");
+    assert_eq!(log.matches("not root's").count(), 1, "{log}");
+    assert!(echoes(port));
 }

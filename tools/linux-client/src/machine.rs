@@ -13,9 +13,10 @@ use crate::network::Tap;
 pub struct Machine {
     /// The client's memory.
     pub memory_mib: u32,
-    /// A script that runs longer than this fails, and the client is ended a little later whatever happens.
+    /// A script that runs longer than this fails; the client lives on.
     pub time_limit: Duration,
-    /// A directory of this machine that the client may write, at the same path; everything else it sees is a copy.
+    /// A directory of this machine that the client may write, at the same path; everything else it sees is a copy, or
+    /// below `/host` and read-only.
     pub scratch: PathBuf,
     /// The `linux-client` program, which runs inside as the agent.
     pub agent: PathBuf,
@@ -74,9 +75,11 @@ mount -t proc proc /proc
 modprobe overlay
 mount -t tmpfs -o mode=755 tmpfs /mnt
 mkdir /mnt/upper /mnt/work /mnt/root
-mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root || echo 'no overlay'
+# Without a layer of its own the client would write on the machine itself, as root: rather no client.
+give_up() {{ echo \"$1: powering off\"; echo o > /proc/sysrq-trigger; sleep 60; }}
+mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root || give_up 'no overlay'
 mkdir -p /mnt/root/host
-cd /mnt/root && pivot_root . host && cd /
+cd /mnt/root && pivot_root . host && cd / || give_up 'no root of its own'
 mount --move /host/dev /dev
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -90,6 +93,9 @@ ln -sfn /proc/self/fd/1 /dev/stdout
 ln -sfn /proc/self/fd/2 /dev/stderr
 mkdir -p '{scratch}'
 mount --bind '/host{scratch}' '{scratch}'
+mount -o remount,bind,ro /host || give_up 'a writable host'
+# This machine's name servers cannot be reached from here: a name that is not in the hosts file fails at once.
+rm -f /etc/resolv.conf; : > /etc/resolv.conf
 {helper}ip link set lo up
 ip address add {guest}/24 dev vec0
 ip link set vec0 mtu 9000 up

@@ -15,7 +15,7 @@ pub enum Needs {
     ClientsAndGanesha,
 }
 
-/// A program or file that must be there, and the Debian package that brings it.
+/// A program or file that must be there (ARCH is this machine's), and the Debian package that brings it.
 const PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/linux.uml", "user-mode-linux"),
     ("modprobe", "kmod"),
@@ -26,7 +26,7 @@ const PACKAGES: &[(&str, &str)] = &[
 ];
 
 const GANESHA: &[(&str, &str)] =
-    &[("ganesha.nfsd", "nfs-ganesha"), ("/usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so", "nfs-ganesha-vfs")];
+    &[("ganesha.nfsd", "nfs-ganesha"), ("/usr/lib/ARCH-linux-gnu/ganesha/libfsalvfs.so", "nfs-ganesha-vfs")];
 
 /// The packages that are missing, by their Debian names.
 #[must_use]
@@ -60,7 +60,7 @@ pub fn require(needs: Needs) -> Result<(), RigError> {
 
 fn present(what: &str) -> bool {
     if what.starts_with('/') {
-        return Path::new(what).exists();
+        return Path::new(&what.replace("ARCH", std::env::consts::ARCH)).exists();
     }
     ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/bin"]
         .iter()

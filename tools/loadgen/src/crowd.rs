@@ -34,6 +34,9 @@ pub(crate) fn run(directory: &Path, count: u64, threads: u64) -> Result<String, 
         let changes = changer.join().map_err(|_| "the changer panicked".to_owned())?;
         listings.and(changes)
     })?;
+    if changes == 0 {
+        return Err("nothing changed while the directory was listed".to_owned());
+    }
     let listings = seconds.len();
     let start = Instant::now();
     in_parallel(threads, |worker| {

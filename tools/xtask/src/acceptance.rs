@@ -3,6 +3,7 @@
 pub(crate) mod keys;
 mod kill;
 mod mounts;
+mod readme;
 mod tamper;
 mod work;
 
@@ -62,7 +63,14 @@ const CASES: &[Case] = &[
     },
     Case { name: "a line in fstab", clients: 1, anywhere: false, settings: USUAL, run: mounts::fstab },
     Case { name: "a killed tunnel", clients: 1, anywhere: false, settings: USUAL, run: mounts::killed_tunnel },
-    Case { name: "a disabled key", clients: 1, anywhere: false, settings: USUAL, run: keys::disabled },
+    Case {
+        name: "the first mount of the README",
+        clients: 1,
+        anywhere: false,
+        settings: USUAL,
+        run: readme::first_mount,
+    },
+    Case { name: "a disabled key", clients: 2, anywhere: false, settings: USUAL, run: keys::disabled },
     Case { name: "no plaintext at rest", clients: 1, anywhere: false, settings: USUAL, run: keys::canaries },
     Case { name: "swapped extents and values", clients: 1, anywhere: false, settings: QUICK, run: tamper::swapped },
     Case { name: "killed under load", clients: 2, anywhere: false, settings: QUICK, run: kill::campaign },
@@ -85,6 +93,11 @@ pub(crate) fn run(house: &House, report: &mut Report, long: bool, only: Option<&
     for case in CASES.iter().filter(|case| only.is_none_or(|word| case.name.contains(word))) {
         report.check(case.name, || play(house, case, Cast::Coffer, &scale));
     }
+}
+
+/// Whether a word is in the name of any case.
+pub(crate) fn has(word: &str) -> bool {
+    CASES.iter().any(|case| case.name.contains(word))
 }
 
 /// Proves the cases that any server can play, on a server that is known to be good.

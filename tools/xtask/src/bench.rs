@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the same work from a real Linux client on nfs-ganesha (in the clear) and on Coffer (both
 //! encryptions on), side by side in one run: three alternating rounds, medians, the server's CPU for each operation.
 
+mod process;
 mod rows;
 
 use std::fs;
@@ -19,10 +20,13 @@ use crate::coffer::{Coffer, Settings};
 use crate::ganesha::Ganesha;
 use crate::house::{House, Profile};
 use crate::{install, trees};
+use process::{cpu_seconds, high_water, settle, waits};
 use rows::{ROWS, Row, Sample};
 
 const LOAD_MAX: f64 = 0.5;
 const ROUNDS: usize = 3;
+/// What Coffer may need with its defaults.
+const MEMORY_KIB_MAX: u64 = 512 << 10;
 const TUNNEL_PORT: u16 = 20_500;
 
 /// Both servers, the tunnel and the client.
@@ -53,6 +57,10 @@ impl Side {
 
 /// Runs all rows, or those whose name contains a word; with `anyway` also on a busy machine, marked as void.
 pub(crate) fn run(house: &House, only: Option<&str>, rounds: Option<usize>, anyway: bool) -> Result<(), String> {
+    let rows: Vec<&Row> = ROWS.iter().filter(|row| only.is_none_or(|word| row.name.contains(word))).collect();
+    if rows.is_empty() {
+        return Err(format!("no row has {:?} in its name", only.unwrap_or_default()));
+    }
     install::packages(Needs::ClientsAndGanesha)?;
     println!("building (release)");
     house.build(Profile::Release)?;
@@ -60,7 +68,6 @@ pub(crate) fn run(house: &House, only: Option<&str>, rounds: Option<usize>, anyw
     let void = load > LOAD_MAX;
     let place = house.fresh("bench")?;
     let bench = Bench::open(house, &place)?;
-    let rows: Vec<&Row> = ROWS.iter().filter(|row| only.is_none_or(|word| row.name.contains(word))).collect();
     let mut samples: Vec<(usize, Side, Sample)> = Vec::new();
     for round in 1..=rounds.unwrap_or(ROUNDS) {
         // Whoever comes first in one round comes second in the next.
@@ -77,8 +84,11 @@ pub(crate) fn run(house: &House, only: Option<&str>, rounds: Option<usize>, anyw
         }
     }
     let table = summary(&rows, &samples);
+    let coffer_kib = bench.coffer.id().map_or(0, high_water);
+    let too_large = coffer_kib == 0 || coffer_kib > MEMORY_KIB_MAX;
     let memory = json!({
-        "ganesha_vmhwm_kib": high_water(bench.ganesha.id()), "coffer_vmhwm_kib": bench.coffer.id().map(high_water),
+        "ganesha_vmhwm_kib": high_water(bench.ganesha.id()), "coffer_vmhwm_kib": coffer_kib,
+        "over_512_mib": too_large,
     });
     print(&table, &memory, load, void);
     let result = json!({
@@ -89,7 +99,11 @@ pub(crate) fn run(house: &House, only: Option<&str>, rounds: Option<usize>, anyw
     println!("as JSON: {}", path.display());
     drop(bench);
     let _ = fs::remove_dir_all(&place);
-    if void { Err(format!("void: the load at the start was {load}, above {LOAD_MAX}")) } else { Ok(()) }
+    match (void, too_large) {
+        (_, true) => Err(format!("Coffer had {} MiB, and more than 512 MiB are too much", coffer_kib >> 10)),
+        (true, _) => Err(format!("void: the load at the start was {load}, above {LOAD_MAX}")),
+        _ => Ok(()),
+    }
 }
 
 impl Bench {
@@ -142,16 +156,17 @@ mount -t nfs4 -o $options,port={TUNNEL_PORT} {host}:/ {coffer}",
         }
         self.script("sync; echo 3 > /proc/sys/vm/drop_caches")?;
         settle(process);
-        let before = cpu_seconds(process)?;
+        let (before, waited) = (cpu_seconds(process)?, waits(process));
         let said = self.script(&script(row.script))?;
         // What the server does afterwards because of this row is part of its price.
         settle(process);
         let cpu = cpu_seconds(process)? - before;
+        let switches = process::waits_since(&waited, &waits(process));
         let last = said.lines().last().unwrap_or_default();
         let value: Value = serde_json::from_str(last).map_err(|error| format!("{}: {last:?}: {error}", row.name))?;
         let number =
             |name: &str| value.get(name).and_then(Value::as_f64).ok_or_else(|| format!("{}: {last:?}", row.name));
-        Ok(Sample { operations: number("operations")?, seconds: number("seconds")?, cpu_seconds: cpu })
+        Ok(Sample { operations: number("operations")?, seconds: number("seconds")?, cpu_seconds: cpu, switches })
     }
 }
 
@@ -197,35 +212,6 @@ fn tunnel(
         .map_err(|error| format!("efs-tunnel: {error}"))
 }
 
-/// Waits, for at most 20 s, until a process uses hardly any CPU.
-fn settle(process: u32) {
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(20) {
-        let before = cpu_seconds(process).unwrap_or(0.0);
-        std::thread::sleep(Duration::from_millis(400));
-        if cpu_seconds(process).unwrap_or(0.0) - before < 0.02 {
-            return;
-        }
-    }
-}
-
-/// User and system time of a process, all its threads, from `/proc/PID/stat`.
-fn cpu_seconds(process: u32) -> Result<f64, String> {
-    let path = format!("/proc/{process}/stat");
-    let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-    // The second field is the name in parentheses, which may hold blanks; user and system time are fields 14 and 15.
-    let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: f64 = rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
-    Ok(ticks / 100.0)
-}
-
-/// The most memory that a process ever had.
-fn high_water(process: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|kib| kib.parse().ok()).unwrap_or(0)
-}
-
 /// Waits up to five minutes for the machine to come to rest, since building it made the load.
 fn quiet_load(anyway: bool) -> Result<f64, String> {
     let start = Instant::now();
@@ -261,12 +247,14 @@ fn summary(rows: &[&Row], samples: &[(usize, Side, Sample)]) -> Vec<Value> {
         .map(|(nth, row)| {
             let cpu = |side| of(nth, side, Sample::cpu_per_operation) * row.scale;
             let rate = |side| of(nth, side, Sample::rate);
+            let waits = |side| of(nth, side, Sample::switches_per_operation);
             json!({
                 "row": row.name, "cpu_unit": row.unit,
                 "ganesha_cpu": cpu(Side::Ganesha), "coffer_cpu": cpu(Side::Coffer),
                 "cpu_ratio": cpu(Side::Coffer) / cpu(Side::Ganesha),
                 "ganesha_rate": rate(Side::Ganesha), "coffer_rate": rate(Side::Coffer),
                 "rate_ratio": rate(Side::Coffer) / rate(Side::Ganesha), "rate_unit": row.rate_unit,
+                "ganesha_waits_per_op": waits(Side::Ganesha), "coffer_waits_per_op": waits(Side::Coffer),
             })
         })
         .collect()
@@ -274,14 +262,23 @@ fn summary(rows: &[&Row], samples: &[(usize, Side, Sample)]) -> Vec<Value> {
 
 fn print(table: &[Value], memory: &Value, load: f64, void: bool) {
     println!(
-        "\n{:<38} {:>10} {:>10} {:>6}   {:>9} {:>9} {:>6}",
-        "server CPU, rate", "ganesha", "coffer", "ratio", "ganesha", "coffer", "ratio"
+        "\n{:<53} {:>10} {:>10} {:>6}   {:>9} {:>9} {:>6} {:<10} {:>8} {:>8}",
+        "server CPU; rate; voluntary waits of its threads",
+        "ganesha",
+        "coffer",
+        "ratio",
+        "ganesha",
+        "coffer",
+        "ratio",
+        "",
+        "ganesha",
+        "coffer"
     );
     for row in table {
         let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default();
         let number = |name: &str| row.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
         println!(
-            "{:<38} {:>10.2} {:>10.2} {:>6.2}   {:>9.0} {:>9.0} {:>6.2}  {}",
+            "{:<53} {:>10.2} {:>10.2} {:>6.2}   {:>9.0} {:>9.0} {:>6.2} {:<10} {:>8.2} {:>8.2}",
             format!("{} ({})", text("row"), text("cpu_unit")),
             number("ganesha_cpu"),
             number("coffer_cpu"),
@@ -290,9 +287,11 @@ fn print(table: &[Value], memory: &Value, load: f64, void: bool) {
             number("coffer_rate"),
             number("rate_ratio"),
             text("rate_unit"),
+            number("ganesha_waits_per_op"),
+            number("coffer_waits_per_op"),
         );
     }
     let mib = |name: &str| memory.get(name).and_then(Value::as_u64).unwrap_or(0) >> 10;
-    println!("most memory (MiB): ganesha {}, coffer {}", mib("ganesha_vmhwm_kib"), mib("coffer_vmhwm_kib"));
+    println!("most memory (MiB): ganesha {}, coffer {} of 512", mib("ganesha_vmhwm_kib"), mib("coffer_vmhwm_kib"));
     println!("load at the start: {load}{}", if void { " (void: above 0.5)" } else { "" });
 }

@@ -69,6 +69,7 @@ impl Canaries {
             let half = window.get(..WINDOW / 2).unwrap_or_default();
             if various(half, DIFFERENT / 2 + 2) {
                 self.windows.take(hex(half).as_bytes(), source);
+                self.windows.take(hex(half).to_uppercase().as_bytes(), source);
             }
             // Base64 of a longer text holds this window's at one of three alignments.
             for skip in 0..3 {
@@ -83,7 +84,9 @@ impl Canaries {
     fn take_name(&mut self, name: &[u8], source: u32) {
         let (Some(start), true) = (name.get(..NAME), name.len() >= NAME) else { return };
         self.names.take(start, source);
-        self.names.take(hex(start.get(..NAME / 2).unwrap_or_default()).as_bytes(), source);
+        let half = hex(start.get(..NAME / 2).unwrap_or_default());
+        self.names.take(half.as_bytes(), source);
+        self.names.take(half.to_uppercase().as_bytes(), source);
         for skip in 0..3 {
             self.names.take(base64(start.get(skip..skip + NAME / 4 * 3).unwrap_or_default()).as_bytes(), source);
         }
@@ -97,17 +100,23 @@ impl Canaries {
                 continue;
             }
             read += fs::metadata(&path).map_or(0, |is| is.len());
-            found.extend(self.search_file(&path));
+            found.extend(self.search_file(&path)?);
         }
         Ok((found, read))
     }
 
-    /// The first canary in a file.
-    pub(crate) fn search_file(&self, path: &Path) -> Option<Found> {
-        let bytes = fs::read(path).ok()?;
-        let (offset, source) = self.windows.find(&bytes, WINDOW).or_else(|| self.names.find(&bytes, NAME))?;
-        let source = usize::try_from(source).ok().and_then(|at| self.sources.get(at)).cloned().unwrap_or_default();
-        Some(Found { file: path.to_owned(), offset, source })
+    /// The first canary in a file; a file that has gone meanwhile holds none.
+    pub(crate) fn search_file(&self, path: &Path) -> Result<Option<Found>, String> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(format!("{}: {error}", path.display())),
+        };
+        let found = self.windows.find(&bytes, WINDOW).or_else(|| self.names.find(&bytes, NAME));
+        Ok(found.map(|(offset, source)| {
+            let source = usize::try_from(source).ok().and_then(|at| self.sources.get(at)).cloned().unwrap_or_default();
+            Found { file: path.to_owned(), offset, source }
+        }))
     }
 }
 
@@ -229,9 +238,18 @@ mod tests {
             let with = |text: &[u8]| [padding.as_slice(), text, b"#"].concat();
             assert_eq!(hits(&canaries, &with(SECRET)), 1, "raw after {skip}");
             assert_eq!(hits(&canaries, &with(hex(SECRET).as_bytes())), 1, "hex after {skip}");
+            assert_eq!(hits(&canaries, &with(hex(SECRET).to_uppercase().as_bytes())), 1, "HEX after {skip}");
             let shifted = [&vec![0; skip], SECRET, b"xx"].concat();
             assert_eq!(hits(&canaries, base64(&shifted).as_bytes()), 1, "base64 after {skip}");
         }
+    }
+
+    /// Threat model: a file that cannot be read is not called clean.
+    #[test]
+    fn a_file_that_cannot_be_read_is_an_error() {
+        let (tree, canaries) = canaries();
+        assert!(canaries.search_file(tree.path()).is_err());
+        assert!(canaries.search_file(&tree.path().join("gone")).unwrap().is_none());
     }
 
     /// Threat model: names are found, and what is not a canary is not.

@@ -200,10 +200,57 @@ impl Coffer {
         self.process.take().map(|process| process.id())
     }
 
+    /// A moment in the log, for [`Coffer::logged_since`].
+    pub(crate) fn log_mark(&self) -> u64 {
+        fs::metadata(self.log()).map_or(0, |log| log.len())
+    }
+
+    /// What was logged since a moment.
+    pub(crate) fn logged_since(&self, mark: u64) -> String {
+        let bytes = fs::read(self.log()).unwrap_or_default();
+        let fresh = usize::try_from(mark).ok().and_then(|mark| bytes.get(mark..)).unwrap_or_default();
+        String::from_utf8_lossy(fresh).into_owned()
+    }
+
+    /// Fails unless both `coffer status` and the log since `mark` say that the file system is sealed, by which key and
+    /// why: `reason` is a part of the sentence.
+    pub(crate) fn expect_sealed(&self, mark: u64, id: &str, key: &str, reason: &str) -> Result<(), String> {
+        let status = self.administer(&["status"])?;
+        let says_so = |line: &str| line.contains(key) && line.contains(reason);
+        let head = format!("{id}: sealed: ");
+        if !status.lines().any(|line| line.starts_with(&head) && says_so(line)) {
+            return Err(format!("coffer status has no line {head:?} with {key:?} and {reason:?}:\n{status}"));
+        }
+        let log = self.logged_since(mark);
+        if !log.lines().any(|line| line.contains("sealed") && line.contains(id) && says_so(line)) {
+            return Err(format!("the log does not say that {id} is sealed, with {key:?} and {reason:?}:\n{log}"));
+        }
+        Ok(())
+    }
+
+    /// Fails unless `coffer status` shows the file system as open and has no word of a seal.
+    pub(crate) fn expect_open(&self, id: &str) -> Result<(), String> {
+        let status = self.administer(&["status"])?;
+        let row = status.lines().find(|line| line.starts_with(&format!("{id} "))).unwrap_or_default();
+        if !row.split_whitespace().any(|word| word == "open") || status.contains(&format!("{id}: ")) {
+            return Err(format!("coffer status does not show {id} as open:\n{status}"));
+        }
+        Ok(())
+    }
+
     /// Runs one of its administration commands.
     pub(crate) fn administer(&self, arguments: &[&str]) -> Result<String, String> {
         let (first, rest) = arguments.split_first().ok_or("no command")?;
         output(self.command(first).args(rest))
+    }
+
+    /// A script that gives a machine the names of the mount targets, in the place of those that it was given before.
+    pub(crate) fn hosts_script(&self) -> Result<String, String> {
+        let hosts = self.administer(&["hosts"])?;
+        Ok(format!(
+            "sed -i '/^# mount targets/,/^# end of mount targets/d' /etc/hosts
+cat >> /etc/hosts <<'HOSTS'\n# mount targets\n{hosts}# end of mount targets\nHOSTS\n"
+        ))
     }
 
     /// Checks everything offline; the server must not run.

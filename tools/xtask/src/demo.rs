@@ -2,7 +2,8 @@
 
 mod machine;
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,13 @@ impl Steps {
 
 /// Runs the demo; with `keep` the server goes on.
 pub(crate) fn run(house: &House, keep: bool) -> Result<(), String> {
+    let place = house.target.join("demo");
+    if let Some(process) = left_running(&place.join("data")) {
+        return Err(format!(
+            "process {process} still serves {}, which a new demo would delete; end it first (kill -TERM {process})",
+            place.join("data").display()
+        ));
+    }
     let mut steps = Steps { start: Instant::now(), number: 0 };
     steps.say("What is needed");
     install::packages(Needs::Clients)?;
@@ -41,7 +49,6 @@ pub(crate) fn run(house: &House, keep: bool) -> Result<(), String> {
     house.build(Profile::Release)?;
 
     steps.say("Starting a server of its own");
-    let place = house.target.join("demo");
     if place.exists() {
         fs::remove_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
     }
@@ -77,12 +84,13 @@ pub(crate) fn run(house: &House, keep: bool) -> Result<(), String> {
     steps.say("Disabling the key");
     // A file, not the root of the mount: of that, Linux turns every error into "Stale file handle" by itself.
     let file = some_file(&tree)?;
-    withhold(&machine, &coffer, &api, &key, &file)?;
+    withhold(&machine, &coffer, &api, (&made.id, &key), &file)?;
 
     steps.say("Enabling it again");
     api.kms("EnableKey", &json!({ "KeyId": key }))?;
     let took = machine.until_read(&file, true)?;
     println!("  read again after {:.1} s: the same mount, nothing restarted", took.as_secs_f64());
+    coffer.expect_open(&made.id)?;
     machine.run(&format!("echo 3 > /proc/sys/vm/drop_caches; diff -r '{}' {AT}/tree", tree.display()))?;
     println!("  all files compared again, all equal");
 
@@ -112,7 +120,14 @@ fn some_file(tree: &Path) -> Result<String, String> {
     file.map(|file| format!("{AT}/tree/{}", file.display())).ok_or_else(|| "the tree has no file".to_owned())
 }
 
-fn withhold(machine: &Machine, coffer: &Coffer, api: &crate::api::Api, key: &str, file: &str) -> Result<(), String> {
+fn withhold(
+    machine: &Machine,
+    coffer: &Coffer,
+    api: &crate::api::Api,
+    (id, key): (&str, &str),
+    file: &str,
+) -> Result<(), String> {
+    let mark = coffer.log_mark();
     api.kms("DisableKey", &json!({ "KeyId": key }))?;
     let took = machine.until_read(file, false)?;
     let said = machine.run(&format!("cat '{file}' 2>&1; true"))?;
@@ -120,13 +135,12 @@ fn withhold(machine: &Machine, coffer: &Coffer, api: &crate::api::Api, key: &str
     if !said.contains("Input/output error") {
         return Err("an I/O error was expected".to_owned());
     }
-    let status = coffer.administer(&["status"])?;
     println!("  and `coffer status`:");
-    status.lines().for_each(|line| println!("    {line}"));
-    if status.contains(key) { Ok(()) } else { Err(format!("coffer status does not name the key {key}")) }
+    coffer.administer(&["status"])?.lines().for_each(|line| println!("    {line}"));
+    coffer.expect_sealed(mark, id, key, "is disabled")
 }
 
-/// Ends everything, or leaves the server and says how to go on by hand.
+/// Ends everything, or leaves the server, and says how to go on by hand.
 fn finish(
     house: &House,
     id: &str,
@@ -136,30 +150,60 @@ fn finish(
     keep: bool,
 ) -> Result<(), String> {
     machine.close()?;
-    let (config, place) = (coffer.config(), coffer.place().to_owned());
-    let program = house.program(Profile::Release, "coffer");
-    if keep {
-        let process = coffer.leave().ok_or("the server is gone")?;
-        network.leave(process).map_err(|error| error.to_string())?;
-        println!("\nThe server goes on as process {process}. To go on by hand:");
-    } else {
+    let (config, place) = (coffer.config().display().to_string(), coffer.place().to_owned());
+    let program = house.program(Profile::Release, "coffer").display().to_string();
+    if !keep {
+        // Its network goes with this program, so nothing that needs the server can be done by hand now.
         coffer.stop()?;
-        println!("\nThe server has stopped. `cargo xtask demo --keep` leaves it running. To go on by hand:");
-        println!(
-            "  {} serve --config {}   # on a machine with the mount target's address",
-            program.display(),
-            config.display()
-        );
+        println!("\nThe server has stopped. What it left can be checked:\n  {program} fsck --config {config}");
+        println!("`cargo xtask demo --keep` leaves the server running, and says how to go on with it.");
+        return Ok(());
     }
-    println!("  {} status --config {}", program.display(), config.display());
+    let process = coffer.leave().ok_or("the server is gone")?;
+    network.leave(process).map_err(|error| error.to_string())?;
+    println!("\nThe server goes on as process {process}. To go on by hand:");
+    println!("  {program} status --config {config}");
     println!(
         "  AWS_SHARED_CREDENTIALS_FILE={0}/aws-profile AWS_CONFIG_FILE={0}/aws-config aws efs describe-file-systems",
         place.display()
     );
-    println!("  kill -TERM PROCESS; {} fsck --config {}", program.display(), config.display());
     println!("  {}", Machine::by_hand(house, &place, id));
+    println!("To end it:\n  kill -TERM {process}");
     Ok(())
+}
+
+/// The process of a server that an earlier run left on this data directory.
+fn left_running(data: &Path) -> Option<String> {
+    let lock = File::open(data.join("LOCK")).ok()?;
+    if !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
+        return None;
+    }
+    // proc(5), locks: `1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE ..`.
+    let inode = format!(":{}", lock.metadata().ok()?.ino());
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let holder = locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let place = words.iter().position(|word| word.ends_with(&inode))?;
+        words.get(place.checked_sub(1)?).map(|process| (*process).to_owned())
+    });
+    Some(holder.unwrap_or_else(|| "unknown".to_owned()))
 }
 
 /// How long a key may go on working after it was disabled, and a client may take to notice that it works again.
 const CHANGE_LIMIT: Duration = Duration::from_secs(90);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `cargo xtask demo`: the data of a server that still runs is not deleted, and the server is named.
+    #[test]
+    fn a_server_that_was_left_is_found() {
+        let data = tempfile::tempdir().unwrap();
+        assert_eq!(left_running(data.path()), None);
+        let lock = File::create(data.path().join("LOCK")).unwrap();
+        assert_eq!(left_running(data.path()), None);
+        lock.lock().unwrap();
+        assert_eq!(left_running(data.path()), Some(std::process::id().to_string()));
+    }
+}

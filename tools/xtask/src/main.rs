@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask demo | test | bench | tidy | generate`.
+//! The project's commands: `cargo xtask demo | test | bench | prove | tidy | generate`.
 #![allow(clippy::disallowed_methods, reason = "a tool works in real time; nothing here is simulated")]
 
 mod acceptance;

@@ -74,7 +74,12 @@ impl Report {
         let all: f64 = self.steps.iter().map(|(_, _, seconds)| seconds).sum();
         println!("in {:.0} min {:.0} s", (all / 60.0).floor(), all % 60.0);
         println!("{passed} passed, {failed} failed, {skipped} skipped");
-        if failed == 0 { Ok(()) } else { Err(format!("{failed} failed")) }
+        match (passed, failed) {
+            // A run that did nothing proves nothing.
+            (0, 0) => Err("nothing was run".to_owned()),
+            (_, 0) => Ok(()),
+            _ => Err(format!("{failed} failed")),
+        }
     }
 }
 
@@ -99,10 +104,20 @@ mod tests {
     #[test]
     fn a_skip_that_is_not_listed_fails() {
         let mut listed = report();
+        listed.check("well", || Ok(String::new()));
         listed.step("may", || Outcome::Skipped("absent".to_owned()));
         assert_eq!(listed.finish(), Ok(()));
         let mut unlisted = report();
         unlisted.step("may not", || Outcome::Skipped("absent".to_owned()));
         assert!(unlisted.finish().is_err());
+    }
+
+    /// `cargo xtask test`: a word that fits nothing, and a run that skipped everything, are no success.
+    #[test]
+    fn a_run_of_nothing_fails() {
+        assert!(report().finish().is_err());
+        let mut skipped = report();
+        skipped.step("may", || Outcome::Skipped("absent".to_owned()));
+        assert!(skipped.finish().is_err());
     }
 }

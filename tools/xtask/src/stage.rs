@@ -111,6 +111,16 @@ impl Stage {
         }
     }
 
+    /// The project's directory.
+    pub(crate) fn root(&self) -> &Path {
+        &self.house.root
+    }
+
+    /// Where the programs are that this stage runs.
+    pub(crate) fn programs(&self) -> PathBuf {
+        self.loadgen.parent().unwrap_or(&self.loadgen).to_owned()
+    }
+
     /// A directory that the clients and this machine share.
     pub(crate) fn scratch(&self) -> PathBuf {
         self.place.join("scratch")
@@ -167,8 +177,15 @@ impl Stage {
         Ok(self.join(0, first, one)? + &said?)
     }
 
+    /// Gives a client the names of all mount targets, as `coffer hosts` tells them right now.
+    pub(crate) fn tell_names(&self, client: usize) -> Result<(), String> {
+        let Server::Coffer(coffer) = &self.server else { return Ok(()) };
+        self.check(client, &coffer.hosts_script()?).map(drop)
+    }
+
     /// Mounts at a directory that is made for it.
     pub(crate) fn mount(&self, client: usize, at: &str, mount: &Mount<'_>) -> Result<(), String> {
+        self.tell_names(client)?;
         let command = match &self.server {
             Server::Ganesha { .. } => format!("mount -t nfs4 -o vers=4.1 {}:/ {at}", self.network.target(0)),
             Server::Other(address) => format!("mount -t nfs4 -o vers=4.1 {address}:/ {at}"),
@@ -196,12 +213,11 @@ impl Stage {
         format!("export LOADGEN='{loadgen}' SCRATCH='{}' SERVER={server}\n{script}", scratch.display())
     }
 
-    /// What a user's machine has: the helper's configuration and the servers' names.
+    /// What a user's machine has: the helper's configuration. (The servers' names come with the first mount.)
     fn configure(&self, client: usize, coffer: &Coffer) -> Result<(), String> {
         let script = format!(
             "set -e
 mkdir -p /etc/amazon/efs /var/log/amazon/efs /var/run/efs
-rm -f /sbin/mount.efs.bak
 cat > /etc/amazon/efs/efs-utils.conf <<'CONF'
 [DEFAULT]
 logging_level = INFO

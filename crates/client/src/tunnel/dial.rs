@@ -8,6 +8,7 @@ use std::{
 };
 
 use env::Env;
+use parking_lot::Mutex;
 use rustls::{ClientConfig, ClientConnection, pki_types::ServerName};
 use tokio::{net::TcpStream, task::JoinSet};
 use tokio_rustls::TlsConnector;
@@ -16,6 +17,8 @@ use tokio_rustls::TlsConnector;
 const STAGGER: Duration = Duration::from_millis(250);
 /// How long the whole of it may take.
 const LIMIT: Duration = Duration::from_secs(15);
+/// How long the resolver is waited for when there is an address from before.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(4);
 /// A name with more addresses than this is tried with the first ones.
 const ADDRESSES_MAX: usize = 8;
 
@@ -36,6 +39,8 @@ pub(super) struct Target {
     pub(super) port: u16,
     pub(super) name: ServerName<'static>,
     pub(super) config: Arc<ClientConfig>,
+    /// Where the name led to last: names and servers may be away at the same time, and the name comes back later.
+    pub(super) known: Mutex<Vec<SocketAddr>>,
 }
 
 /// Connects and shakes hands.
@@ -50,13 +55,30 @@ pub(super) async fn dial(target: &Target, env: &Env) -> Result<(TcpStream, Clien
 async fn attempt(target: &Target, env: &Env) -> Result<(TcpStream, ClientConnection), DialError> {
     let at = format!("{}:{}", target.host, target.port);
     let away = |error: io::Error| DialError::Away(format!("{at}: {error}"));
-    let addresses = resolve(&target.host, target.port).await.map_err(away)?;
+    let addresses = addresses(target, env).await.map_err(away)?;
     let socket = connect_any(&addresses, env).await.map_err(away)?;
     tune(&socket);
     let connector = TlsConnector::from(target.config.clone());
     match connector.connect(target.name.clone(), socket).await {
         Ok(stream) => Ok(stream.into_inner()),
         Err(error) => Err(classify(&at, &target.name, &error)),
+    }
+}
+
+/// What the name leads to, or led to when it was last heard of.
+async fn addresses(target: &Target, env: &Env) -> io::Result<Vec<SocketAddr>> {
+    let known = target.known.lock().clone();
+    let found = tokio::select! {
+        found = resolve(&target.host, target.port) => found,
+        () = env.sleep(RESOLVE_LIMIT), if !known.is_empty() => Err(io::ErrorKind::TimedOut.into()),
+    };
+    match found {
+        Ok(found) => {
+            target.known.lock().clone_from(&found);
+            Ok(found)
+        }
+        Err(_) if !known.is_empty() => Ok(known),
+        Err(error) => Err(error),
     }
 }
 
@@ -115,6 +137,42 @@ fn classify(at: &str, name: &ServerName<'_>, error: &io::Error) -> DialError {
         Some(tls @ (rustls::Error::AlertReceived(_) | rustls::Error::PeerIncompatible(_))) => {
             DialError::Refused(format!("{at}: TLS: {tls}"))
         }
+        Some(tls @ rustls::Error::InvalidMessage(_)) => {
+            DialError::Refused(format!("{at}: the server does not speak TLS: {tls}"))
+        }
         _ => DialError::Away(format!("{at}: TLS handshake: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{certificate::ClientKey, testing::settings, tls::Identity};
+
+    fn target(host: &str) -> Target {
+        let settings = settings();
+        let key = ClientKey::generate(settings.key).unwrap();
+        let identity = Identity::new(key, settings.claims.clone(), settings.renewal, Env::real()).unwrap();
+        let check = crate::tunnel::TunnelSettings { ca_file: None, ..settings };
+        let config = crate::tls::client_config(check.check(), Arc::new(identity)).unwrap();
+        let name = ServerName::try_from("fs-1.efs.us-east-1.coffer.test").unwrap();
+        Target { host: host.into(), port: 2049, name, config: Arc::new(config), known: Mutex::default() }
+    }
+
+    /// docs/mount-helper.md, what happens when something breaks: a name that does not resolve any more leads to where it
+    /// led before.
+    #[tokio::test]
+    async fn a_name_that_is_lost_leads_where_it_led() {
+        let env = Env::real();
+        // No resolver takes a label of this length, so the answer is there at once.
+        let lost = target(&"x".repeat(80));
+        addresses(&lost, &env).await.unwrap_err();
+        let before = vec![SocketAddr::from(([127, 0, 0, 9], 2049))];
+        lost.known.lock().clone_from(&before);
+        assert_eq!(addresses(&lost, &env).await.unwrap(), before);
+        let found = target("127.0.0.8");
+        found.known.lock().clone_from(&before);
+        assert_eq!(addresses(&found, &env).await.unwrap(), [SocketAddr::from(([127, 0, 0, 8], 2049))]);
+        assert_eq!(*found.known.lock(), [SocketAddr::from(([127, 0, 0, 8], 2049))]);
     }
 }

@@ -113,6 +113,12 @@ pub fn run(path: &Path, env: &Env) -> Result<(), TunnelError> {
     let log = LogFile::new(&settings.log_file, settings.log, env.clone());
     let report =
         Report::new(log, &format!("tunnel {} port {}", settings.claims.file_system, settings.accept.port()), true);
+    let (said, usual) = (report.clone(), std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |panic| {
+        // Nobody reads a tunnel's standard error.
+        said.log.error(&format!("{}: {panic}", said.label));
+        usual(panic);
+    }));
     let outcome = start(&settings, &report, env);
     if let Err(error) = &outcome {
         report.once(Level::Error, "failed", &error.to_string());
@@ -206,7 +212,8 @@ pub async fn serve(
             }
         };
         if !peer::may_use(peer, local) {
-            report.lost(&format!("refused a connection from {peer}: not root's"));
+            // Without the port, so that it is said once and no user can fill the log.
+            report.lost(&format!("refused a connection from {}: not root's", peer.ip()));
             continue;
         }
         let Ok(place) = places.clone().try_acquire_owned() else {
@@ -232,7 +239,13 @@ fn target(settings: &TunnelSettings, identity: &Arc<Identity>) -> Result<Arc<Tar
     let name = ServerName::try_from(settings.server_name.clone())
         .map_err(|_| TunnelError::Name(settings.server_name.clone()))?;
     let config = Arc::new(tls::client_config(settings.check(), identity.clone())?);
-    Ok(Arc::new(Target { host: settings.host.clone(), port: settings.host_port, name, config }))
+    Ok(Arc::new(Target {
+        host: settings.host.clone(),
+        port: settings.host_port,
+        name,
+        config,
+        known: Mutex::default(),
+    }))
 }
 
 /// The certificate, for whoever wants to look at it.

@@ -1,6 +1,9 @@
 //! What is to be done with one tunnel: a function of its state file and of one look at the machine.
 
-use crate::{config::WatchdogSettings, state_file::State};
+use crate::{
+    config::WatchdogSettings,
+    state_file::{Progress, State},
+};
 
 /// One look.
 #[derive(Debug, Clone, Copy)]
@@ -13,10 +16,8 @@ pub(super) struct Look {
     pub(super) mounted: bool,
     /// The tunnel's process lives.
     pub(super) alive: bool,
-    /// The `mount.efs` of a mount on its way lives.
-    pub(super) mounting: bool,
-    /// The kernel still has a connection through the tunnel.
-    pub(super) in_use: bool,
+    /// Seconds since the kernel was last seen to have a connection through the tunnel.
+    pub(super) unused: f64,
 }
 
 /// What follows.
@@ -35,17 +36,17 @@ pub(super) enum Step {
 }
 
 /// Decides; what is remembered goes into `state`.
-pub(super) fn decide(state: &mut State, temporary: bool, look: Look, settings: &WatchdogSettings) -> Step {
-    if temporary {
-        return match (look.mounting, look.mounted) {
-            (true, _) => Step::Leave,
-            (false, true) => Step::Settle,
-            (false, false) => Step::Reap,
-        };
+pub(super) fn decide(state: &mut State, progress: Progress, look: Look, settings: &WatchdogSettings) -> Step {
+    match (progress, look.mounted) {
+        (Progress::OnItsWay, _) => return Step::Leave,
+        (Progress::Abandoned, true) => return Step::Settle,
+        (Progress::Abandoned, false) => return Step::Reap,
+        (Progress::Settled, _) => {}
     }
     let mut step = note(state, look, settings);
-    if step == Step::Reap && look.in_use {
-        // An unmount by `umount -l`, or a mount in another namespace: files are still open.
+    if step == Step::Reap && look.unused < settings.grace.as_secs_f64() {
+        // An unmount by `umount -l`, or a mount in another namespace: files are still open. A kernel that has no
+        // connection right now, because the tunnel or the server has just died, is about to make a new one.
         step = Step::Leave;
     }
     // A tunnel that may still be needed is kept alive, whatever else is to be written.
@@ -85,7 +86,7 @@ mod tests {
         grace: Duration::from_secs(30),
     };
 
-    const THERE: Look = Look { now: 1000.0, regular: true, mounted: true, alive: true, mounting: false, in_use: false };
+    const THERE: Look = Look { now: 1000.0, regular: true, mounted: true, alive: true, unused: 900.0 };
 
     fn mounted_at(mount_time: f64) -> State {
         State { mount_time, ..state() }
@@ -95,8 +96,8 @@ mod tests {
     #[test]
     fn a_dead_tunnel_of_a_mount_starts_again() {
         let mut state = mounted_at(0.0);
-        assert_eq!(decide(&mut state, false, THERE, &SETTINGS), Step::Leave);
-        assert_eq!(decide(&mut state, false, Look { alive: false, ..THERE }, &SETTINGS), Step::Restart);
+        assert_eq!(decide(&mut state, Progress::Settled, THERE, &SETTINGS), Step::Leave);
+        assert_eq!(decide(&mut state, Progress::Settled, Look { alive: false, ..THERE }, &SETTINGS), Step::Restart);
         assert_eq!(state, mounted_at(0.0));
     }
 
@@ -108,7 +109,7 @@ mod tests {
         let mut second = 1000.0;
         let mut next = |state: &mut State| {
             second += 1.0;
-            decide(state, false, Look { now: second, mounted: false, ..THERE }, &SETTINGS)
+            decide(state, Progress::Settled, Look { now: second, mounted: false, ..THERE }, &SETTINGS)
         };
         for _ in 0..29 {
             assert_eq!(next(&mut state), Step::Leave);
@@ -130,31 +131,35 @@ mod tests {
     fn a_mount_that_shows_again_is_not_missed() {
         let mut state = mounted_at(0.0);
         let gone = Look { mounted: false, ..THERE };
-        assert_eq!(decide(&mut state, false, Look { regular: false, ..gone }, &SETTINGS), Step::Leave);
-        assert_eq!(decide(&mut state, false, gone, &SETTINGS), Step::Note);
-        assert_eq!(decide(&mut state, false, THERE, &SETTINGS), Step::Note);
+        assert_eq!(decide(&mut state, Progress::Settled, Look { regular: false, ..gone }, &SETTINGS), Step::Leave);
+        assert_eq!(decide(&mut state, Progress::Settled, gone, &SETTINGS), Step::Note);
+        assert_eq!(decide(&mut state, Progress::Settled, THERE, &SETTINGS), Step::Note);
         assert_eq!((state.unmount_count, state.unmount_time), (None, None));
     }
 
-    /// umount(8), -l: as long as the kernel uses the tunnel it is kept, and kept alive.
+    /// umount(8), -l: as long as the kernel uses the tunnel it is kept, and kept alive: a dead tunnel, which nobody can
+    /// be connected to, starts again, and a kernel that is just connecting anew gets its time. Then it is reaped.
     #[test]
     fn a_lazy_unmount_keeps_its_tunnel() {
         let mut state = mounted_at(0.0);
-        state.unmount_time = Some(0.0);
-        let gone = Look { mounted: false, in_use: true, ..THERE };
-        assert_eq!(decide(&mut state, false, gone, &SETTINGS), Step::Leave);
-        assert_eq!(decide(&mut state, false, Look { in_use: false, ..gone }, &SETTINGS), Step::Reap);
-        state.unmount_time = Some(999.0);
-        assert_eq!(decide(&mut state, false, Look { alive: false, ..gone }, &SETTINGS), Step::Restart);
+        state.unmount_time = Some(100.0);
+        let used = Look { mounted: false, unused: 0.0, ..THERE };
+        let dead = Look { alive: false, unused: 1.0, ..used };
+        let between = Look { unused: 29.0, ..used };
+        let mut next = |look| decide(&mut state, Progress::Settled, look, &SETTINGS);
+        assert_eq!([used, dead, between, used].map(&mut next), [Step::Leave, Step::Restart, Step::Leave, Step::Leave]);
+        assert_eq!(next(Look { unused: 30.0, ..used }), Step::Reap);
+        assert_eq!(next(Look { unused: 30.0, ..dead }), Step::Reap);
     }
 
     /// aws/efs-utils, state files: a mount on its way is its mount.efs's business, until that is gone.
     #[test]
     fn a_mount_on_its_way_is_left_to_its_mount_efs() {
         let mut state = mounted_at(1000.0);
-        let look = Look { mounted: false, alive: false, mounting: true, ..THERE };
-        assert_eq!(decide(&mut state, true, look, &SETTINGS), Step::Leave);
-        assert_eq!(decide(&mut state, true, Look { mounting: false, ..look }, &SETTINGS), Step::Reap);
-        assert_eq!(decide(&mut state, true, Look { mounting: false, mounted: true, ..look }, &SETTINGS), Step::Settle);
+        let look = Look { mounted: false, alive: false, ..THERE };
+        let mut next = |progress, look| decide(&mut state, progress, look, &SETTINGS);
+        assert_eq!(next(Progress::OnItsWay, look), Step::Leave);
+        assert_eq!(next(Progress::Abandoned, look), Step::Reap);
+        assert_eq!(next(Progress::Abandoned, Look { mounted: true, ..look }), Step::Settle);
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     net::TcpListener,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
     process::Child,
 };
 
@@ -22,21 +25,21 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// The process `pid`, if it lives and its command line has `mark` in it.
-    pub(super) fn find(pid: i32, mark: &str) -> Option<Self> {
+    /// The process `pid`, if it lives, belongs to this user and runs exactly `command`.
+    pub(super) fn find(pid: i32, command: &[String]) -> Option<Self> {
         // -1 stands for a tunnel without a process.
         let number = if pid > 0 { Pid::from_raw(pid) } else { None };
         let pidfd = pidfd_open(number?, PidfdFlags::empty()).ok()?;
         let process = Self { pid, pidfd, child: None };
         // The command line is read while the pidfd holds the process: a number that was used again does not fool us.
-        (has_mark(pid, mark) && process.is_alive()).then_some(process)
+        (runs(pid, command) && process.is_alive()).then_some(process)
     }
 
-    /// Any process whose command line has `mark` in it: a tunnel that was started and never noted.
-    pub(super) fn search(mark: &str) -> Option<Self> {
+    /// Any process that runs exactly `command`: a tunnel that was started and never noted.
+    pub(super) fn search(command: &[String]) -> Option<Self> {
         let entries = std::fs::read_dir("/proc").ok()?.flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        pids.filter(|pid| has_mark(*pid, mark)).find_map(|pid| Self::find(pid, mark))
+        pids.filter(|pid| runs(*pid, command)).find_map(|pid| Self::find(pid, command))
     }
 
     /// A process that was just started.
@@ -82,9 +85,14 @@ impl Process {
     }
 }
 
-fn has_mark(pid: i32, mark: &str) -> bool {
+/// Every word counts: whoever looks at a tunnel's files has their names on the command line, too. And any user can give
+/// a process any command line, so it must be this user's.
+fn runs(pid: i32, command: &[String]) -> bool {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    !mark.is_empty() && line.split(|byte| *byte == 0).any(|word| word == mark.as_bytes())
+    let expected: Vec<u8> = command.iter().flat_map(|word| word.bytes().chain([0])).collect();
+    let own = rustix::process::geteuid().as_raw();
+    let is_own = || std::fs::metadata(format!("/proc/{pid}")).is_ok_and(|about| about.uid() == own);
+    !expected.is_empty() && line == expected && is_own()
 }
 
 #[cfg(test)]
@@ -92,22 +100,39 @@ mod tests {
     use super::*;
     use std::process::Command;
 
-    /// aws/efs-utils#69, aws/efs-utils#61: a process is known by its command line, under a pidfd, not by a number
-    /// alone.
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    /// aws/efs-utils#69, aws/efs-utils#61: a process is known by its command line, under a pidfd, not by a number alone.
     #[test]
     fn a_process_is_known_by_its_command_line() {
-        let mark = "61.0625";
-        let child = Command::new("sleep").arg(mark).spawn().unwrap();
+        let command = words(&["sleep", "61.0625"]);
+        let child = Command::new("sleep").arg("61.0625").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         let mut process = Process::started(child).unwrap();
         // Right after the start the kernel may not show the command line yet.
-        assert!(soon(|| Process::find(pid, mark).is_some()));
-        assert!(Process::find(pid, "61").is_none() && Process::find(-1, mark).is_none());
+        assert!(soon(|| Process::find(pid, &command).is_some()));
+        assert!(Process::find(-1, &command).is_none() && Process::find(pid, &[]).is_none());
         assert!(process.is_alive());
         process.signal(Signal::KILL);
         assert!(soon(|| !process.is_alive()));
         process.collect();
-        assert!(Process::find(pid, mark).is_none());
+        assert!(Process::find(pid, &command).is_none());
+    }
+
+    /// docs/mount-helper.md, finding a fault: whoever reads a tunnel's settings file is not taken for the tunnel.
+    #[test]
+    fn a_reader_of_the_settings_is_not_the_tunnel() {
+        let settings = "61.125";
+        let mut reader = Command::new("sleep").args(["0.5", settings]).spawn().unwrap();
+        let pid = i32::try_from(reader.id()).unwrap();
+        assert!(soon(|| Process::find(pid, &words(&["sleep", "0.5", settings])).is_some()));
+        for tunnel in [words(&["/sbin/mount.efs", "efs-tunnel", settings]), words(&[settings]), words(&["sleep"])] {
+            assert!(Process::find(pid, &tunnel).is_none() && Process::search(&tunnel).is_none(), "{tunnel:?}");
+        }
+        reader.kill().unwrap();
+        drop(reader.wait());
     }
 
     fn soon(holds: impl Fn() -> bool) -> bool {

@@ -28,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
 /// What is held of one tunnel between two looks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Held {
     process: Option<Process>,
     /// Its listening socket: the port stays taken and the kernel's connections wait while it is started again.
@@ -36,7 +36,23 @@ struct Held {
     started: Option<Instant>,
     pause: Duration,
     told_to_end: Option<Instant>,
+    /// When the kernel was last seen to use it. A watchdog that has just started takes it for used.
+    last_used: Instant,
     seen: bool,
+}
+
+impl Held {
+    fn new(now: Instant) -> Self {
+        Self {
+            process: None,
+            listener: None,
+            started: None,
+            pause: Duration::ZERO,
+            told_to_end: None,
+            last_used: now,
+            seen: true,
+        }
+    }
 }
 
 /// The watchdog at work.
@@ -102,25 +118,21 @@ impl Supervisor {
 
     fn attend(&mut self, mut found: Found, mounts: &[NfsMount], regular: bool, settings: &WatchdogSettings) {
         let Some(port) = found.files.port() else { return };
-        let mut held = self.held.remove(found.files.name()).unwrap_or_default();
+        let moment = self.env.now();
+        let mut held = self.held.remove(found.files.name()).unwrap_or_else(|| Held::new(moment));
         held.seen = true;
         self.find_process(&mut held, &found.state, port);
         let alive = held.process.as_ref().is_some_and(Process::is_alive);
         let mounted = mount_table::uses_tunnel(mounts, port);
-        let helper = found.state.mount_helper_pid;
+        if mounted || held.process.as_ref().is_some_and(|process| is_in_use(process.pid(), port)) {
+            held.last_used = moment;
+        }
         let wall = self.env.wall();
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of this century fit a double without loss")]
         let now = wall.milliseconds() as f64 / 1000.0;
-        let look = Look {
-            now,
-            regular,
-            mounted,
-            alive,
-            mounting: helper.is_some_and(|pid| std::path::Path::new(&format!("/proc/{pid}")).exists()),
-            in_use: !mounted && held.process.as_ref().is_some_and(|process| is_in_use(process.pid(), port)),
-        };
+        let look = Look { now, regular, mounted, alive, unused: moment.since(held.last_used).as_secs_f64() };
         let before = found.state.unmount_time;
-        match decide(&mut found.state, found.temporary, look, settings) {
+        match decide(&mut found.state, found.progress, look, settings) {
             Step::Leave => {}
             Step::Note => {
                 if before.is_none() && found.state.unmount_time.is_some() {
@@ -130,9 +142,9 @@ impl Supervisor {
             }
             Step::Restart => self.restart(&mut held, &mut found),
             Step::Settle => {
-                found.state.mount_helper_pid = None;
-                drop(found.files.write(&found.files.temporary(), &found.state));
-                drop(found.files.settle());
+                if let Err(error) = found.files.settle() {
+                    self.log.error(&format!("{}: {error}", found.files.settled().display()));
+                }
             }
             Step::Reap => {
                 if self.reap(&mut held, &found) {
@@ -149,8 +161,7 @@ impl Supervisor {
         if known {
             return;
         }
-        let mark = state.cmd.last().map_or("", String::as_str);
-        let Some(process) = Process::find(state.pid, mark) else { return };
+        let Some(process) = Process::find(state.pid, &state.cmd) else { return };
         self.log.debug(&format!("watching tunnel pid {} for {}", state.pid, state.mountpoint));
         if let Some(listener) = process.listener(port) {
             held.listener = Some(listener);
@@ -159,7 +170,8 @@ impl Supervisor {
     }
 
     fn write(&self, found: &Found) {
-        let place = if found.temporary { found.files.temporary() } else { found.files.settled() };
+        // What is still on its way is its mount.efs's to write.
+        let place = found.files.settled();
         if let Err(error) = found.files.write(&place, &found.state) {
             self.log.error(&format!("{}: {error}", place.display()));
         }
@@ -179,9 +191,8 @@ impl Supervisor {
             _ => Duration::ZERO,
         };
         held.started = Some(now);
-        let mark = found.state.cmd.last().map_or("", String::as_str);
         // A watchdog that ended between a start and its note leaves a tunnel that nobody wrote down.
-        let adopted = Process::search(mark);
+        let adopted = Process::search(&found.state.cmd);
         let mount_point = found.state.mountpoint.clone();
         let process = match adopted {
             Some(process) => Some(process),
@@ -209,6 +220,10 @@ impl Supervisor {
     fn reap(&self, held: &mut Held, found: &Found) -> bool {
         held.listener = None;
         let now = self.env.now();
+        if held.process.is_none() {
+            // A mount.efs that was killed between a start and its note leaves such a tunnel, too.
+            held.process = Process::search(&found.state.cmd);
+        }
         if let Some(process) = held.process.as_mut().filter(|process| process.is_alive()) {
             match held.told_to_end {
                 None => {

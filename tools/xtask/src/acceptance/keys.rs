@@ -13,26 +13,34 @@ use crate::canary::{Canaries, Found};
 use crate::stage::{Mount, Stage};
 use crate::trees;
 
-/// The ways to take a key away; each is undone without a remount.
-const ROUNDS: [&str; 4] = ["disabled", "restarted", "pending-deletion", "grant-revoked"];
+/// The ways to take a key away, each undone without a remount, and what status and log then give as the reason.
+const ROUNDS: [(&str, &str); 4] = [
+    ("disabled", "is disabled"),
+    ("restarted", "is disabled"),
+    ("pending-deletion", "is pending deletion"),
+    ("grant-revoked", "is not authorized to perform: kms:Decrypt"),
+];
 
-/// Each way: the client's operations fail with an I/O error, status and log name the key, and it goes on afterwards.
+/// Each way: the client's operations fail with an I/O error, status and log say which key and why, and it goes on
+/// afterwards: with the same mount, the same open files and the same lock, which another client is still refused.
 pub(crate) fn disabled(stage: &mut Stage, _: &Scale) -> Result<String, String> {
     let api = stage.coffer()?.api()?;
     let key = api.create_key("taken away and given back")?;
     let id = api.create_file_system("sealed", Some(&key))?.id;
-    stage.mount(0, AT, &Mount { file_system: &id, ..Mount::default() })?;
+    for client in 0..stage.clients.len() {
+        stage.mount(client, AT, &Mount { file_system: &id, ..Mount::default() })?;
+    }
     let meet = stage.scratch().join("meet");
     fs::create_dir_all(&meet).map_err(|error| error.to_string())?;
     let mut arguments = vec![AT.to_owned(), meet.display().to_string()];
-    arguments.extend(ROUNDS.map(str::to_owned));
+    arguments.extend(ROUNDS.map(|(round, _)| round.to_owned()));
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let script = stage.script("sealed.sh", &arguments);
     let running = stage.spawn(0, &script)?;
-    let mut grant = None;
-    for round in ROUNDS {
-        let steps = || -> Result<(), String> {
+    for (round, reason) in ROUNDS {
+        let mut steps = || -> Result<(), String> {
             await_file(&meet, &format!("{round}-ready"), &|| running.is_finished())?;
+            let mark = stage.coffer()?.log_mark();
             let taken = withhold(&api, round, &key)?;
             if round == "restarted" {
                 let coffer = stage.coffer()?;
@@ -41,20 +49,14 @@ pub(crate) fn disabled(stage: &mut Stage, _: &Scale) -> Result<String, String> {
             }
             reach(&meet, &format!("{round}-withheld"))?;
             await_file(&meet, &format!("{round}-refused"), &|| running.is_finished())?;
-            let coffer = stage.coffer()?;
-            let status = coffer.administer(&["status"])?;
-            if !status.contains(&key) {
-                return Err(format!("coffer status does not name the key {key} while it is {round}:\n{status}"));
-            }
-            let log = fs::read_to_string(coffer.log()).unwrap_or_default();
-            if !log.contains(&key) {
-                return Err(format!("the log does not name the key {key} while it is {round}"));
-            }
-            grant = taken;
-            give_back(&api, round, &key, grant.as_ref())?;
-            reach(&meet, &format!("{round}-returned"))
+            stage.coffer()?.expect_sealed(mark, &id, &key, reason).map_err(|why| format!("{round}: {why}"))?;
+            give_back(&api, round, &key, taken.as_ref())?;
+            reach(&meet, &format!("{round}-returned"))?;
+            await_file(&meet, &format!("{round}-goes-on"), &|| running.is_finished())?;
+            stage.coffer()?.expect_open(&id).map_err(|why| format!("{round}: {why}"))?;
+            stage.check(1, &still_locked()).map_err(|why| format!("{round}: {why}"))?;
+            reach(&meet, &format!("{round}-checked"))
         };
-        let mut steps = steps;
         if let Err(why) = steps() {
             let said = stage.join(0, &script, running);
             return Err(format!("{why}{}", said.err().map(|said| format!("; {said}")).unwrap_or_default()));
@@ -62,6 +64,14 @@ pub(crate) fn disabled(stage: &mut Stage, _: &Scale) -> Result<String, String> {
     }
     let said = stage.join(0, &script, running)?;
     Ok(said.lines().collect::<Vec<_>>().join(", "))
+}
+
+/// The lock that the first client took before everything is refused to the second one.
+fn still_locked() -> String {
+    format!(
+        "exec 6<> {AT}/held
+if flock -n 6; then echo 'the lock of the first client is gone' >&2; exit 1; fi"
+    )
 }
 
 /// Takes the key away; gives the grant that was revoked.
@@ -118,7 +128,9 @@ pub(crate) fn canaries(stage: &mut Stage, scale: &Scale) -> Result<String, Strin
     stage.check(0, &format!("umount {AT}"))?;
     stage.coffer()?.stop()?;
     let bytes = search(&canaries, &data)?;
-    canaries.search_file(&stage.coffer()?.log()).map_or(Ok(()), |found| Err(plaintext(&[found])))?;
+    if let Some(found) = canaries.search_file(&stage.coffer()?.log())? {
+        return Err(plaintext(&[found]));
+    }
     Ok(format!("{} canaries, {} MiB searched", canaries.count(), bytes >> 20))
 }
 

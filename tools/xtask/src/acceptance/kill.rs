@@ -121,10 +121,20 @@ pub(crate) fn campaign(stage: &mut Stage, scale: &Scale) -> Result<String, Strin
     mounted(stage)?;
     let load = Load::start(stage, scale.seed)?;
     let mut chance = scale.seed | 1;
+    let mut early = 0;
     let mut rounds = || -> Result<(), String> {
         for number in 1..=scale.kills {
             chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            std::thread::sleep(Duration::from_millis(1500 + (chance >> 33) % 5000));
+            // Every third kill hits a server that has just started: in its recovery, or in the grace.
+            if number % 3 == 0 {
+                early += 1;
+                let coffer = stage.coffer()?;
+                coffer.kill();
+                coffer.start().map_err(|why| format!("start before kill {number}: {why}"))?;
+                std::thread::sleep(Duration::from_millis(500 + (chance >> 33) % 4500));
+            } else {
+                std::thread::sleep(Duration::from_millis(1500 + (chance >> 33) % 5000));
+            }
             let coffer = stage.coffer()?;
             coffer.kill();
             let checked = coffer.fsck().map_err(|why| format!("fsck after kill {number}: {why}"));
@@ -150,7 +160,7 @@ pub(crate) fn campaign(stage: &mut Stage, scale: &Scale) -> Result<String, Strin
     let coffer = stage.coffer()?;
     coffer.stop()?;
     coffer.fsck().map_err(|why| format!("seed {}: fsck at the end: {why}", scale.seed))?;
-    Ok(format!("{} kills, seed {}, {summary}", scale.kills, scale.seed))
+    Ok(format!("{} kills, {early} more soon after a start, seed {}, {summary}", scale.kills, scale.seed))
 }
 
 /// The archive that is unpacked again and again.

@@ -40,5 +40,6 @@ pub(crate) fn killed_tunnel(stage: &mut Stage, _: &Scale) -> Result<String, Stri
 /// A line in fstab, with all that the helper leaves behind.
 pub(crate) fn fstab(stage: &mut Stage, _: &Scale) -> Result<String, String> {
     let id = stage.coffer()?.api()?.create_file_system("fstab", None)?.id;
+    stage.tell_names(0)?;
     super::work::one(stage, "fstab.sh", &[&id])
 }

@@ -20,17 +20,26 @@ enum Change {
     Flip,
 }
 
-/// Changes each larger file in several ways, one at a time, and looks at what is served.
+/// What `tamper_look.sh` says when nothing is missing.
+const ALL: &str = "all served";
+
+/// Changes each larger file in several ways, one at a time, and looks at what is served; then swaps whole extents.
 pub(crate) fn swapped(stage: &mut Stage, scale: &Scale) -> Result<String, String> {
     let id = mounted(stage)?;
     stage.check(0, &stage.script("tamper_fill.sh", &[AT]))?;
+    stage.check(0, &format!("umount {AT}"))?;
+    let whole = stage.coffer()?.api()?.create_file_system("whole", None)?.id;
+    stage.mount(0, AT, &Mount { file_system: &whole, ..Mount::default() })?;
+    stage.check(0, &stage.script("tamper_fill.sh", &[AT, "whole"]))?;
     stage.check(0, &format!("umount {AT}"))?;
     stage.coffer()?.stop()?;
     let data = stage.coffer()?.data();
     let kept = stage.place.join("data-kept");
     copy(&data, &kept)?;
+    let extents = swap_extents(stage, &whole, &kept)?;
     let mut large: Vec<(u64, PathBuf)> = files(&kept)?
         .into_iter()
+        .filter(|path| !path.components().any(|part| part.as_os_str() == whole.as_str()))
         .filter_map(|path| Some((fs::metadata(&path).ok().filter(fs::Metadata::is_file)?.len(), path)))
         .filter(|(length, _)| *length >= 4096)
         .collect();
@@ -41,43 +50,100 @@ pub(crate) fn swapped(stage: &mut Stage, scale: &Scale) -> Result<String, String
         for (nth, change) in [Change::Swap(4096), Change::Swap(64), Change::Flip].into_iter().enumerate() {
             copy(&kept, &data)?;
             let Some(what) = apply(&data.join(&name), change, scale.seed.wrapping_add(nth as u64))? else { continue };
-            let outcome = look(stage, &id, seen.len()).map_err(|why| format!("{}: {what}: {why}", name.display()))?;
+            let outcome = look(stage, &id, &[]).map_err(|why| format!("{}: {what}: {why}", name.display()))?;
             eprintln!("  {}: {what}: {outcome}", name.display());
             seen.push(outcome);
         }
     }
     copy(&kept, &data)?;
-    let whole = look(stage, &id, seen.len())?;
-    if whole != "all served" {
-        return Err(format!("with nothing changed: {whole}"));
+    let unchanged = look(stage, &id, &[])?;
+    if unchanged != ALL {
+        return Err(format!("with nothing changed: {unchanged}"));
     }
-    let noticed = seen.iter().filter(|outcome| *outcome != "all served").count();
+    let noticed = seen.iter().filter(|outcome| *outcome != ALL).count();
     if noticed == 0 {
         return Err("no change was noticed: were the changed bytes in use at all?".to_owned());
     }
-    Ok(format!("{} changes, {noticed} noticed, the others in unused bytes, nothing false served", seen.len()))
+    Ok(format!(
+        "{extents}; {} changes elsewhere, {noticed} noticed, the others in unused bytes, nothing false served",
+        seen.len()
+    ))
 }
 
-/// Starts the server on what is there and reads everything; other bytes than were written are an error.
-fn look(stage: &mut Stage, id: &str, nth: usize) -> Result<String, String> {
+/// The sealed bytes of a MiB: 256 pieces of 4,096 bytes, each with its tag (docs/on-disk-format.md, extents).
+const SEALED_MIB: usize = 256 * (4096 + 16);
+/// Where a segment's extents begin.
+const SEGMENT_HEADER: usize = 4096;
+
+/// Swaps the extents of two MiB of a file, bit for bit as they were sealed: exactly these two are refused.
+fn swap_extents(stage: &mut Stage, id: &str, kept: &Path) -> Result<String, String> {
+    let data = stage.coffer()?.data();
+    let is_segment = |path: &PathBuf| {
+        path.extension().is_some_and(|ending| ending == "seg")
+            && path.components().any(|part| part.as_os_str() == id)
+            && fs::metadata(path).is_ok_and(|about| about.len() > SEGMENT_HEADER as u64)
+    };
+    let segments: Vec<PathBuf> = files(kept)?.into_iter().filter(is_segment).collect();
+    let [segment] = segments.as_slice() else {
+        return Err(format!("one segment was expected for one file of 4 MiB: {segments:?}"));
+    };
+    let mut bytes = fs::read(segment).map_err(|error| format!("{}: {error}", segment.display()))?;
+    if bytes.len() != SEGMENT_HEADER + 4 * SEALED_MIB {
+        return Err(format!("{}: {} bytes are not 4 MiB in whole pieces", segment.display(), bytes.len()));
+    }
+    let (first, second) = bytes.split_at_mut(SEGMENT_HEADER + SEALED_MIB);
+    let (first, second) = (first.get_mut(SEGMENT_HEADER..), second.get_mut(..SEALED_MIB));
+    let (Some(first), Some(second)) = (first, second) else { return Err("a segment that shrank".to_owned()) };
+    first.swap_with_slice(second);
+    let whole = look(stage, id, &["whole"])?;
+    if whole != "served 4, refused:" {
+        return Err(format!("with no extent swapped: {whole}"));
+    }
+    copy(kept, &data)?;
+    let changed = data.join(segment.strip_prefix(kept).unwrap_or(segment));
+    fs::write(&changed, &bytes).map_err(|error| format!("{}: {error}", changed.display()))?;
+    let swapped = look(stage, id, &["whole"])?;
+    copy(kept, &data)?;
+    let refused = swapped.strip_prefix("served 2, refused:").map(|rest| rest.split_whitespace().count());
+    if refused == Some(2) {
+        Ok("2 extents swapped, both refused".to_owned())
+    } else {
+        Err(format!("with two extents swapped: {swapped}"))
+    }
+}
+
+/// Starts the server on what is there and reads everything; anything but what was written or a refusal with a reason is
+/// an error.
+fn look(stage: &mut Stage, id: &str, how: &[&str]) -> Result<String, String> {
+    let data = stage.coffer()?.data().display().to_string();
+    let mark = stage.coffer()?.log_mark();
     if let Err(why) = stage.coffer()?.start() {
-        let words = stage.coffer()?.last_words();
-        return if words.contains("panicked") { Err(why) } else { Ok("refused at the start".to_owned()) };
+        let words = stage.coffer()?.logged_since(mark);
+        return if words.contains("panicked") || !words.contains(&data) {
+            Err(format!("the server did not start, without a word on which file and why: {why}"))
+        } else {
+            Ok("refused at the start".to_owned())
+        };
     }
     // A place of its own for each attempt: a mount that is given up may come to itself later.
-    let at = format!("/mnt/look-{nth}");
+    let at = format!("/mnt/look-{mark}");
     let mount = Mount { file_system: id, limit_seconds: Some(40), ..Mount::default() };
-    let read = stage.mount(0, &at, &mount).and_then(|()| stage.check(0, &stage.script("tamper_look.sh", &[&at])));
+    let mounted = stage.mount(0, &at, &mount);
+    let read =
+        mounted.clone().and_then(|()| stage.check(0, &stage.script("tamper_look.sh", &[&[at.as_str()], how].concat())));
     let _ = stage.check(0, &format!("umount -f -l {at}"));
-    let words = fs::read_to_string(stage.coffer()?.log()).unwrap_or_default();
+    let status = stage.coffer()?.administer(&["status"])?;
+    let words = stage.coffer()?.logged_since(mark);
     stage.coffer()?.kill();
     if words.contains("panicked") {
         return Err("the server panicked".to_owned());
     }
-    match read {
-        Ok(said) => Ok(said.trim().to_owned()),
-        Err(why) if why.contains("other bytes than were written") => Err(why),
-        Err(_) => Ok("refused at the mount".to_owned()),
+    let Err(why) = mounted else { return read.map(|said| said.trim().to_owned()) };
+    // A file system that cannot be opened is refused at the mount, and its owner is told which file and why.
+    let reason = status.lines().find(|line| line.starts_with(&format!("{id}: failed: ")));
+    match reason {
+        Some(reason) if reason.contains(&data) => Ok(format!("refused at the mount: {reason}")),
+        _ => Err(format!("not mounted, without a reason in the status: {why}\n{status}")),
     }
 }
 

@@ -20,11 +20,17 @@ pub(crate) struct Sample {
     pub(crate) operations: f64,
     pub(crate) seconds: f64,
     pub(crate) cpu_seconds: f64,
+    /// How often one of the server's threads waited for something.
+    pub(crate) switches: f64,
 }
 
 impl Sample {
     pub(crate) fn cpu_per_operation(&self) -> f64 {
         self.cpu_seconds / self.operations
+    }
+
+    pub(crate) fn switches_per_operation(&self) -> f64 {
+        self.switches / self.operations
     }
 
     pub(crate) fn rate(&self) -> f64 {
@@ -33,7 +39,8 @@ impl Sample {
 
     pub(crate) fn line(&self, row: &Row) -> String {
         let (cpu, rate) = (self.cpu_per_operation() * row.scale, self.rate());
-        format!("{cpu:.2} {}, {rate:.0} {}", row.unit, row.rate_unit)
+        let switches = self.switches_per_operation();
+        format!("{cpu:.2} {}, {rate:.0} {}, {switches:.2} waits each", row.unit, row.rate_unit)
     }
 }
 
@@ -52,70 +59,71 @@ macro_rules! timed {
     };
 }
 
-/// Every row, in the order of work: later ones use what earlier ones wrote.
+/// Every row, in the order of work: later ones use what earlier ones wrote. Each round has names of its own, since a
+/// server may reuse the memory of a file that is written again.
 pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "sequential write, 512 MiB + fsync",
         before: "",
-        script: "$LOADGEN write-stream --mib 512 AT/stream",
+        script: "$LOADGEN write-stream --mib 512 AT/stream-ROUND",
         unit: "s/GiB",
         scale: GIB,
         rate_unit: "MiB/s",
     },
     Row {
         name: "sequential direct read, warm",
-        before: "[ -e AT/stream ] || $LOADGEN write-stream --mib 512 AT/stream; $LOADGEN read-stream AT/stream",
-        script: "$LOADGEN read-stream AT/stream",
+        before: "[ -e AT/stream-ROUND ] || $LOADGEN write-stream --mib 512 AT/stream-ROUND; $LOADGEN read-stream AT/stream-ROUND",
+        script: "$LOADGEN read-stream AT/stream-ROUND",
         unit: "s/GiB",
         scale: GIB,
         rate_unit: "MiB/s",
     },
     Row {
         name: "random 4 KiB read, depth 16",
-        before: "[ -e AT/stream ] || $LOADGEN write-stream --mib 512 AT/stream",
-        script: "$LOADGEN read-random --count 20000 --depth 16 AT/stream",
+        before: "[ -e AT/stream-ROUND ] || $LOADGEN write-stream --mib 512 AT/stream-ROUND",
+        script: "$LOADGEN read-random --count 20000 --depth 16 AT/stream-ROUND",
         unit: "us/op",
         scale: MICRO,
         rate_unit: "op/s",
     },
     Row {
         name: "random 4 KiB write + fsync each",
-        before: "[ -e AT/stream ] || $LOADGEN write-stream --mib 512 AT/stream",
-        script: "$LOADGEN write-random --count 2000 AT/stream",
+        before: "[ -e AT/stream-ROUND ] || $LOADGEN write-stream --mib 512 AT/stream-ROUND",
+        script: "$LOADGEN write-random --count 2000 AT/stream-ROUND",
         unit: "us/op",
         scale: MICRO,
         rate_unit: "op/s",
     },
     Row {
         name: "2,000 small files",
-        before: "rm -f AT/stream",
+        before: "rm -f AT/stream-ROUND",
         script: "$LOADGEN small-files --count 2000 AT/small-ROUND",
         unit: "us/op",
         scale: MICRO,
         rate_unit: "op/s",
     },
     Row {
-        name: "untar of 3,000 files",
+        name: "untar of 3,000 files and their directories",
         before: "mkdir -p AT/tree-ROUND",
         script: timed!("tar -C AT/tree-ROUND -xf /mnt/local/tree.tar; sync"),
-        unit: "us/op",
+        unit: "us/entry",
         scale: MICRO,
-        rate_unit: "op/s",
+        rate_unit: "entries/s",
     },
     Row {
         name: "cold readdir + lstat walk",
         before: "[ -e AT/tree-ROUND ] || { mkdir AT/tree-ROUND; tar -C AT/tree-ROUND -xf /mnt/local/tree.tar; }",
         script: "$LOADGEN walk AT/tree-ROUND",
-        unit: "us/op",
+        unit: "us/entry",
         scale: MICRO,
-        rate_unit: "op/s",
+        rate_unit: "entries/s",
     },
     Row {
         name: "rm of the tree",
         before: "[ -e AT/tree-ROUND ] || { mkdir AT/tree-ROUND; tar -C AT/tree-ROUND -xf /mnt/local/tree.tar; }",
         script: timed!("rm -rf AT/tree-ROUND"),
-        unit: "us/op",
+        unit: "us/entry",
         scale: MICRO,
-        rate_unit: "op/s",
+        rate_unit: "entries/s",
     },
 ];

@@ -54,6 +54,7 @@ impl Machine {
         // The helper's root must be writable for the client too: it is inside what both share.
         machine.scratch = place.canonicalize().map_err(|error| error.to_string())?;
         let client = network.boot(0, "client", &machine).map_err(|error| error.to_string())?;
+        client.check(&coffer.hosts_script()?).map_err(|error| error.to_string())?;
         Ok(Self { client: Some(client), prelude })
     }
 
@@ -117,7 +118,9 @@ impl Machine {
     /// How to mount it again by hand.
     pub(crate) fn by_hand(house: &House, place: &Path, id: &str) -> String {
         let root = place.join("client");
-        let mount = format!("mkdir -p {AT} && EFS_UTILS_ROOT={} mount.efs {id}:/ {AT} -o tls", root.display());
+        let (root_text, profile) = (root.display(), place.join("aws-profile"));
+        let settings = format!("EFS_UTILS_ROOT={root_text} AWS_SHARED_CREDENTIALS_FILE={}", profile.display());
+        let mount = format!("mkdir -p {AT} && {settings} mount.efs {id}:/ {AT} -o tls");
         if own_client() {
             return format!("{mount}   # with {} in PATH", root.join("bin").display());
         }
@@ -127,6 +130,27 @@ impl Machine {
             place.display(),
             house.program(Profile::Release, "mount-efs").display()
         )
+    }
+}
+
+/// Ends the watchdog and then the tunnels of one EFS_UTILS_ROOT.
+const END: &str = "
+for part in amazon-efs-mount-watchdog efs-tunnel; do
+  for process in /proc/[0-9]*; do
+    if grep -qszxF \"EFS_UTILS_ROOT=$EFS_UTILS_ROOT\" $process/environ && grep -qszxF $part $process/cmdline; then
+      kill ${process#/proc/}
+    fi
+  done
+done";
+
+impl Drop for Machine {
+    /// A rig's client takes everything with it. On this machine a mount must not outlive its server, since whoever looks
+    /// at it hangs, and the watchdog must not outlive its directory, which the next demo deletes.
+    fn drop(&mut self) {
+        if self.client.is_none() {
+            let _not_mounted = self.run(&format!("umount -f -l {AT}"));
+            let _ = self.run(END);
+        }
     }
 }
 
