@@ -1,11 +1,13 @@
 //! `loadgen`: does file work on a mounted file system, and measures it (bench) or remembers what was acknowledged
-//! (recorder). It runs inside a Linux client; each command prints one line of JSON.
+//! (recorder); or is an NFSv4.1 client itself. Each command prints one line of JSON.
 #![allow(clippy::disallowed_methods, reason = "a tool works in real time; nothing here is simulated")]
 
 mod counter;
 mod crowd;
 mod dice;
+mod histogram;
 mod measure;
+mod nfs;
 mod recorder;
 
 use std::path::PathBuf;
@@ -14,7 +16,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 #[derive(Parser)]
-#[command(about = "Does file work inside a Linux client and measures or records it")]
+#[command(about = "Does file work in a Linux client, or as an NFSv4.1 client itself, and measures or records it")]
 enum Command {
     /// Writes a file in pieces of 1 MiB and syncs it.
     WriteStream {
@@ -83,6 +85,8 @@ enum Command {
         #[arg(long, default_value_t = 8)]
         threads: u64,
     },
+    /// Works on a server as so many NFSv4.1 clients, without a mount.
+    Nfs(Box<nfs::Options>),
     /// Works at random and remembers what was acknowledged; compares on request.
     Record {
         /// A directory that is made for it.
@@ -109,6 +113,7 @@ fn main() -> ExitCode {
         Command::Walk { directory } => measure::walk(&directory),
         Command::Count { file, times, stop } => counter::run(&file, times, stop.as_deref()),
         Command::Crowd { directory, count, threads } => crowd::run(&directory, count, threads),
+        Command::Nfs(options) => nfs::run(*options),
         Command::Record { directory, control, seed, threads } => recorder::run(&directory, &control, seed, threads),
     };
     match outcome {
