@@ -5,6 +5,7 @@
 mod counter;
 mod crowd;
 mod dice;
+mod fsync;
 mod histogram;
 mod measure;
 mod nfs;
@@ -87,6 +88,17 @@ enum Command {
     },
     /// Works on a server as so many NFSv4.1 clients, without a mount.
     Nfs(Box<nfs::Options>),
+    /// Writes 4 KiB and syncs, one after the other: what a durable write costs on this disk.
+    Fsync {
+        /// A file that is made for it and removed afterwards.
+        file: PathBuf,
+        /// Writes in all.
+        #[arg(long, default_value_t = 1_000)]
+        count: u64,
+        /// Overwrite a file that is there in full instead of growing it.
+        #[arg(long)]
+        overwrite: bool,
+    },
     /// Works at random and remembers what was acknowledged; compares on request.
     Record {
         /// A directory that is made for it.
@@ -114,6 +126,7 @@ fn main() -> ExitCode {
         Command::Count { file, times, stop } => counter::run(&file, times, stop.as_deref()),
         Command::Crowd { directory, count, threads } => crowd::run(&directory, count, threads),
         Command::Nfs(options) => nfs::run(*options),
+        Command::Fsync { file, count, overwrite } => fsync::run(&file, count, overwrite),
         Command::Record { directory, control, seed, threads } => recorder::run(&directory, &control, seed, threads),
     };
     match outcome {
