@@ -5,10 +5,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Instant;
 
-use serde_json::{Map, json};
+use serde_json::Map;
 
 use crate::dice::Dice;
-use crate::histogram::Histogram;
+use crate::histogram::{Histogram, rounded};
 use crate::measure::named;
 
 const PIECE: usize = 4096;
@@ -25,8 +25,8 @@ pub(crate) fn run(path: &Path, count: u64, overwrite: bool) -> Result<String, St
     line.insert("kind".to_owned(), "fsync".into());
     line.insert("how".to_owned(), if overwrite { "overwrite" } else { "append" }.into());
     line.insert("operations".to_owned(), latency.total().into());
-    line.insert("seconds".to_owned(), seconds.into());
-    line.insert("rate".to_owned(), json!(count as f64 / seconds));
+    line.insert("seconds".to_owned(), rounded(seconds));
+    line.insert("rate".to_owned(), rounded(count as f64 / seconds));
     latency.report("", &mut line);
     Ok(serde_json::Value::Object(line).to_string())
 }

@@ -75,6 +75,12 @@ impl Histogram {
     }
 }
 
+/// A measure as it is printed: to the thousandth, which is more than any is good for. What is no number, as a rate over
+/// no time, becomes null.
+pub(crate) fn rounded(value: f64) -> Value {
+    ((value * 1000.0).round() / 1000.0).into()
+}
+
 /// Tenths are as fine as a clock's reading is worth.
 fn microseconds(nanoseconds: u64) -> f64 {
     (nanoseconds.saturating_add(50) / 100) as f64 / 10.0

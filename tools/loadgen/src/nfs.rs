@@ -31,6 +31,8 @@ use pattern::Pattern;
 use processor::Used;
 use tally::Tally;
 
+use crate::histogram::rounded;
+
 /// Does the work that the options describe; gives the line that describes it.
 pub(crate) fn run(options: Options) -> Result<String, String> {
     options.check()?;
@@ -118,9 +120,4 @@ fn line(run: &Run, tally: &Tally, used: Used) -> Map<String, Value> {
         tally.commits.report("commit_", &mut line);
     }
     line
-}
-
-/// To the thousandth, which is more than any of it is good for. Not a number, as a rate over no time is, becomes null.
-fn rounded(value: f64) -> Value {
-    ((value * 1000.0).round() / 1000.0).into()
 }
