@@ -1,11 +1,14 @@
 //! `loadgen`: does file work on a mounted file system, and measures it (bench) or remembers what was acknowledged
-//! (recorder). It runs inside a Linux client; each command prints one line of JSON.
+//! (recorder); or is an NFSv4.1 client itself. Each command prints one line of JSON.
 #![allow(clippy::disallowed_methods, reason = "a tool works in real time; nothing here is simulated")]
 
 mod counter;
 mod crowd;
 mod dice;
+mod fsync;
+mod histogram;
 mod measure;
+mod nfs;
 mod recorder;
 
 use std::path::PathBuf;
@@ -14,7 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 #[derive(Parser)]
-#[command(about = "Does file work inside a Linux client and measures or records it")]
+#[command(about = "Does file work in a Linux client, or as an NFSv4.1 client itself, and measures or records it")]
 enum Command {
     /// Writes a file in pieces of 1 MiB and syncs it.
     WriteStream {
@@ -83,6 +86,19 @@ enum Command {
         #[arg(long, default_value_t = 8)]
         threads: u64,
     },
+    /// Works on a server as so many NFSv4.1 clients, without a mount.
+    Nfs(Box<nfs::Options>),
+    /// Writes 4 KiB and syncs, one after the other: what a durable write costs on this disk.
+    Fsync {
+        /// A file that is made for it and removed afterwards.
+        file: PathBuf,
+        /// Writes in all.
+        #[arg(long, default_value_t = 1_000)]
+        count: u64,
+        /// Overwrite a file that is there in full instead of growing it.
+        #[arg(long)]
+        overwrite: bool,
+    },
     /// Works at random and remembers what was acknowledged; compares on request.
     Record {
         /// A directory that is made for it.
@@ -109,6 +125,8 @@ fn main() -> ExitCode {
         Command::Walk { directory } => measure::walk(&directory),
         Command::Count { file, times, stop } => counter::run(&file, times, stop.as_deref()),
         Command::Crowd { directory, count, threads } => crowd::run(&directory, count, threads),
+        Command::Nfs(options) => nfs::run(*options),
+        Command::Fsync { file, count, overwrite } => fsync::run(&file, count, overwrite),
         Command::Record { directory, control, seed, threads } => recorder::run(&directory, &control, seed, threads),
     };
     match outcome {
