@@ -16,6 +16,8 @@ use storage::BoxFuture;
 const SERVICE_ALIAS: &str = "alias/aws/elasticfilesystem";
 /// KMS in audit records.
 const SOURCE: &str = "kms.amazonaws.com";
+/// The file service in audit records.
+const FILE_SERVICE: &str = "elasticfilesystem.amazonaws.com";
 
 /// Why a key of a file system is not there.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +75,8 @@ impl ServiceKeys {
         });
         let name = purpose.name(file_system);
         let act = self.kms.open_data_key(&cx, &name, key_arn, &context);
-        self.written_down(&cx, "Decrypt", parameters, Some(key_arn), act).await
+        let event = event(&cx, "Decrypt", parameters, Some(key_arn));
+        self.written_down(event, act, |_| Outcome::success(Value::Null)).await
     }
 
     /// The service's own call for an account.
@@ -94,33 +97,49 @@ impl ServiceKeys {
     /// Begins the record, acts, completes the record.
     async fn written_down<T>(
         &self,
-        cx: &CallContext,
-        name: &str,
-        parameters: Value,
-        key_arn: Option<&str>,
+        event: Event,
         act: impl Future<Output = Result<T, KmsError>>,
+        done: impl FnOnce(&T) -> Outcome,
     ) -> Result<T, KeyError> {
-        let read_only = !matches!(name, "CreateGrant" | "RetireGrant");
-        let mut event = Event::call(cx, SOURCE, name, read_only, parameters);
-        event.resources.extend(key_arn.map(|arn| Resource {
-            arn: arn.to_owned(),
-            account: cx.account.clone(),
-            kind: "AWS::KMS::Key",
-        }));
+        let action = event.name.clone();
         let entry = self.audit.begin(event, true).await?;
         let outcome = act.await;
         let written = match &outcome {
-            Ok(_) => Outcome::success(Value::Null),
+            Ok(value) => done(value),
             Err(error) => {
                 let shown = ApiError::from(error);
                 Outcome::failure(shown.code, &shown.message)
             }
         };
         if let Err(cause) = entry.complete(written) {
-            tracing::error!(%cause, action = name, "the outcome of a call to KMS could not be written down");
+            tracing::error!(%cause, action, "the outcome of a call to KMS could not be written down");
         }
         Ok(outcome?)
     }
+
+    /// Destroys what is in custody for a file system. No call of KMS's API does that, so it is the service's own act.
+    async fn destroy_wrapped(&self, scope: Scope<'_>, file_system: &str) -> Result<(), KeyError> {
+        let names = [KeyPurpose::Data, KeyPurpose::Metadata].map(|purpose| purpose.name(file_system));
+        if !self.kms.has_data_keys(&names) {
+            return Ok(());
+        }
+        let wall = self.env.wall();
+        let time = Timestamp::from_unix(wall.seconds, wall.nanoseconds);
+        let mut event = Event::service(FILE_SERVICE, "DestroyDataKeys", scope.region, scope.account, time);
+        event.parameters = json!({ "fileSystemId": file_system });
+        self.written_down(event, self.kms.destroy_data_keys(&names), |()| Outcome::success(Value::Null)).await
+    }
+}
+
+fn key_resource(cx: &CallContext, arn: &str) -> Resource {
+    Resource { arn: arn.to_owned(), account: cx.account.clone(), kind: "AWS::KMS::Key" }
+}
+
+fn event(cx: &CallContext, name: &str, parameters: Value, key_arn: Option<&str>) -> Event {
+    let read_only = !matches!(name, "CreateGrant" | "RetireGrant");
+    let mut event = Event::call(cx, SOURCE, name, read_only, parameters);
+    event.resources.extend(key_arn.map(|arn| key_resource(cx, arn)));
+    event
 }
 
 impl DataKeys for ServiceKeys {
@@ -140,11 +159,21 @@ impl DataKeys for ServiceKeys {
             let parameters = json!({
                 "keyId": key,
                 "granteePrincipal": principal,
+                "retiringPrincipal": principal,
+                "operations": kms::SERVICE_OPERATIONS,
                 "constraints": { "encryptionContextEquals": context.pairs() },
             });
+            let mut event = event(cx, "CreateGrant", parameters, None);
+            // In the caller's name, by the file service.
+            if let Some(identity) = event.identity.as_object_mut() {
+                identity.insert("invokedBy".to_owned(), FILE_SERVICE.into());
+            }
             let act = self.kms.grant_to_service(cx, &principal, key, &context);
-            let ServiceGrant { key_arn, grant_id } =
-                self.written_down(cx, "CreateGrant", parameters, None, act).await?;
+            let done = |made: &ServiceGrant| Outcome {
+                resources: vec![key_resource(cx, &made.key_arn)],
+                ..Outcome::success(json!({ "keyId": made.key_arn, "grantId": made.grant_id }))
+            };
+            let ServiceGrant { key_arn, grant_id } = self.written_down(event, act, done).await?;
             Ok(KeyGrant { key_arn, grant_id })
         })
     }
@@ -163,8 +192,8 @@ impl DataKeys for ServiceKeys {
                 json!({ "keyId": grant.key_arn, "keySpec": "AES_256", "encryptionContext": context.pairs() });
             let name = purpose.name(file_system);
             let act = self.kms.make_data_key(&cx, &name, &grant.key_arn, &context);
-            let action = "GenerateDataKeyWithoutPlaintext";
-            Ok(self.written_down(&cx, action, parameters, Some(&grant.key_arn), act).await?)
+            let event = event(&cx, "GenerateDataKeyWithoutPlaintext", parameters, Some(&grant.key_arn));
+            Ok(self.written_down(event, act, |()| Outcome::success(Value::Null)).await?)
         })
     }
 
@@ -172,14 +201,15 @@ impl DataKeys for ServiceKeys {
         Box::pin(async move {
             let context = context(file_system).map_err(KeyError::from)?;
             let cx = self.service(scope);
-            let names = [KeyPurpose::Data, KeyPurpose::Metadata].map(|purpose| purpose.name(file_system));
-            let principal = principal(scope.region);
-            let parameters = json!({ "encryptionContext": context.pairs() });
-            let act = async {
-                self.kms.destroy_data_keys(&names).await?;
-                self.kms.retire_service_grants(&principal, &context).await
-            };
-            Ok(self.written_down(&cx, "RetireGrant", parameters, None, act).await?)
+            self.destroy_wrapped(scope, file_system).await?;
+            // A record for each grant that is ended, and none where there is none.
+            for grant in self.kms.service_grants(&principal(scope.region), &context) {
+                let parameters = json!({ "keyId": grant.key_arn, "grantId": grant.grant_id });
+                let event = event(&cx, "RetireGrant", parameters, Some(&grant.key_arn));
+                let act = self.kms.retire_service_grant(&grant);
+                self.written_down(event, act, |()| Outcome::success(Value::Null)).await?;
+            }
+            Ok(())
         })
     }
 }

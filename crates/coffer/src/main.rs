@@ -18,6 +18,7 @@ mod hardening;
 mod house;
 mod init;
 mod installation;
+mod kms_acts;
 mod log;
 mod network;
 mod owner;
@@ -154,6 +155,8 @@ struct FsckArgs {
 }
 
 fn main() -> ExitCode {
+    // First, since most commands read the root key.
+    hardening::apply();
     match run(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {

@@ -33,6 +33,7 @@ impl Reporter {
         }
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            keys_locked: Some(crypto::memory_is_locked()),
             up_seconds: self.house.installation.env.now().since(self.started).as_secs(),
             keys: self.keys(&file_systems).await,
             clients: self.clients(),

@@ -119,7 +119,12 @@ impl FileSystem {
     pub async fn close(&self) -> Result<()> {
         let core = &self.core;
         let flushed = core.flush_all().await;
-        let durable = core.queue.durable(core.queue.last()).await;
+        // Without the metadata key nothing becomes durable any more.
+        let durable = tokio::select! {
+            biased;
+            durable = core.queue.durable(core.queue.last()) => durable,
+            () = core.keys.metadata_gone() => Err(core.keys.sealed()),
+        };
         core.stop.send_replace(true);
         core.queue.fail();
         let closed = core.shard.close().await;
