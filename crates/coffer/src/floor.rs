@@ -151,7 +151,7 @@ mod tests {
         floors.check("fs-1", Mark { epoch: 4, sequence: 69 }).await.unwrap();
     }
 
-    /// docs/on-disk-format.md, "Records of the server": a deleted file system leaves no mark, whatever renewal was on its way.
+    /// docs/on-disk-format.md, "Records of the binary itself": a deleted file system leaves no mark, whatever renewal was on its way.
     #[tokio::test]
     async fn a_retired_file_system_gets_no_mark() {
         let floors = floors().await;

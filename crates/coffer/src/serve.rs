@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use storage::Shard;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
@@ -63,7 +64,7 @@ async fn serve(config: Config) -> Result<(), CofferError> {
     let failed = tokio::select! {
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
-        () = records_failed(&house) => true,
+        () = failed_shard(&house.installation.control_shard) => true,
     };
     if failed {
         // Memory may say other than the disk of which keys are enabled: nothing is served by it, `/health` included.
@@ -98,9 +99,9 @@ async fn serve(config: Config) -> Result<(), CofferError> {
     Ok(())
 }
 
-/// Ends when the shard of the control records takes no more changes.
-async fn records_failed(house: &House) {
-    if house.installation.control_shard.fenced().wait_for(|fenced| *fenced).await.is_err() {
+/// Ends when the shard takes no more changes.
+async fn failed_shard(shard: &Arc<dyn Shard>) {
+    if shard.fenced().wait_for(|fenced| *fenced).await.is_err() {
         // Closed, by ourselves.
         std::future::pending::<()>().await;
     }
@@ -137,5 +138,24 @@ async fn gone_file_systems(house: Arc<House>) {
             Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::memory::Memory;
+
+    use super::*;
+
+    /// docs/operations.md, "Install and start": the server ends when the storage of its records fails, and not before.
+    #[tokio::test]
+    async fn a_failed_shard_is_noticed() {
+        let memory = Memory::new();
+        let (shard, _) = memory.open();
+        let waiting = tokio::time::timeout(Duration::from_millis(20), failed_shard(&shard)).await;
+        assert!(waiting.is_err());
+        // Whoever opens it next takes it away.
+        let _next = memory.open();
+        tokio::time::timeout(Duration::from_secs(20), failed_shard(&shard)).await.unwrap();
     }
 }

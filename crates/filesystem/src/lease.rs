@@ -30,6 +30,9 @@ pub const LEASE_MAX: Duration = Duration::from_secs(300);
 /// A seal flushes for at most this long, with the key still at hand.
 pub(crate) const SEAL_FLUSH_MAX: Duration = Duration::from_secs(10);
 
+/// The longest lease: the flush of the seal at its end is within [`LEASE_MAX`], too.
+pub const TERM_MAX: Duration = LEASE_MAX.saturating_sub(SEAL_FLUSH_MAX);
+
 /// Expanded subkeys kept for each of the two keys.
 const SUBKEYS: usize = 4096;
 
@@ -126,8 +129,7 @@ impl KeyRing {
         let state = LeaseState::Sealed { which: Which::Metadata, cause: SealCause::Unreachable, reason };
         Self {
             env,
-            // The flush of the seal at its end is within the bound, too.
-            lease: lease.min(LEASE_MAX.saturating_sub(SEAL_FLUSH_MAX)),
+            lease: lease.min(TERM_MAX),
             data: Slot::default(),
             metadata: Slot::default(),
             names: RwLock::new(None),

@@ -247,19 +247,22 @@ async fn what_was_read_before_a_seal_is_not_sent_after_it() {
     rig.fs.sealed_since(rig.fs.seal_mark()).unwrap();
 }
 
+/// Counts questions for the data key.
+struct Counted(Arc<Keys>, std::sync::atomic::AtomicU32);
+
+impl KeySource for Counted {
+    fn unwrap(&self, which: Which) -> BoxFuture<'_, Result<Key, KeyTrouble>> {
+        if which == Which::Data {
+            self.1.fetch_add(1, Ordering::SeqCst);
+        }
+        self.0.unwrap(which)
+    }
+}
+
 /// A key that was refused is asked for ever more rarely, up to once a minute, since each question is an audited call; a
 /// notice asks at once. docs/operations.md, "Watching".
 #[tokio::test]
 async fn a_refused_key_is_asked_for_ever_more_rarely() {
-    struct Counted(Arc<Keys>, std::sync::atomic::AtomicU32);
-    impl KeySource for Counted {
-        fn unwrap(&self, which: Which) -> BoxFuture<'_, Result<Key, KeyTrouble>> {
-            if which == Which::Data {
-                self.1.fetch_add(1, Ordering::SeqCst);
-            }
-            self.0.unwrap(which)
-        }
-    }
     let (env, simulation) = Env::simulated(13);
     let settings = Settings { key_lease: Duration::from_secs(280), ..Settings::default() };
     let mut rig = Rig::with_env(settings, env, Budget::default()).await;
@@ -279,5 +282,39 @@ async fn a_refused_key_is_asked_for_ever_more_rarely() {
     rig.keys.data.store(GIVEN, Ordering::SeqCst);
     rig.fs.key_notice();
     settle().await;
+    rig.fs.root().await.unwrap();
+}
+
+/// A file system whose keys are back and whose records cannot be read says so, and does not ask for its keys over and over:
+/// each question is an audited call. docs/operations.md, "Watching".
+#[tokio::test]
+async fn what_cannot_be_read_is_not_the_keys_fault() {
+    let (env, simulation) = Env::simulated(14);
+    let mut rig = Rig::with_env(Settings::default(), env.clone(), Budget::default()).await;
+    let counted = Arc::new(Counted(rig.keys.clone(), 0.into()));
+    rig.keys.data.store(REFUSED, Ordering::SeqCst);
+    let faults = storage::faulty::Faults::new(env);
+    faults.never_now(true);
+    let mut parts = rig.parts();
+    (parts.shard, parts.segments) = faults.wrap((parts.shard, parts.segments));
+    parts.keys = counted.clone();
+    rig.fs = FileSystem::open(parts, rig.settings.clone()).await.unwrap();
+    settle().await;
+    // For the keepers of both keys, which try one after the other.
+    let torn = || ReadFault::Fail(storage::StorageError::NoSuchPlace("torn".into()));
+    faults.reads([torn(), torn()]);
+    rig.keys.data.store(GIVEN, Ordering::SeqCst);
+    rig.fs.key_notice();
+    settle().await;
+    let LeaseState::Sealed { cause, reason, .. } = rig.fs.lease_status().state else { panic!("it cannot be read") };
+    assert_eq!(cause, SealCause::Refused);
+    assert!(reason.contains("keys are usable") && reason.contains("torn"), "{reason}");
+    assert_eq!(rig.fs.root().await.err(), REFUSAL);
+    counted.1.store(0, Ordering::SeqCst);
+    for _ in 0..90 {
+        pass(&simulation, 1000).await;
+    }
+    let asked = counted.1.load(Ordering::SeqCst);
+    assert!((2..=5).contains(&asked), "{asked}");
     rig.fs.root().await.unwrap();
 }
