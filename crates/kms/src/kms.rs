@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, Notify, OwnedMutexGuard, broadcast};
 use zeroize::Zeroizing;
 
 use crate::keyring::KeyRing;
-use crate::observer::Observer;
+use crate::observer::{Act, Observer};
 use crate::record::{KeyRecord, MaterialRecord, Seconds, Version};
 use crate::state::{Edit, State};
 use crate::wrapped::{UnwrapError, Wrapped};
@@ -146,8 +146,21 @@ impl Kms {
         let _ = self.0.observer.set(observer);
     }
 
-    pub(crate) fn observer(&self) -> Option<&Arc<dyn Observer>> {
-        self.0.observer.get()
+    /// Does something of its own accord, written down before and after.
+    pub(crate) async fn observed<T>(
+        &self,
+        act: Act,
+        work: impl Future<Output = Result<T, KmsError>> + Send,
+    ) -> Result<T, KmsError> {
+        let begun = match self.0.observer.get() {
+            Some(observer) => Some(observer.begin(&act).await.map_err(KmsError::Unrecorded)?),
+            None => None,
+        };
+        let outcome = work.await;
+        if let Some(begun) = begun {
+            begun.finish(outcome.as_ref().map(|_| ()));
+        }
+        outcome
     }
 
     /// When each KMS key was first seen to be due for deletion, by the clock that nobody sets.

@@ -3,7 +3,6 @@
 use storage::BoxFuture;
 
 use crate::KmsError;
-use crate::kms::Kms;
 use crate::record::KeyRecord;
 
 /// Something that happens without a call.
@@ -31,24 +30,5 @@ pub trait Observer: Send + Sync {
 impl Act {
     pub(crate) fn on(name: &'static str, key: &KeyRecord) -> Self {
         Self { name, key: Some((key.arn(), key.account.clone(), key.region.clone())) }
-    }
-}
-
-impl Kms {
-    /// Does something of its own accord, written down before and after.
-    pub(crate) async fn observed<T>(
-        &self,
-        act: Act,
-        work: impl Future<Output = Result<T, KmsError>> + Send,
-    ) -> Result<T, KmsError> {
-        let begun = match self.observer() {
-            Some(observer) => Some(observer.begin(&act).await.map_err(KmsError::Unrecorded)?),
-            None => None,
-        };
-        let outcome = work.await;
-        if let Some(begun) = begun {
-            begun.finish(outcome.as_ref().map(|_| ()));
-        }
-        outcome
     }
 }

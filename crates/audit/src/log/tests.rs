@@ -288,7 +288,7 @@ async fn a_steady_stream_is_synced() {
     for _ in 0..20 {
         simulation.advance(std::time::Duration::from_millis(100));
         log.note(event("GetCallerIdentity"), Outcome::default()).await.unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        Env::real().sleep(std::time::Duration::from_millis(2)).await;
     }
     assert!(log.syncs() >= 1, "nothing was synced in two seconds of lines");
     log.close().await.unwrap();

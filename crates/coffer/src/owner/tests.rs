@@ -82,7 +82,7 @@ fn context(id: &str) -> Option<EncryptionContext> {
 async fn until(what: impl Fn() -> bool) {
     let waited = async {
         while !what() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            env::Env::real().sleep(Duration::from_millis(2)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), waited).await.unwrap();
