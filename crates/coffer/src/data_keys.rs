@@ -221,3 +221,76 @@ fn principal(region: &str) -> String {
 fn context(file_system: &str) -> Result<EncryptionContext, KmsError> {
     EncryptionContext::new(BTreeMap::from([(CONTEXT_NAME.to_owned(), file_system.to_owned())]))
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use kms::KeyRing;
+    use kms::root::{FileProvider, RootProvider};
+    use storage::{SealedRecords, memory::Memory};
+
+    use super::*;
+
+    const SCOPE: Scope<'_> = Scope { account: "000000000001", region: "us-east-1" };
+
+    /// KMS over memory with its key files and its audit log in a directory.
+    pub(crate) async fn service_keys(directory: &Path) -> ServiceKeys {
+        let env = Env::real();
+        let files = FileProvider::new(directory.join("root.key"), directory.join("epoch.secret"));
+        files.create(&env).unwrap();
+        let provider: Arc<dyn RootProvider> = Arc::new(files);
+        let (shard, _) = Memory::new().open();
+        KeyRing::create(&shard, &provider, &env).await.unwrap();
+        let ring = KeyRing::open(Arc::clone(&shard), provider, env.clone()).await.unwrap();
+        let records = SealedRecords::open(shard, &ring.records_key(), env.clone()).await.unwrap();
+        let kms = Kms::open(Arc::new(records), ring, env.clone()).await.unwrap();
+        let audit = AuditLog::open(&directory.join("audit.log"), env.clone()).unwrap();
+        ServiceKeys::new(kms, audit, env)
+    }
+
+    /// The completed records so far.
+    async fn completed(keys: &ServiceKeys) -> Vec<Value> {
+        keys.audit.flush().await.unwrap();
+        let text = std::fs::read_to_string(keys.audit.path()).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["phase"] == "complete").map(|line| line["record"].clone()).collect()
+    }
+
+    /// CloudTrail record contents, "resources": what the file service does with a customer's KMS key names that key, each
+    /// grant has a record of its own, and what did not happen has none.
+    #[tokio::test]
+    async fn grants_are_written_down_one_by_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let keys = service_keys(directory.path()).await;
+        let root = CallContext { caller: Caller::root(SCOPE.account, None), ..keys.service(SCOPE) };
+        keys.destroy(SCOPE, "fs-1").await.unwrap();
+        assert!(completed(&keys).await.is_empty());
+
+        let mut grants = Vec::new();
+        for purpose in [KeyPurpose::Data, KeyPurpose::Metadata] {
+            let grant = keys.grant(&root, "fs-1", KeyChoice::Service).await.unwrap();
+            keys.make(SCOPE, "fs-1", purpose, &grant).await.unwrap();
+            grants.push(grant);
+        }
+        let made = completed(&keys).await;
+        let record = &made[0];
+        assert_eq!(record["eventName"], "CreateGrant");
+        assert_eq!(record["resources"][0]["ARN"], grants[0].key_arn);
+        assert_eq!(record["responseElements"]["grantId"], grants[0].grant_id);
+        assert_eq!(record["userIdentity"]["invokedBy"], FILE_SERVICE);
+        assert_eq!(record["requestParameters"]["operations"][0], "Decrypt");
+
+        keys.destroy(SCOPE, "fs-1").await.unwrap();
+        let all = completed(&keys).await;
+        let ended: Vec<&Value> = all.iter().skip(made.len()).collect();
+        let names: Vec<&str> = ended.iter().filter_map(|record| record["eventName"].as_str()).collect();
+        assert_eq!(names, ["DestroyDataKeys", "RetireGrant", "RetireGrant"]);
+        for record in ended.iter().skip(1) {
+            assert_eq!(record["resources"][0]["ARN"], grants[0].key_arn);
+            let id = record["requestParameters"]["grantId"].as_str().unwrap();
+            assert!(grants.iter().any(|grant| grant.grant_id == id));
+        }
+    }
+}

@@ -85,31 +85,16 @@ impl DataKeySource for SystemKeys {
 
 #[cfg(test)]
 mod tests {
-    use audit::AuditLog;
-    use env::Env;
-    use kms::root::{FileProvider, RootProvider};
-    use kms::{KeyRing, Kms};
-    use storage::{SealedRecords, memory::Memory};
-
     use super::*;
+    use crate::data_keys::tests::service_keys;
 
     /// Architecture section 5, "Lease": when nobody knows any more whether a KMS key is enabled, a lease gets no answer and
     /// runs out; it is not renewed from memory.
     #[tokio::test]
     async fn failed_records_are_no_answer() {
         let directory = tempfile::tempdir().unwrap();
-        let env = Env::real();
-        let files = FileProvider::new(directory.path().join("root.key"), directory.path().join("epoch.secret"));
-        files.create(&env).unwrap();
-        let provider: Arc<dyn RootProvider> = Arc::new(files);
-        let (shard, _) = Memory::new().open();
-        KeyRing::create(&shard, &provider, &env).await.unwrap();
-        let ring = KeyRing::open(Arc::clone(&shard), provider, env.clone()).await.unwrap();
-        let records = SealedRecords::open(shard, &ring.records_key(), env.clone()).await.unwrap();
-        let kms = Kms::open(Arc::new(records), ring, env.clone()).await.unwrap();
-        let audit = AuditLog::open(&directory.path().join("audit.log"), env.clone()).unwrap();
         let (failed, watched) = watch::channel(false);
-        let keys = SystemKeys::new(ServiceKeys::new(kms, audit, env), watched);
+        let keys = SystemKeys::new(service_keys(directory.path()).await, watched);
         let before = keys.unwrap("fs-1", Which::Data).await.err();
         assert!(matches!(before, Some(KeyTrouble::Unreachable(why)) if why.contains("not open yet")));
         failed.send_replace(true);
