@@ -227,11 +227,16 @@ pub(crate) mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use kms::KeyRing;
+    use audit::AuditLog;
+    use aws_wire::{CallContext, Caller};
+    use control::{DataKeys as _, KeyChoice, KeyPurpose, Scope};
+    use env::Env;
     use kms::root::{FileProvider, RootProvider};
+    use kms::{KeyRing, Kms};
+    use serde_json::Value;
     use storage::{SealedRecords, memory::Memory};
 
-    use super::*;
+    use super::{FILE_SERVICE, ServiceKeys};
 
     const SCOPE: Scope<'_> = Scope { account: "000000000001", region: "us-east-1" };
 
