@@ -7,12 +7,13 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use aws_lc_rs::digest;
 use serde_json::{Map, Value};
 
-use crate::AuditError;
+use crate::{AuditError, files};
 
 /// The hash before the first line.
 pub(crate) const ORIGIN: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -56,6 +57,8 @@ impl Head {
 /// What a check of a whole log found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
+    /// The number of the first line: 1, or more if files before it were moved away. Then the chain holds from here on.
+    pub first: u64,
     /// The last line: compare it with the one noted before.
     pub head: Head,
     /// Events that were begun and never completed, by their `eventID`: the server ended under them.
@@ -74,6 +77,17 @@ struct Line {
     hash: String,
     previous: String,
     body: Value,
+}
+
+impl Line {
+    fn follows(&self, head: &Head) -> bool {
+        Some(self.sequence) == head.sequence.checked_add(1) && self.previous == head.hash
+    }
+
+    /// The first line of a file that goes on where another ended. The file before it may have been moved away.
+    fn begins_file(&self) -> bool {
+        self.sequence > 1 && self.body.get("phase").and_then(Value::as_str) == Some(files::PHASE)
+    }
 }
 
 fn line(bytes: &[u8]) -> Option<Line> {
@@ -96,33 +110,64 @@ fn read_line(input: &mut impl BufRead, bytes: &mut Vec<u8>) -> std::io::Result<u
     input.take(LINE_BYTES_MAX as u64).read_until(b'\n', bytes)
 }
 
-/// Checks the whole chain of a log, line by line, in bounded memory (besides the ids of open events).
+/// Checks the whole chain of a log, over all of its files that are there, line by line, in bounded memory (besides the
+/// ids of open events).
 pub fn verify(path: &Path) -> Result<Report, AuditError> {
-    let file = File::open(path).map_err(|error| io(path, &error))?;
-    let mut input = BufReader::new(file);
-    let (mut head, mut offset, mut bytes) = (Head::origin(), 0, Vec::new());
-    let mut open = BTreeSet::new();
-    loop {
-        let length = read_line(&mut input, &mut bytes).map_err(|error| io(path, &error))? as u64;
-        if length == 0 {
-            return Ok(Report { head, incomplete: open.into_iter().collect(), torn_bytes: 0 });
+    let mut all = files::closed(path)?;
+    if path.exists() || all.is_empty() {
+        all.push(path.to_owned());
+    }
+    let mut walk = Walk { first: None, head: Head::origin(), open: BTreeSet::new() };
+    let mut torn_bytes = 0;
+    for (position, file) in all.iter().enumerate() {
+        torn_bytes = walk.file(file, position + 1 == all.len())?;
+    }
+    let incomplete = walk.open.into_iter().collect();
+    Ok(Report { first: walk.first.unwrap_or(1), head: walk.head, incomplete, torn_bytes })
+}
+
+/// A check on its way through the files.
+struct Walk {
+    first: Option<u64>,
+    head: Head,
+    open: BTreeSet<String>,
+}
+
+impl Walk {
+    /// The bytes after the last whole line; only the last file may have any.
+    fn file(&mut self, path: &Path, is_last: bool) -> Result<u64, AuditError> {
+        let file = File::open(path).map_err(|error| io(path, &error))?;
+        let mut input = BufReader::new(file);
+        let (mut offset, mut bytes) = (0, Vec::new());
+        loop {
+            let length = read_line(&mut input, &mut bytes).map_err(|error| io(path, &error))? as u64;
+            let whole = bytes.last() == Some(&b'\n') || bytes.len() >= LINE_BYTES_MAX;
+            if length == 0 || (!whole && is_last) {
+                return Ok(length);
+            }
+            let broken = |why| AuditError::Broken { path: path.to_owned(), offset, why };
+            let found = line(&bytes).ok_or_else(|| broken("a line does not match its hash"))?;
+            if self.first.is_none() && found.begins_file() {
+                self.head = Head { sequence: found.sequence - 1, hash: found.previous.clone() };
+            }
+            self.line(found).ok_or_else(|| broken("a line does not follow the one before"))?;
+            offset += length;
         }
-        if bytes.last() != Some(&b'\n') && bytes.len() < LINE_BYTES_MAX {
-            return Ok(Report { head, incomplete: open.into_iter().collect(), torn_bytes: length });
+    }
+
+    fn line(&mut self, found: Line) -> Option<()> {
+        if !found.follows(&self.head) {
+            return None;
         }
-        let broken = |why| AuditError::Broken { path: path.to_owned(), offset, why };
-        let found = line(&bytes).ok_or_else(|| broken("a line does not match its hash"))?;
-        if found.sequence != head.sequence + 1 || found.previous != head.hash {
-            return Err(broken("a line does not follow the one before"));
-        }
+        self.first.get_or_insert(found.sequence);
         let text = |name: &str| found.body.get(name).and_then(Value::as_str).unwrap_or_default();
         match text("phase") {
-            "begin" => _ = open.insert(text("eventID").to_owned()),
-            "complete" => _ = open.remove(text("eventID")),
+            "begin" => _ = self.open.insert(text("eventID").to_owned()),
+            "complete" => _ = self.open.remove(text("eventID")),
             _ => {}
         }
-        head = Head { sequence: found.sequence, hash: found.hash };
-        offset += length;
+        self.head = Head { sequence: found.sequence, hash: found.hash };
+        Some(())
     }
 }
 
@@ -135,9 +180,9 @@ pub(crate) struct Tail {
     pub(crate) torn: Vec<u8>,
 }
 
-/// Finds the last line to go on from. Unchained bytes after it are torn only if no whole line stands among them;
+/// Finds the last line to go on from; `before` is the end of the file before this one. Unchained bytes after it are torn only if no whole line stands among them;
 /// otherwise something else than a crash was at work.
-pub(crate) fn tail(path: &Path, file: &mut File) -> Result<Tail, AuditError> {
+pub(crate) fn tail(path: &Path, file: &mut File, before: Option<Head>) -> Result<Tail, AuditError> {
     let failed = |error: std::io::Error| io(path, &error);
     let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
     let start = length.saturating_sub(TAIL_BYTES);
@@ -151,12 +196,12 @@ pub(crate) fn tail(path: &Path, file: &mut File) -> Result<Tail, AuditError> {
         rest = rest.get(cut..).unwrap_or_default();
         offset += cut as u64;
     }
-    let mut head = (start == 0).then(Head::origin);
+    let is_first = start == 0 && before.is_none();
+    let mut head = (start == 0).then(|| before.unwrap_or_else(Head::origin));
     for piece in rest.split_inclusive(|byte| *byte == b'\n') {
         let Some(found) = line(piece) else { break };
-        let follows =
-            head.as_ref().is_none_or(|head| found.sequence == head.sequence + 1 && found.previous == head.hash);
-        if !follows {
+        let moved_away = is_first && offset == 0 && found.begins_file();
+        if !moved_away && !head.as_ref().is_none_or(|head| found.follows(head)) {
             break;
         }
         head = Some(Head { sequence: found.sequence, hash: found.hash });
@@ -179,13 +224,24 @@ pub(crate) fn set_aside(path: &Path, file: &mut File, tail: &Tail) -> Result<(),
     let mut aside = path.as_os_str().to_owned();
     aside.push(format!(".torn-{}", tail.length));
     let keep = || -> std::io::Result<()> {
-        let mut copy = File::create(&aside)?;
+        let mut options = std::fs::OpenOptions::new();
+        let mut copy = options.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
         copy.write_all(&tail.torn)?;
         copy.sync_all()?;
+        // Its name as well, before the only other copy of the bytes goes.
+        files::sync_directory(path)?;
         file.set_len(tail.length)?;
         file.sync_all()
     };
-    keep().map_err(|error| io(path, &error))
+    keep().map_err(|error| match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => AuditError::Io {
+            path: path.to_owned(),
+            cause: format!(
+                "{error}; the log can only go on with room for new records: free space on this disk, then start again"
+            ),
+        },
+        _ => io(path, &error),
+    })
 }
 
 pub(crate) fn io(path: &Path, error: &std::io::Error) -> AuditError {

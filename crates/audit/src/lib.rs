@@ -6,6 +6,7 @@
 
 mod chain;
 mod event;
+mod files;
 mod log;
 mod writer;
 
@@ -42,6 +43,8 @@ pub enum AuditError {
         why: &'static str,
     },
     /// An earlier write failed; the log takes nothing more until it is opened again.
-    #[error("the audit log has failed and takes no more records")]
+    #[error(
+        "the audit log has failed and takes no more records; the server's log says why: cure that and start it again"
+    )]
     Failed,
 }

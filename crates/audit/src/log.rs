@@ -1,6 +1,6 @@
 //! The log as its users see it: begin an entry, act, complete the entry.
 
-use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -10,9 +10,8 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
-use crate::chain::Head;
-use crate::writer::{Message, Queue};
-use crate::{AuditError, Event, Outcome, chain, writer};
+use crate::writer::{Message, Queue, Target};
+use crate::{AuditError, Event, Outcome, chain, files, writer};
 
 /// So many lines may wait for the disk; then callers wait.
 const QUEUE_LINES: usize = 4096;
@@ -40,19 +39,24 @@ pub struct Entry {
 impl AuditLog {
     /// Opens or makes a log. A line that a crash tore is put aside, and the log says so.
     pub fn open(path: &Path, env: Env) -> Result<Self, AuditError> {
-        let failed = |error: std::io::Error| chain::io(path, &error);
-        let existed = path.exists();
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true);
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path).map_err(failed)?;
-        file.try_lock().map_err(|_| AuditError::Locked(path.to_owned()))?;
-        if !existed && let Some(directory) = path.parent() {
-            File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
-        }
-        let tail = chain::tail(path, &mut file)?;
+        Self::open_sized(path, env, files::FILE_BYTES)
+    }
+
+    /// The same, with files of this size.
+    fn open_sized(path: &Path, env: Env, bytes_max: u64) -> Result<Self, AuditError> {
+        let before = files::last_closed(path)?;
+        let mut file = files::open(path)?;
+        let tail = chain::tail(path, &mut file, before)?;
         chain::set_aside(path, &mut file, &tail)?;
-        let log = Self::start(path, file, tail.head, env)?;
+        let (mut head, mut bytes) = (tail.head, tail.length);
+        if bytes == 0 && head.sequence > 0 {
+            // A crash came between the end of one file and the beginning of this one.
+            let mut line = Vec::new();
+            files::first_line(&mut head, &mut line);
+            file.write_all(&line).and_then(|()| file.sync_all()).map_err(|error| chain::io(path, &error))?;
+            bytes = line.len() as u64;
+        }
+        let log = Self::start(Target { path: path.to_owned(), file, head, bytes, bytes_max }, env)?;
         if !tail.torn.is_empty() {
             let mut body = Map::new();
             body.insert("phase".to_owned(), "recovery".into());
@@ -62,17 +66,17 @@ impl AuditLog {
         Ok(log)
     }
 
-    fn start(path: &Path, file: File, head: Head, env: Env) -> Result<Self, AuditError> {
+    fn start(target: Target, env: Env) -> Result<Self, AuditError> {
         let queue = Queue::new(QUEUE_LINES);
-        let (name, shared) = (path.to_owned(), queue.clone());
+        let (path, shared, clock) = (target.path.clone(), queue.clone(), env.clone());
         let thread = std::thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || writer::run(&name, file, head, &shared))
-            .map_err(|error| chain::io(path, &error))?;
-        Ok(Self(Arc::new(Open { queue, env, path: path.to_owned(), thread: Mutex::new(Some(thread)) })))
+            .spawn(move || writer::run(target, &clock, &shared))
+            .map_err(|error| chain::io(&path, &error))?;
+        Ok(Self(Arc::new(Open { queue, env, path, thread: Mutex::new(Some(thread)) })))
     }
 
-    /// The file.
+    /// The file that is written; closed ones stand beside it.
     pub fn path(&self) -> &Path {
         &self.0.path
     }
@@ -114,6 +118,11 @@ impl AuditLog {
         let outcome = self.flush().await;
         self.0.queue.close();
         outcome
+    }
+
+    #[cfg(test)]
+    fn syncs(&self) -> u64 {
+        self.0.queue.syncs.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Whether a write has failed: nothing is accepted any more.

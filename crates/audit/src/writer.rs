@@ -3,16 +3,19 @@
 use std::fs::File;
 use std::io::Write;
 use std::mem;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use env::{Env, Instant};
 use parking_lot::{Condvar, Mutex};
 use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::AuditError;
 use crate::chain::{self, Head};
+use crate::files::{self, Rotated};
 
 /// Lines that nobody waits for are synced after this time.
 const IDLE_SYNC: Duration = Duration::from_secs(1);
@@ -29,6 +32,8 @@ pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
     pub(crate) room: Semaphore,
+    /// How often lines were made durable.
+    pub(crate) syncs: AtomicU64,
 }
 
 #[derive(Default)]
@@ -40,7 +45,12 @@ struct Waiting {
 
 impl Queue {
     pub(crate) fn new(room: usize) -> Arc<Self> {
-        Arc::new(Self { waiting: Mutex::default(), changed: Condvar::new(), room: Semaphore::new(room) })
+        Arc::new(Self {
+            waiting: Mutex::default(),
+            changed: Condvar::new(),
+            room: Semaphore::new(room),
+            syncs: AtomicU64::new(0),
+        })
     }
 
     pub(crate) fn failed(&self) -> bool {
@@ -62,46 +72,103 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// All that waits; `None` after the last when closed. An empty answer means that nothing came for a while.
-    fn take(&self) -> Option<Vec<Message>> {
+    /// All that waits; `None` after the last when closed. An empty answer means that nothing came within `patience`.
+    fn take(&self, patience: Duration) -> Option<Vec<Message>> {
         let mut waiting = self.waiting.lock();
         if waiting.messages.is_empty() && !waiting.closed {
-            self.changed.wait_for(&mut waiting, IDLE_SYNC);
+            self.changed.wait_for(&mut waiting, patience);
         }
         let messages = mem::take(&mut waiting.messages);
         if messages.is_empty() && waiting.closed { None } else { Some(messages) }
     }
 }
 
+/// The file that is written.
+pub(crate) struct Target {
+    pub(crate) path: PathBuf,
+    pub(crate) file: File,
+    /// The last line of it.
+    pub(crate) head: Head,
+    /// Its length, and the length at which the next file begins.
+    pub(crate) bytes: u64,
+    pub(crate) bytes_max: u64,
+}
+
+impl Target {
+    fn write(&mut self, bytes: &[u8], sync: bool) -> Result<(), AuditError> {
+        let done = self.file.write_all(bytes).and_then(|()| if sync { self.file.sync_data() } else { Ok(()) });
+        self.bytes += bytes.len() as u64;
+        done.map_err(|error| chain::io(&self.path, &error))
+    }
+
+    /// Begins the next file if this one has its size. What is in this one is durable then.
+    fn rotate(&mut self) -> Result<bool, AuditError> {
+        if self.bytes < self.bytes_max {
+            return Ok(false);
+        }
+        self.file.sync_all().map_err(|error| chain::io(&self.path, &error))?;
+        match files::rotate(&self.path, &mut self.head)? {
+            Rotated::Done(file, bytes) => (self.file, self.bytes) = (file, bytes),
+            Rotated::NotNow(cause) => {
+                tracing::warn!(%cause, path = %self.path.display(), "the audit log stays in one file for now");
+                self.bytes_max = self.bytes.saturating_add(files::FILE_BYTES / 16);
+            }
+        }
+        Ok(true)
+    }
+}
+
 /// Writes until the queue closes or the file fails.
-pub(crate) fn run(path: &Path, mut file: File, mut head: Head, queue: &Queue) {
-    let mut unsynced = false;
-    while let Some(messages) = queue.take() {
+pub(crate) fn run(mut target: Target, env: &Env, queue: &Queue) {
+    let mut unsynced: Option<Instant> = None;
+    loop {
+        let age = |since: Instant| env.now().since(since);
+        let patience = unsynced.map_or(IDLE_SYNC, |since| IDLE_SYNC.saturating_sub(age(since)));
+        let Some(messages) = queue.take(patience) else { break };
         let mut bytes = Vec::new();
-        messages.iter().filter_map(|message| message.body.as_ref()).for_each(|body| head.append(body, &mut bytes));
-        let wanted = messages.iter().any(|message| message.durable.is_some()) || (messages.is_empty() && unsynced);
-        let outcome = file.write_all(&bytes).and_then(|()| if wanted { file.sync_data() } else { Ok(()) });
-        unsynced = !wanted && (unsynced || !bytes.is_empty());
-        let outcome = outcome.map_err(|error| chain::io(path, &error));
+        let bodies = messages.iter().filter_map(|message| message.body.as_ref());
+        bodies.for_each(|body| target.head.append(body, &mut bytes));
+        // What nobody waits for is durable soon all the same, also when lines never cease to come.
+        let late = unsynced.is_some_and(|since| messages.is_empty() || age(since) >= IDLE_SYNC);
+        let wanted = late || messages.iter().any(|message| message.durable.is_some());
+        let outcome = target.write(&bytes, wanted);
+        queue.syncs.fetch_add(u64::from(wanted), Ordering::Relaxed);
+        unsynced = if wanted { None } else { unsynced.or((!bytes.is_empty()).then(|| env.now())) };
         let lines = messages.iter().filter(|message| message.body.is_some()).count();
         queue.room.add_permits(lines);
-        if let Err(error) = &outcome {
-            // What is on disk now is unknown: nothing more may follow it until it has been read again. The queue refuses
-            // before anyone is told, so that whoever learns of the failure finds it.
-            tracing::error!(%error, "the audit log failed; calls are refused until the server is restarted");
-            fail(queue);
-        }
-        for waiter in messages.into_iter().filter_map(|message| message.durable) {
-            // A caller that has gone away needs no answer.
-            _ = waiter.send(outcome.clone());
-        }
-        if outcome.is_err() {
+        // Whoever waits is answered before the next file is made.
+        let failed = finish(messages, outcome, queue);
+        if failed {
             return;
         }
+        match target.rotate() {
+            Ok(rotated) => unsynced = unsynced.filter(|_| !rotated),
+            Err(error) => {
+                finish(Vec::new(), Err(error), queue);
+                return;
+            }
+        }
     }
-    if unsynced && let Err(error) = file.sync_data() {
+    if unsynced.is_some()
+        && let Err(error) = target.file.sync_data()
+    {
         tracing::error!(%error, "the audit log could not be synced at its end");
     }
+}
+
+/// Answers those who wait. True if the file has failed.
+fn finish(messages: Vec<Message>, outcome: Result<(), AuditError>, queue: &Queue) -> bool {
+    if let Err(error) = &outcome {
+        // What is on disk now is unknown: nothing more may follow it until it has been read again. The queue refuses
+        // before anyone is told, so that whoever learns of the failure finds it.
+        tracing::error!(%error, "the audit log failed; calls are refused until the server is restarted");
+        fail(queue);
+    }
+    for waiter in messages.into_iter().filter_map(|message| message.durable) {
+        // A caller that has gone away needs no answer.
+        _ = waiter.send(outcome.clone());
+    }
+    outcome.is_err()
 }
 
 fn fail(queue: &Queue) {

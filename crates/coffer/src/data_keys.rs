@@ -16,6 +16,8 @@ use storage::BoxFuture;
 const SERVICE_ALIAS: &str = "alias/aws/elasticfilesystem";
 /// KMS in audit records.
 const SOURCE: &str = "kms.amazonaws.com";
+/// The file service in audit records.
+const FILE_SERVICE: &str = "elasticfilesystem.amazonaws.com";
 
 /// Why a key of a file system is not there.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +75,8 @@ impl ServiceKeys {
         });
         let name = purpose.name(file_system);
         let act = self.kms.open_data_key(&cx, &name, key_arn, &context);
-        self.written_down(&cx, "Decrypt", parameters, Some(key_arn), act).await
+        let event = event(&cx, "Decrypt", parameters, Some(key_arn));
+        self.written_down(event, act, |_| Outcome::success(Value::Null)).await
     }
 
     /// The service's own call for an account.
@@ -94,33 +97,49 @@ impl ServiceKeys {
     /// Begins the record, acts, completes the record.
     async fn written_down<T>(
         &self,
-        cx: &CallContext,
-        name: &str,
-        parameters: Value,
-        key_arn: Option<&str>,
+        event: Event,
         act: impl Future<Output = Result<T, KmsError>>,
+        done: impl FnOnce(&T) -> Outcome,
     ) -> Result<T, KeyError> {
-        let read_only = !matches!(name, "CreateGrant" | "RetireGrant");
-        let mut event = Event::call(cx, SOURCE, name, read_only, parameters);
-        event.resources.extend(key_arn.map(|arn| Resource {
-            arn: arn.to_owned(),
-            account: cx.account.clone(),
-            kind: "AWS::KMS::Key",
-        }));
+        let action = event.name.clone();
         let entry = self.audit.begin(event, true).await?;
         let outcome = act.await;
         let written = match &outcome {
-            Ok(_) => Outcome::success(Value::Null),
+            Ok(value) => done(value),
             Err(error) => {
                 let shown = ApiError::from(error);
                 Outcome::failure(shown.code, &shown.message)
             }
         };
         if let Err(cause) = entry.complete(written) {
-            tracing::error!(%cause, action = name, "the outcome of a call to KMS could not be written down");
+            tracing::error!(%cause, action, "the outcome of a call to KMS could not be written down");
         }
         Ok(outcome?)
     }
+
+    /// Destroys what is in custody for a file system. No call of KMS's API does that, so it is the service's own act.
+    async fn destroy_wrapped(&self, scope: Scope<'_>, file_system: &str) -> Result<(), KeyError> {
+        let names = [KeyPurpose::Data, KeyPurpose::Metadata].map(|purpose| purpose.name(file_system));
+        if !self.kms.has_data_keys(&names) {
+            return Ok(());
+        }
+        let wall = self.env.wall();
+        let time = Timestamp::from_unix(wall.seconds, wall.nanoseconds);
+        let mut event = Event::service(FILE_SERVICE, "DestroyDataKeys", scope.region, scope.account, time);
+        event.parameters = json!({ "fileSystemId": file_system });
+        self.written_down(event, self.kms.destroy_data_keys(&names), |()| Outcome::success(Value::Null)).await
+    }
+}
+
+fn key_resource(cx: &CallContext, arn: &str) -> Resource {
+    Resource { arn: arn.to_owned(), account: cx.account.clone(), kind: "AWS::KMS::Key" }
+}
+
+fn event(cx: &CallContext, name: &str, parameters: Value, key_arn: Option<&str>) -> Event {
+    let read_only = !matches!(name, "CreateGrant" | "RetireGrant");
+    let mut event = Event::call(cx, SOURCE, name, read_only, parameters);
+    event.resources.extend(key_arn.map(|arn| key_resource(cx, arn)));
+    event
 }
 
 impl DataKeys for ServiceKeys {
@@ -140,11 +159,21 @@ impl DataKeys for ServiceKeys {
             let parameters = json!({
                 "keyId": key,
                 "granteePrincipal": principal,
+                "retiringPrincipal": principal,
+                "operations": kms::SERVICE_OPERATIONS,
                 "constraints": { "encryptionContextEquals": context.pairs() },
             });
+            let mut event = event(cx, "CreateGrant", parameters, None);
+            // In the caller's name, by the file service.
+            if let Some(identity) = event.identity.as_object_mut() {
+                identity.insert("invokedBy".to_owned(), FILE_SERVICE.into());
+            }
             let act = self.kms.grant_to_service(cx, &principal, key, &context);
-            let ServiceGrant { key_arn, grant_id } =
-                self.written_down(cx, "CreateGrant", parameters, None, act).await?;
+            let done = |made: &ServiceGrant| Outcome {
+                resources: vec![key_resource(cx, &made.key_arn)],
+                ..Outcome::success(json!({ "keyId": made.key_arn, "grantId": made.grant_id }))
+            };
+            let ServiceGrant { key_arn, grant_id } = self.written_down(event, act, done).await?;
             Ok(KeyGrant { key_arn, grant_id })
         })
     }
@@ -163,8 +192,8 @@ impl DataKeys for ServiceKeys {
                 json!({ "keyId": grant.key_arn, "keySpec": "AES_256", "encryptionContext": context.pairs() });
             let name = purpose.name(file_system);
             let act = self.kms.make_data_key(&cx, &name, &grant.key_arn, &context);
-            let action = "GenerateDataKeyWithoutPlaintext";
-            Ok(self.written_down(&cx, action, parameters, Some(&grant.key_arn), act).await?)
+            let event = event(&cx, "GenerateDataKeyWithoutPlaintext", parameters, Some(&grant.key_arn));
+            Ok(self.written_down(event, act, |()| Outcome::success(Value::Null)).await?)
         })
     }
 
@@ -172,14 +201,15 @@ impl DataKeys for ServiceKeys {
         Box::pin(async move {
             let context = context(file_system).map_err(KeyError::from)?;
             let cx = self.service(scope);
-            let names = [KeyPurpose::Data, KeyPurpose::Metadata].map(|purpose| purpose.name(file_system));
-            let principal = principal(scope.region);
-            let parameters = json!({ "encryptionContext": context.pairs() });
-            let act = async {
-                self.kms.destroy_data_keys(&names).await?;
-                self.kms.retire_service_grants(&principal, &context).await
-            };
-            Ok(self.written_down(&cx, "RetireGrant", parameters, None, act).await?)
+            self.destroy_wrapped(scope, file_system).await?;
+            // A record for each grant that is ended, and none where there is none.
+            for grant in self.kms.service_grants(&principal(scope.region), &context) {
+                let parameters = json!({ "keyId": grant.key_arn, "grantId": grant.grant_id });
+                let event = event(&cx, "RetireGrant", parameters, Some(&grant.key_arn));
+                let act = self.kms.retire_service_grant(&grant);
+                self.written_down(event, act, |()| Outcome::success(Value::Null)).await?;
+            }
+            Ok(())
         })
     }
 }
@@ -190,4 +220,82 @@ fn principal(region: &str) -> String {
 
 fn context(file_system: &str) -> Result<EncryptionContext, KmsError> {
     EncryptionContext::new(BTreeMap::from([(CONTEXT_NAME.to_owned(), file_system.to_owned())]))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use audit::AuditLog;
+    use aws_wire::{CallContext, Caller};
+    use control::{DataKeys as _, KeyChoice, KeyPurpose, Scope};
+    use env::Env;
+    use kms::root::{FileProvider, RootProvider};
+    use kms::{KeyRing, Kms};
+    use serde_json::Value;
+    use storage::{SealedRecords, memory::Memory};
+
+    use super::{FILE_SERVICE, ServiceKeys};
+
+    const SCOPE: Scope<'_> = Scope { account: "000000000001", region: "us-east-1" };
+
+    /// KMS over memory with its key files and its audit log in a directory.
+    pub(crate) async fn service_keys(directory: &Path) -> ServiceKeys {
+        let env = Env::real();
+        let files = FileProvider::new(directory.join("root.key"), directory.join("epoch.secret"));
+        files.create(&env).unwrap();
+        let provider: Arc<dyn RootProvider> = Arc::new(files);
+        let (shard, _) = Memory::new().open();
+        KeyRing::create(&shard, &provider, &env).await.unwrap();
+        let ring = KeyRing::open(Arc::clone(&shard), provider, env.clone()).await.unwrap();
+        let records = SealedRecords::open(shard, &ring.records_key(), env.clone()).await.unwrap();
+        let kms = Kms::open(Arc::new(records), ring, env.clone()).await.unwrap();
+        let audit = AuditLog::open(&directory.join("audit.log"), env.clone()).unwrap();
+        ServiceKeys::new(kms, audit, env)
+    }
+
+    /// The completed records so far.
+    async fn completed(keys: &ServiceKeys) -> Vec<Value> {
+        keys.audit.flush().await.unwrap();
+        let text = std::fs::read_to_string(keys.audit.path()).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["phase"] == "complete").map(|line| line["record"].clone()).collect()
+    }
+
+    /// CloudTrail record contents, "resources": what the file service does with a customer's KMS key names that key, each
+    /// grant has a record of its own, and what did not happen has none.
+    #[tokio::test]
+    async fn grants_are_written_down_one_by_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let keys = service_keys(directory.path()).await;
+        let root = CallContext { caller: Caller::root(SCOPE.account, None), ..keys.service(SCOPE) };
+        keys.destroy(SCOPE, "fs-1").await.unwrap();
+        assert!(completed(&keys).await.is_empty());
+
+        let mut grants = Vec::new();
+        for purpose in [KeyPurpose::Data, KeyPurpose::Metadata] {
+            let grant = keys.grant(&root, "fs-1", KeyChoice::Service).await.unwrap();
+            keys.make(SCOPE, "fs-1", purpose, &grant).await.unwrap();
+            grants.push(grant);
+        }
+        let made = completed(&keys).await;
+        let record = &made[0];
+        assert_eq!(record["eventName"], "CreateGrant");
+        assert_eq!(record["resources"][0]["ARN"], grants[0].key_arn);
+        assert_eq!(record["responseElements"]["grantId"], grants[0].grant_id);
+        assert_eq!(record["userIdentity"]["invokedBy"], FILE_SERVICE);
+        assert_eq!(record["requestParameters"]["operations"][0], "Decrypt");
+
+        keys.destroy(SCOPE, "fs-1").await.unwrap();
+        let all = completed(&keys).await;
+        let ended: Vec<&Value> = all.iter().skip(made.len()).collect();
+        let names: Vec<&str> = ended.iter().filter_map(|record| record["eventName"].as_str()).collect();
+        assert_eq!(names, ["DestroyDataKeys", "RetireGrant", "RetireGrant"]);
+        for record in ended.iter().skip(1) {
+            assert_eq!(record["resources"][0]["ARN"], grants[0].key_arn);
+            let id = record["requestParameters"]["grantId"].as_str().unwrap();
+            assert!(grants.iter().any(|grant| grant.grant_id == id));
+        }
+    }
 }

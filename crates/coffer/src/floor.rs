@@ -4,10 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use storage::{Change, SealedRecords, StorageError};
+use tokio::sync::RwLock;
 
 const PREFIX: &str = "coffer/floor/";
 
@@ -60,11 +62,13 @@ impl From<StorageError> for FloorError {
 pub(crate) struct Floors {
     records: Arc<SealedRecords>,
     raised: Mutex<BTreeMap<String, Mark>>,
+    /// Held shared while a mark is raised, alone while one is forgotten: none comes back behind that.
+    forgetting: RwLock<()>,
 }
 
 impl Floors {
     pub(crate) fn new(records: Arc<SealedRecords>) -> Self {
-        Self { records, raised: Mutex::default() }
+        Self { records, raised: Mutex::default(), forgetting: RwLock::const_new(()) }
     }
 
     /// Refuses a shard that has just been opened as `found` if it had come further before.
@@ -82,8 +86,12 @@ impl Floors {
         Err(FloorError::Older { id: id.to_owned(), found, floor: floor.mark })
     }
 
-    /// Notes how far a shard has come; a mark is never lowered.
-    pub(crate) async fn raise(&self, id: &str, mark: Mark) -> Result<(), FloorError> {
+    /// Notes how far a shard has come, unless it is `retired`; a mark is never lowered.
+    pub(crate) async fn raise(&self, id: &str, mark: Mark, retired: &AtomicBool) -> Result<(), FloorError> {
+        let _shared = self.forgetting.read().await;
+        if retired.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         let known = self.raised.lock().get(id).copied();
         if known.is_some_and(|known| known.epoch >= mark.epoch && known.sequence >= mark.sequence) {
             return Ok(());
@@ -98,8 +106,9 @@ impl Floors {
         Ok(self.records.commit(vec![Change::Put(name(id), bytes)]).await?)
     }
 
-    /// Forgets a mark: the file system is gone, or an older copy of it is accepted.
+    /// Forgets a mark: the file system is gone (and retired first), or an older copy of it is accepted.
     pub(crate) async fn forget(&self, id: &str) -> Result<(), FloorError> {
+        let _alone = self.forgetting.write().await;
         self.records.commit(vec![Change::Delete(name(id))]).await?;
         self.raised.lock().remove(id);
         Ok(())
@@ -128,7 +137,8 @@ mod tests {
     async fn an_older_copy_is_refused_until_it_is_accepted() {
         let floors = floors().await;
         floors.check("fs-1", Mark { epoch: 1, sequence: 0 }).await.unwrap();
-        floors.raise("fs-1", Mark { epoch: 3, sequence: 70 }).await.unwrap();
+        let here = AtomicBool::new(false);
+        floors.raise("fs-1", Mark { epoch: 3, sequence: 70 }, &here).await.unwrap();
         floors.check("fs-1", Mark { epoch: 4, sequence: 71 }).await.unwrap();
         for older in [Mark { epoch: 3, sequence: 71 }, Mark { epoch: 4, sequence: 69 }] {
             let error = floors.check("fs-1", older).await.unwrap_err();
@@ -139,5 +149,18 @@ mod tests {
         floors.check("fs-2", Mark { epoch: 1, sequence: 0 }).await.unwrap();
         floors.forget("fs-1").await.unwrap();
         floors.check("fs-1", Mark { epoch: 4, sequence: 69 }).await.unwrap();
+    }
+
+    /// docs/on-disk-format.md, "Records of the binary itself": a deleted file system leaves no mark, whatever renewal was on its way.
+    #[tokio::test]
+    async fn a_retired_file_system_gets_no_mark() {
+        let floors = floors().await;
+        let mark = Mark { epoch: 3, sequence: 70 };
+        let retired = AtomicBool::new(false);
+        floors.raise("fs-1", mark, &retired).await.unwrap();
+        retired.store(true, Ordering::SeqCst);
+        floors.forget("fs-1").await.unwrap();
+        floors.raise("fs-1", mark, &retired).await.unwrap();
+        assert!(floors.records.get("coffer/floor/fs-1").await.unwrap().is_none());
     }
 }

@@ -16,6 +16,7 @@ use crate::data_keys::ServiceKeys;
 use crate::exports::ControlledExports;
 use crate::floor::Floors;
 use crate::installation::{self, Installation};
+use crate::kms_acts::KmsActs;
 use crate::network::Listeners;
 use crate::owner::Owner;
 use crate::provision::Provisioner;
@@ -46,10 +47,11 @@ impl House {
         let server_identity = crypto::Prf::new(ring.control_subkey("nfs-server/identity"));
         let records = Arc::clone(&installation.records);
         let kms = Kms::open(Arc::clone(&records), ring, env.clone()).await.map_err(CofferError::stopped)?;
+        kms.observe(Arc::new(KmsActs::new(audit.clone(), env.clone(), &config.region, &config.account)));
         let identities = Arc::new(Identities::open(&records).await.map_err(CofferError::stopped)?);
 
         let service_keys = ServiceKeys::new(kms.clone(), audit.clone(), env.clone());
-        let system_keys = Arc::new(SystemKeys::new(service_keys.clone()));
+        let system_keys = Arc::new(SystemKeys::new(service_keys.clone(), installation.control_shard.fenced()));
         let floors = Arc::new(Floors::new(Arc::clone(&records)));
         let engine = installation.engine.clone();
         let owner = Owner::new(engine, env.clone(), config.clone(), system_keys.clone(), Arc::clone(&floors));

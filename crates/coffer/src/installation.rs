@@ -4,15 +4,15 @@
 //! DATA/LOCK          held by the one process that owns the directory
 //! DATA/control/      the control shard: KMS, identities, file systems, the certificate authority
 //! DATA/fs/fs-…/      one directory per file system
-//! DATA/audit.log     the audit log
+//! DATA/audit.log     the audit log, with its closed files beside it
 //! ```
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kms::KeyRing;
 use kms::root::{FileProvider, RootProvider};
+use kms::{KeyRing, KeyRingError};
 use serde::{Deserialize, Serialize};
 use storage::{Budgets, Change, DirectoryLock, Engine, SealedRecords, Shard};
 use zeroize::Zeroizing;
@@ -71,7 +71,8 @@ impl Installation {
         let engine = engine(config, &env)?;
         let (shard, _) = engine.create(&control_directory(config)).await.map_err(CofferError::stopped)?;
         KeyRing::create(&shard, &provider, &env).await.map_err(CofferError::stopped)?;
-        let (installation, ring) = Self::with_shard(env, engine, shard, provider, lock).await?;
+        let (installation, ring) =
+            Self::with_shard(env, engine, shard, provider, lock, &control_directory(config)).await?;
         let common_name = format!("Coffer {} {} CA", config.region, installation.env.hex_id(""));
         let authority = Authority::generate(&common_name, certificates::now(&installation.env))?;
         installation.keep_authority(&authority).await?;
@@ -93,7 +94,7 @@ impl Installation {
         let engine = engine(config, &env)?;
         let (shard, _) = engine.open(&directory).await.map_err(CofferError::stopped)?;
         let provider: Arc<dyn RootProvider> = Arc::new(FileProvider::new(&config.root_key, &config.epoch_secret));
-        Self::with_shard(env, engine, shard, provider, lock).await
+        Self::with_shard(env, engine, shard, provider, lock, &directory).await
     }
 
     async fn with_shard(
@@ -102,10 +103,17 @@ impl Installation {
         shard: Arc<dyn Shard>,
         provider: Arc<dyn RootProvider>,
         lock: DirectoryLock,
+        place: &Path,
     ) -> Result<(Self, KeyRing), CofferError> {
-        let ring = KeyRing::open(Arc::clone(&shard), provider, env.clone()).await.map_err(CofferError::stopped)?;
+        let stored = |error: &dyn std::fmt::Display| CofferError::Stopped(format!("{}: {error}", place.display()));
+        let ring = KeyRing::open(Arc::clone(&shard), provider, env.clone()).await;
+        let ring = ring.map_err(|error| match error {
+            // The others name the file of the secret that does not fit.
+            KeyRingError::Storage(error) => stored(&error),
+            error => CofferError::stopped(error),
+        })?;
         let records = SealedRecords::open(Arc::clone(&shard), &ring.records_key(), env.clone()).await;
-        let records = Arc::new(records.map_err(CofferError::stopped)?);
+        let records = Arc::new(records.map_err(|error| stored(&error))?.at(place.display().to_string()));
         Ok((Self { env, engine, records, control_shard: shard, lock }, ring))
     }
 
@@ -125,7 +133,9 @@ impl Installation {
             key: authority.key.to_vec(),
             certificate_pem: authority.certificate_pem.clone(),
         };
-        let bytes = serde_json::to_vec(&kept).map_err(CofferError::stopped)?;
+        // Room enough, so that no half of it is left behind where it grew; the change wipes it.
+        let mut bytes = Vec::with_capacity(64 << 10);
+        serde_json::to_writer(&mut bytes, &kept).map_err(CofferError::stopped)?;
         let change = Change::Put(AUTHORITY_RECORD.to_owned(), bytes);
         self.records.commit(vec![change]).await.map_err(CofferError::stopped)
     }

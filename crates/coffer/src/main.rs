@@ -19,6 +19,7 @@ mod hardening;
 mod house;
 mod init;
 mod installation;
+mod kms_acts;
 mod log;
 mod network;
 mod owner;
@@ -155,6 +156,8 @@ struct FsckArgs {
 }
 
 fn main() -> ExitCode {
+    // First, since most commands read the root key.
+    hardening::apply();
     match run(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crypto::Prf;
 use filesystem::fsck::{self, Report};
 use filesystem::lease::{KeySource, KeyTrouble, Which};
-use filesystem::{Budget, FileSystem, FsError, LeaseStatus, Parts, Settings};
+use filesystem::{Budget, FileSystem, FsError, LeaseState, LeaseStatus, Parts, Settings};
+use kms::{KeyChange, KeyNotice};
 use parking_lot::Mutex;
 use storage::{BoxFuture, Engine, Segments, Shard, StorageError};
 use tokio::sync::broadcast;
@@ -24,6 +26,7 @@ pub(crate) struct LeasedKeys {
     file_system: String,
     floors: Arc<Floors>,
     place: Place,
+    retired: Arc<AtomicBool>,
 }
 
 /// A shard that is open, to be asked how far it has come.
@@ -45,8 +48,8 @@ pub(crate) trait DataKeySource: Send + Sync + 'static {
     fn unwrap<'a>(&'a self, file_system: &'a str, which: Which) -> BoxFuture<'a, Result<crypto::Key, KeyTrouble>>;
     /// The key of a file system's handles; not under a lease, so that a sealed file system still knows its handles.
     fn handle_key(&self, file_system: &str) -> Result<crypto::Key, String>;
-    /// Whether the file system depends on this KMS key.
-    fn depends_on(&self, file_system: &str, key_arn: &str) -> bool;
+    /// Whether a change of a KMS key concerns the file system.
+    fn is_concerned(&self, file_system: &str, notice: &KeyNotice) -> bool;
 }
 
 impl KeySource for LeasedKeys {
@@ -55,7 +58,7 @@ impl KeySource for LeasedKeys {
             let key = self.keys.unwrap(&self.file_system, which).await?;
             // Once for each renewal, not for each of the two keys.
             if which == Which::Metadata
-                && let Err(error) = self.floors.raise(&self.file_system, self.place.mark()).await
+                && let Err(error) = self.floors.raise(&self.file_system, self.place.mark(), &self.retired).await
             {
                 tracing::error!(file_system = self.file_system, %error, "its floor stays where it was");
             }
@@ -96,11 +99,34 @@ pub(crate) enum Opened {
     Failed(String),
 }
 
+/// One file system of this process.
 #[derive(Default)]
 struct Slot {
-    open: Option<FileSystem>,
+    /// What is open, for whoever cannot wait until an opening, a making or a deletion is done.
+    open: Mutex<Option<FileSystem>>,
+    /// Notices of its keys so far: one that came while it was being opened is passed on when it is.
+    notices: AtomicU64,
+    /// It is being deleted: its mark is not raised any more.
+    retired: Arc<AtomicBool>,
+    work: tokio::sync::Mutex<Work>,
+}
+
+/// What is known by whoever opens, makes or deletes it: one at a time.
+#[derive(Default)]
+struct Work {
     place: Option<Place>,
     trouble: Option<(OpenError, env::Instant)>,
+}
+
+impl Slot {
+    fn open(&self) -> Option<FileSystem> {
+        self.open.lock().clone()
+    }
+
+    /// Takes what is open out; it is dropped, or closed, outside the lock.
+    fn take(&self, work: &mut Work) -> (Option<FileSystem>, Option<Place>) {
+        (self.open.lock().take(), work.place.take())
+    }
 }
 
 /// A file system that did not open is not tried again within this, whatever clients do.
@@ -117,7 +143,7 @@ struct Inner {
     budget: Arc<Budget>,
     keys: Arc<dyn DataKeySource>,
     floors: Arc<Floors>,
-    slots: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<Slot>>>>,
+    slots: Mutex<BTreeMap<String, Arc<Slot>>>,
     /// Told when a file system failed or went away, so that connections to it are cut.
     gone: broadcast::Sender<String>,
 }
@@ -156,11 +182,11 @@ impl Owner {
         self.0.gone.subscribe()
     }
 
-    /// Makes the directory of a new file system, or finishes one that a crash interrupted.
+    /// Makes the directory of a new file system, or finishes one that a crash interrupted at any point.
     pub(crate) async fn create(&self, id: &str) -> Result<(), OpenError> {
         let slot = self.slot(id);
-        let mut slot = slot.lock().await;
-        if slot.open.is_some() {
+        let mut work = slot.work.lock().await;
+        if slot.open().is_some() {
             return Ok(());
         }
         let directory = self.directory(id);
@@ -171,48 +197,58 @@ impl Owner {
             self.0.engine.create(&directory).await
         }
         .map_err(|error| failed(&error))?;
-        let (parts, _) = self.parts(id, Arc::clone(&shard), segments)?;
-        let made = FileSystem::create(parts, self.settings()).await.map_err(|error| failed(&error))?;
-        made.close().await.map_err(|error| failed(&error))?;
-        shard.close().await.map_err(|error| failed(&error))?;
-        slot.trouble = None;
+        let (parts, _) = self.parts(id, Arc::clone(&shard), segments, &slot)?;
+        let made = match FileSystem::create(parts, self.settings()).await {
+            Ok(made) => made.close().await,
+            // Made by an attempt that a crash, or a control record that could not be written, cut off afterwards.
+            Err(FsError::Exists) => Ok(()),
+            Err(error) => Err(error),
+        };
+        let closed = shard.close().await;
+        made.map_err(|error| failed(&error))?;
+        closed.map_err(|error| failed(&error))?;
+        work.trouble = None;
         Ok(())
     }
 
     /// The open file system, opened now if need be. A failed one is opened again from disk.
     pub(crate) async fn open(&self, id: &str) -> Result<FileSystem, OpenError> {
         let slot = self.slot(id);
-        let mut slot = slot.lock().await;
-        if let Some(open) = &slot.open
+        let mut work = slot.work.lock().await;
+        if let Some(open) = slot.open()
             && !*open.failed().borrow()
         {
-            return Ok(open.clone());
+            return Ok(open);
         }
-        (slot.open, slot.place) = (None, None);
-        if let Some((error, tried)) = &slot.trouble
+        drop(slot.take(&mut work));
+        if let Some((error, tried)) = &work.trouble
             && self.0.env.now().since(*tried) < NEXT_TRY_AFTER
         {
             return Err(error.clone());
         }
-        match self.open_from_disk(id).await {
+        let notices = slot.notices.load(Ordering::SeqCst);
+        match self.open_from_disk(id, &slot).await {
             Ok((open, place)) => {
-                slot.open = Some(open.clone());
-                slot.place = Some(place);
-                slot.trouble = None;
+                *slot.open.lock() = Some(open.clone());
+                if slot.notices.load(Ordering::SeqCst) != notices {
+                    open.key_notice();
+                }
+                work.place = Some(place);
+                work.trouble = None;
                 self.watch(id, &open);
                 Ok(open)
             }
             Err(error) => {
-                if slot.trouble.as_ref().is_none_or(|(before, _)| before.to_string() != error.to_string()) {
+                if work.trouble.as_ref().is_none_or(|(before, _)| before.to_string() != error.to_string()) {
                     tracing::error!(file_system = id, %error, "cannot be opened");
                 }
-                slot.trouble = Some((error.clone(), self.0.env.now()));
+                work.trouble = Some((error.clone(), self.0.env.now()));
                 Err(error)
             }
         }
     }
 
-    async fn open_from_disk(&self, id: &str) -> Result<(FileSystem, Place), OpenError> {
+    async fn open_from_disk(&self, id: &str, slot: &Slot) -> Result<(FileSystem, Place), OpenError> {
         let directory = self.directory(id);
         if !Engine::exists(&directory) {
             return Err(OpenError::Absent);
@@ -222,7 +258,7 @@ impl Owner {
             StorageError::Locked { .. } | StorageError::NoSpace => OpenError::Later(told(&error)),
             error => OpenError::Failed(told(&error)),
         })?;
-        let (parts, place) = self.parts(id, shard, segments)?;
+        let (parts, place) = self.parts(id, shard, segments, slot)?;
         self.0.floors.check(id, place.mark()).await.map_err(|error| match error {
             FloorError::Older { .. } => OpenError::Failed(told(&error)),
             FloorError::Records(_) => OpenError::Later(told(&error)),
@@ -234,7 +270,13 @@ impl Owner {
         Ok((open, place))
     }
 
-    fn parts(&self, id: &str, shard: Arc<dyn Shard>, segments: Arc<dyn Segments>) -> Result<(Parts, Place), OpenError> {
+    fn parts(
+        &self,
+        id: &str,
+        shard: Arc<dyn Shard>,
+        segments: Arc<dyn Segments>,
+        slot: &Slot,
+    ) -> Result<(Parts, Place), OpenError> {
         let handle_key = self.0.keys.handle_key(id).map_err(OpenError::Failed)?;
         let place = Place { shard: Arc::clone(&shard), epoch: segments.epoch() };
         let keys = LeasedKeys {
@@ -242,6 +284,7 @@ impl Owner {
             file_system: id.to_owned(),
             floors: Arc::clone(&self.0.floors),
             place: place.clone(),
+            retired: Arc::clone(&slot.retired),
         };
         let parts = Parts {
             id: id.to_owned(),
@@ -266,10 +309,9 @@ impl Owner {
             if failed.wait_for(|failed| *failed).await.is_ok() {
                 tracing::error!(file_system = id, "its storage failed; connections are cut and it is opened again");
                 let slot = owner.slot(&id);
-                let mut slot = slot.lock().await;
-                if slot.open.as_ref().is_some_and(|open| *open.failed().borrow()) {
-                    slot.open = None;
-                    slot.place = None;
+                let mut work = slot.work.lock().await;
+                if slot.open().is_some_and(|open| *open.failed().borrow()) {
+                    drop(slot.take(&mut work));
                 }
             }
         });
@@ -283,12 +325,14 @@ impl Owner {
     /// Closes and removes a file system's directory. Its keys are destroyed by the caller, first.
     pub(crate) async fn destroy(&self, id: &str) -> Result<(), OpenError> {
         let slot = self.slot(id);
-        let mut slot = slot.lock().await;
+        let mut work = slot.work.lock().await;
         self.tell_gone(id);
-        if let Some(open) = slot.open.take()
+        // A renewal on its way must not leave a mark of what is gone.
+        slot.retired.store(true, Ordering::SeqCst);
+        if let (Some(open), _) = slot.take(&mut work)
             && let Err(error) = open.close().await
         {
-            tracing::warn!(file_system = id, %error, "not closed cleanly before its deletion");
+            tracing::info!(file_system = id, %error, "not closed cleanly before its deletion");
         }
         let directory = self.directory(id);
         let removed = tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&directory) {
@@ -323,7 +367,7 @@ impl Owner {
             FsckTrouble::Open(OpenError::Failed(format!("{}: {error}", directory.display())))
         };
         let (shard, segments) = self.0.engine.open(&directory).await.map_err(|error| failed(&error))?;
-        let (parts, place) = self.parts(id, Arc::clone(&shard), segments).map_err(FsckTrouble::Open)?;
+        let (parts, place) = self.parts(id, Arc::clone(&shard), segments, &self.slot(id)).map_err(FsckTrouble::Open)?;
         self.0.floors.check(id, place.mark()).await.map_err(|error| failed(&error))?;
         let outcome = fsck::check(parts, self.settings(), open_data).await;
         if let Err(error) = shard.close().await {
@@ -335,12 +379,18 @@ impl Owner {
         })
     }
 
-    /// Asks for the keys of every open file system that depends on `key_arn`, or of all, again and now.
-    pub(crate) async fn key_notice(&self, key_arn: Option<&str>) {
-        let slots: Vec<_> = self.0.slots.lock().iter().map(|(id, slot)| (id.clone(), Arc::clone(slot))).collect();
-        for (id, slot) in slots {
-            if key_arn.is_none_or(|arn| self.0.keys.depends_on(&id, arn))
-                && let Some(open) = &slot.lock().await.open
+    /// Asks for the keys of every open file system that a change concerns, or of all, again and now. Waits for nothing.
+    pub(crate) fn key_notice(&self, notice: Option<&KeyNotice>) {
+        // A grant that was made helps whoever was refused, and changes nothing for the others.
+        let helps_only = notice.is_some_and(|notice| matches!(notice.change, KeyChange::GrantMade(_)));
+        for (id, slot) in self.slots() {
+            if notice.is_some_and(|notice| !self.0.keys.is_concerned(&id, notice)) {
+                continue;
+            }
+            // First the count, then the look: an opening that ends in between sees one of the two.
+            slot.notices.fetch_add(1, Ordering::SeqCst);
+            if let Some(open) = slot.open()
+                && !(helps_only && open.lease_status().state == LeaseState::Open)
             {
                 open.key_notice();
             }
@@ -351,33 +401,38 @@ impl Owner {
     pub(crate) async fn look(&self, id: &str) -> Opened {
         let slot = self.0.slots.lock().get(id).cloned();
         let Some(slot) = slot else { return Opened::Closed };
-        let slot = slot.lock().await;
-        match (&slot.open, &slot.trouble) {
-            (Some(open), _) => Opened::Open(open.lease_status(), open.statistics().metered_bytes),
-            (None, Some((trouble, _))) => Opened::Failed(trouble.to_string()),
-            (None, None) => Opened::Closed,
+        if let Some(open) = slot.open() {
+            return Opened::Open(open.lease_status(), open.statistics().metered_bytes);
+        }
+        match &slot.work.lock().await.trouble {
+            Some((trouble, _)) => Opened::Failed(trouble.to_string()),
+            None => Opened::Closed,
         }
     }
 
     /// Closes every file system cleanly.
     pub(crate) async fn close(&self) {
-        let slots: Vec<_> = self.0.slots.lock().iter().map(|(id, slot)| (id.clone(), Arc::clone(slot))).collect();
-        for (id, slot) in slots {
-            let mut slot = slot.lock().await;
-            if let Some(open) = slot.open.take() {
-                if let Err(error) = open.close().await {
-                    tracing::warn!(file_system = id, %error, "not closed cleanly; its next start replays the journal");
-                }
-                if let Some(place) = slot.place.take()
-                    && let Err(error) = self.0.floors.raise(&id, place.mark()).await
-                {
-                    tracing::warn!(file_system = id, %error, "its floor stays where it was");
-                }
+        for (id, slot) in self.slots() {
+            let mut work = slot.work.lock().await;
+            let (open, place) = slot.take(&mut work);
+            if let Some(open) = open
+                && let Err(error) = open.close().await
+            {
+                tracing::warn!(file_system = id, %error, "not closed cleanly; its next start replays the journal");
+            }
+            if let Some(place) = place
+                && let Err(error) = self.0.floors.raise(&id, place.mark(), &slot.retired).await
+            {
+                tracing::warn!(file_system = id, %error, "its floor stays where it was");
             }
         }
     }
 
-    fn slot(&self, id: &str) -> Arc<tokio::sync::Mutex<Slot>> {
+    fn slots(&self) -> Vec<(String, Arc<Slot>)> {
+        self.0.slots.lock().iter().map(|(id, slot)| (id.clone(), Arc::clone(slot))).collect()
+    }
+
+    fn slot(&self, id: &str) -> Arc<Slot> {
         Arc::clone(self.0.slots.lock().entry(id.to_owned()).or_default())
     }
 
@@ -385,3 +440,6 @@ impl Owner {
         installation::file_system_directory(&self.0.config, id)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_wire::{CallContext, Caller, Timestamp};
+use filesystem::lease::TERM_MAX;
 use filesystem::{LeaseState, Which};
 use storage::BoxFuture;
 
@@ -33,6 +34,7 @@ impl Reporter {
         }
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            keys_locked: Some(crypto::memory_is_locked()),
             up_seconds: self.house.installation.env.now().since(self.started).as_secs(),
             keys: self.keys(&file_systems).await,
             clients: self.clients(),
@@ -71,7 +73,7 @@ impl Reporter {
                 }
                 let [_, data] = lease.ages;
                 row.lease_age_seconds = data.map(|age| age.as_secs());
-                let term = u64::from(self.config.keys.lease_seconds);
+                let term = u64::from(self.config.keys.lease_seconds).min(TERM_MAX.as_secs());
                 row.lease_left_seconds = row.lease_age_seconds.map(|age| term.saturating_sub(age));
             }
         }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use storage::Shard;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
@@ -12,7 +13,7 @@ use crate::certificates;
 use crate::config::Config;
 use crate::house::House;
 use crate::report::Reporter;
-use crate::{CofferError, hardening, log};
+use crate::{CofferError, hardening, installation, log};
 use crate::{admin, allocator};
 
 /// How long calls and compounds at work may take to end when the server stops.
@@ -22,7 +23,7 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 pub(crate) fn run(config_path: &Path) -> Result<(), CofferError> {
     let config = Config::read(config_path)?;
     log::start(&config.log)?;
-    hardening::apply();
+    hardening::report();
     allocator::keep_large_buffers();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CofferError::stopped)?;
     runtime.block_on(serve(config))
@@ -54,19 +55,27 @@ async fn serve(config: Config) -> Result<(), CofferError> {
     // File systems are opened before clients come, so that grace begins when the server does.
     open_all(&house).await;
     house.control.resume().await.map_err(CofferError::stopped)?;
+    hardening::report_memory();
     let reporter = Reporter::new(Arc::clone(&house), config.clone());
     tasks.spawn(admin::serve(admin_listener, Arc::new(reporter)));
     let api = house.api.clone();
     let api_task = tokio::spawn(async move { api.serve(api_listener).await });
     tracing::info!(api = %config.api.listen, nfs_port = config.nfs.port, data = %config.data.display(), "serving");
 
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let failed = tokio::select! {
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => false,
+        () = failed_shard(&house.installation.control_shard) => true,
+    };
+    if failed {
+        // Memory may say other than the disk of which keys are enabled: nothing is served by it, `/health` included.
+        tracing::error!("the storage of the control records has failed: the server ends");
+        api_task.abort();
+    } else {
+        tracing::info!("stopping");
     }
-    tracing::info!("stopping");
     house.listeners.close();
-    house.api.stop(STOP_GRACE).await;
+    house.api.stop(if failed { Duration::ZERO } else { STOP_GRACE }).await;
     api_task.abort();
     house.nfs.stop().await;
     worker.abort();
@@ -78,8 +87,25 @@ async fn serve(config: Config) -> Result<(), CofferError> {
     if let Ok(house) = Arc::try_unwrap(house) {
         house.installation.close().await;
     }
+    if failed {
+        return Err(CofferError::File {
+            path: installation::control_directory(&config),
+            why:
+                "the storage of the control records has failed (the log says how); check the disk and start the server \
+                  again: what was acknowledged is read back from it"
+                    .to_owned(),
+        });
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Ends when the shard takes no more changes.
+async fn failed_shard(shard: &Arc<dyn Shard>) {
+    if shard.fenced().wait_for(|fenced| *fenced).await.is_err() {
+        // Closed, by ourselves.
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Opens what clients may still hold state on.
@@ -97,8 +123,8 @@ async fn key_notices(house: Arc<House>) {
     let mut events = house.kms.events();
     loop {
         match events.recv().await {
-            Ok(notice) => house.owner.key_notice(Some(&notice.key_arn)).await,
-            Err(RecvError::Lagged(_)) => house.owner.key_notice(None).await,
+            Ok(notice) => house.owner.key_notice(Some(&notice)),
+            Err(RecvError::Lagged(_)) => house.owner.key_notice(None),
             Err(RecvError::Closed) => return,
         }
     }
@@ -113,5 +139,24 @@ async fn gone_file_systems(house: Arc<House>) {
             Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::memory::Memory;
+
+    use super::*;
+
+    /// docs/operations.md, "Install and start": the server ends when the storage of its records fails, and not before.
+    #[tokio::test]
+    async fn a_failed_shard_is_noticed() {
+        let memory = Memory::new();
+        let (shard, _) = memory.open();
+        let waiting = tokio::time::timeout(Duration::from_millis(20), failed_shard(&shard)).await;
+        assert!(waiting.is_err());
+        // Whoever opens it next takes it away.
+        let _next = memory.open();
+        tokio::time::timeout(Duration::from_secs(20), failed_shard(&shard)).await.unwrap();
     }
 }

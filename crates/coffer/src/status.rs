@@ -11,6 +11,9 @@ pub(crate) struct Status {
     pub(crate) version: String,
     /// Seconds since it began to serve.
     pub(crate) up_seconds: u64,
+    /// Whether all keys are in memory that does not reach swap; absent in an answer of an older server.
+    #[serde(default)]
+    pub(crate) keys_locked: Option<bool>,
     /// Every file system of the account.
     pub(crate) file_systems: Vec<FileSystemStatus>,
     /// Every KMS key that a file system depends on.
@@ -79,6 +82,9 @@ pub(crate) struct ClientStatus {
 /// The report for people.
 pub(crate) fn render(status: &Status) -> String {
     let mut text = format!("coffer {}, up {}\n\n", status.version, duration(status.up_seconds));
+    if status.keys_locked == Some(false) {
+        text.push_str("keys are not locked in memory and may reach swap: raise LimitMEMLOCK\n\n");
+    }
     let mut rows = vec![row(["FILE SYSTEM", "NAME", "LIFECYCLE", "ENCRYPTED", "STATE", "LEASE", "BYTES", "KEY"])];
     for system in &status.file_systems {
         let lease = match (system.lease_age_seconds, system.lease_left_seconds) {
@@ -178,7 +184,9 @@ mod tests {
             ..Status::default()
         };
         let text = render(&status);
-        assert!(text.contains("up 1 h 1 min"), "{text}");
+        assert!(text.contains("up 1 h 1 min") && !text.contains("swap"), "{text}");
+        let text_unlocked = render(&Status { keys_locked: Some(false), ..status });
+        assert!(text_unlocked.contains("LimitMEMLOCK"), "{text_unlocked}");
         assert!(text.contains("fs-1: sealed: arn:aws:kms:r:1:key/k is disabled"), "{text}");
     }
 }

@@ -92,10 +92,11 @@ impl Control {
                 Ok(false)
             }
             Lifecycle::Deleting => {
-                self.parts().provision.destroy(&file_system).await?;
+                // The keys first: when the storage is stubborn, as a failing disk is, it is unreadable all the same.
                 let scope = Scope { account: &file_system.account, region: &file_system.region };
                 let destroyed = self.parts().keys.destroy(scope, id).await;
                 destroyed.map_err(|cause| ControlError::KeysUnavailable(cause.to_string()))?;
+                self.parts().provision.destroy(&file_system).await?;
                 let turn = self.turn().await;
                 let mut edits: Vec<Edit> = self.read(|state| {
                     state.access_points_of(id).map(|point| Edit::DeleteAccessPoint(point.id.clone())).collect()

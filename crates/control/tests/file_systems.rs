@@ -190,9 +190,12 @@ async fn deletion_takes_everything_along() {
     let other = model::CreateAccessPointRequest { client_token: "q".to_owned(), ..point };
     let refused = ops::create_access_point::run(&control, &root(), other).await;
     assert_eq!(code(refused), "IncorrectFileSystemLifeCycleState");
+    // The keys are gone before the storage is touched: what a failing disk keeps is unreadable.
+    assert_eq!(world.outside.count(&format!("destroy keys {id}")), 1);
+    assert_eq!(world.outside.count(&format!("destroy {id}")), 1);
     world.outside.heal();
     let control = world.open().await;
-    assert_eq!(world.outside.count(&format!("destroy keys {id}")), 1);
+    assert_eq!(world.outside.count(&format!("destroy keys {id}")), 2);
     assert!(control.access_point(&point_id).is_none());
 }
 

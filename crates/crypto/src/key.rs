@@ -88,6 +88,17 @@ impl Key {
         Self(slot)
     }
 
+    /// One key of two derived ones: whoever lacks either knows nothing of it. Both must come from
+    /// [`derive`](Self::derive), with labels that are used for nothing else.
+    #[must_use]
+    pub fn joined(&self, other: &Self) -> Self {
+        let mut slot = Slot::new();
+        for ((to, one), other) in slot.bytes_mut().iter_mut().zip(self.expose()).zip(other.expose()) {
+            *to = one ^ other;
+        }
+        Self(slot)
+    }
+
     /// The subkey of (`label`, `salt`) for AES-256-GCM.
     #[must_use]
     pub fn subkey(&self, label: Label, salt: &Salt) -> Subkey {
@@ -135,6 +146,18 @@ mod tests {
         let hmac = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[3; 32]);
         let expected = aws_lc_rs::hmac::sign(&hmac, b"coffer\x01\x0atest/labelcontext\x01");
         assert_eq!(derived.expose(), expected.as_ref());
+    }
+
+    /// Architecture section 5, level 1: a key of two takes both.
+    #[test]
+    fn a_joined_key_takes_both() {
+        let joined =
+            |one: u8, other: u8| key(one).derive("test/one", b"").joined(&key(other).derive("test/other", b""));
+        assert_eq!(joined(1, 2).expose(), joined(1, 2).expose());
+        for different in [joined(1, 3), joined(3, 2), joined(2, 1), key(1).derive("test/one", b"")] {
+            assert_ne!(joined(1, 2).expose(), different.expose());
+        }
+        assert_ne!(joined(1, 1).expose(), &[0; 32]);
     }
 
     /// Architecture section 5: labels and contexts separate domains.

@@ -48,6 +48,7 @@ pub(crate) struct Queue {
     /// Whose queue this is; empty until operations may be committed.
     core: OnceLock<Weak<Core>>,
     admissions: Arc<Semaphore>,
+    admissions_max: u32,
     durable: AtomicU64,
     settled: Notify,
     stopped: AtomicBool,
@@ -63,13 +64,15 @@ struct Waiting {
 
 impl Queue {
     pub(crate) fn new(operations_max: usize) -> Self {
+        let admissions_max = u32::try_from(operations_max).unwrap_or(u32::MAX).max(1);
         Self {
             waiting: Mutex::default(),
             aside: Mutex::default(),
             wake: Notify::new(),
             running: AtomicBool::new(false),
             core: OnceLock::new(),
-            admissions: Arc::new(Semaphore::new(operations_max.clamp(1, Semaphore::MAX_PERMITS))),
+            admissions: Arc::new(Semaphore::new(usize::try_from(admissions_max).unwrap_or(Semaphore::MAX_PERMITS))),
+            admissions_max,
             durable: AtomicU64::new(0),
             settled: Notify::new(),
             stopped: AtomicBool::new(false),
@@ -83,6 +86,12 @@ impl Queue {
             Ok(permit) => Some(permit),
             Err(_) => self.admissions.clone().acquire_owned().await.ok(),
         }
+    }
+
+    /// Waits until every operation that was admitted is durable or was given up.
+    pub(crate) async fn drained(&self) {
+        // Closed when the shard has failed: then there is nothing to wait for.
+        let _ = self.admissions.acquire_many(self.admissions_max).await;
     }
 
     /// Takes the operation's place in the order. Called under the locks of what the operation changed.
@@ -101,8 +110,8 @@ impl Queue {
         position
     }
 
-    /// Makes an operation durable that has no part in the order.
-    pub(crate) async fn commit_aside(&self, operation: Operation) -> Result<()> {
+    /// Makes an operation durable that has no part in the order. [`Core::commit_aside`] is the door to it.
+    async fn commit_aside(&self, operation: Operation) -> Result<()> {
         let (done, settled) = oneshot::channel();
         self.aside.lock().push((operation, done));
         self.wake();
@@ -248,6 +257,18 @@ impl Drop for Turn {
 }
 
 impl Core {
+    /// Makes an operation durable that has no part in the order: a record of the protocol server, or the removal of one.
+    /// While the metadata key is withheld nothing can be sealed, so nobody waits for it.
+    ///
+    /// # Errors
+    /// [`FsError::Sealed`]: it may become durable yet, when the key is back. [`FsError::Failed`].
+    pub(crate) async fn commit_aside(&self, operation: Operation) -> Result<()> {
+        tokio::select! {
+            done = self.queue.commit_aside(operation) => done,
+            () = self.keys.metadata_gone() => Err(self.keys.sealed()),
+        }
+    }
+
     /// From now on operations are committed, and the file system fails when its shard is fenced.
     pub(crate) fn start_committer(self: &Arc<Self>) {
         // A second start changes nothing.
@@ -356,15 +377,22 @@ impl Core {
     /// Seals and commits one group. False if the shard has failed.
     async fn commit_group(&self, mut group: Group) -> bool {
         self.add_totals(&mut group);
+        let mut failed = self.queue.failed();
         let batch = loop {
             match self.seal_group(&group) {
                 Ok(batch) => break batch,
                 // The metadata key is withheld: what waits stays in memory until it is back.
                 Err(_) => {
-                    let mut state = self.keys.watch();
+                    let back = async {
+                        if self.keys.has(Which::Metadata) {
+                            // Here, but beyond its end: it is wiped or renewed any moment.
+                            self.env.sleep(std::time::Duration::from_millis(100)).await;
+                        }
+                        self.keys.metadata_back().await;
+                    };
                     tokio::select! {
-                        _ = state.changed() => {}
-                        () = self.env.sleep(std::time::Duration::from_millis(100)) => {}
+                        () = back => {}
+                        _ = failed.wait_for(|failed| *failed) => {}
                     }
                     if self.queue.stopped.load(Ordering::Relaxed) {
                         return false;
@@ -405,6 +433,13 @@ impl Core {
         let mut batch = Batch::new(u128::from_be_bytes(self.env.random()));
         // What needs space was refused at the door when the reserve was reached.
         batch.may_use_reserve = true;
+        let removals_only = group.inline.is_empty() && group.records.values().all(Option::is_none);
+        if removals_only {
+            for name in group.records.keys() {
+                batch.delete(Keyspace::Records, name.clone());
+            }
+            return Ok(batch);
+        }
         self.keys.with(Which::Metadata, |key, _| {
             let mut sealer = self.binding.batch(key, self.env.random());
             for (name, value) in &group.records {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use crate::plain::Wiped;
+
 /// Small pieces of a large request buffer are copied, so that they do not keep the buffer.
 const COPY_BELOW: usize = 16 << 10;
 
@@ -38,7 +40,7 @@ impl Dirty {
 
     /// Writes over whatever is there.
     pub(crate) fn write(&mut self, offset: u64, data: Bytes) {
-        let data = if data.len() < COPY_BELOW { Bytes::copy_from_slice(&data) } else { data };
+        let data = if data.len() < COPY_BELOW { Wiped::new(data.to_vec()).share() } else { data };
         self.clear(offset, end(offset, &data));
         self.put(offset, data);
     }

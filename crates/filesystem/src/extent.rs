@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use storage::{Keyspace, Now, SealedBuffer};
 
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     core::Core,
     keys,
     lease::Which,
+    plain::Wiped,
     record::{BLOCK, Extent, MapEntry, Source},
     seal::{EXTENT_LABEL, KEY_VERSION, PIECE, STRIDE, STRIDE_U32, sealed_bytes},
 };
@@ -92,16 +93,17 @@ impl Pieces {
                     rest = tail;
                     continue;
                 }
-                let mut plain = BytesMut::zeroed(length);
+                let mut plain = vec![0; length];
                 binding.open(&subkey, piece, sealed, &mut plain)?;
-                let wanted = plain.get(skip..).unwrap_or_default();
+                let plain = Wiped::new(plain);
+                let wanted = plain.as_ref().get(skip..).unwrap_or_default();
                 let take = wanted.len().min(rest.len());
                 let (head, tail) = std::mem::take(&mut rest).split_at_mut(take);
                 head.copy_from_slice(wanted.get(..take).unwrap_or_default());
                 rest = tail;
                 skip = 0;
                 if keep {
-                    core.plain.put(self.extent.id, piece, plain.freeze());
+                    core.plain.put(self.extent.id, piece, plain.share());
                 }
             }
             // Fewer sealed bytes than the entry says.

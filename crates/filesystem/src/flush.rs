@@ -14,7 +14,7 @@ use crate::{
     core::Core,
     dirty::Dirty,
     file::Part,
-    inode::Inode,
+    inode::{Inode, State},
     keys,
     names::Names,
     operation::{Change, Operation},
@@ -51,9 +51,20 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// Whether the portion still counts: a seal that could not wait for it has dropped it.
+    fn is_current(&self, state: &State) -> bool {
+        match (&self.portion, &state.file.flushing) {
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
+            _ => false,
+        }
+    }
+
     /// The portion is in the map.
-    fn done(&mut self, state: &mut crate::inode::State) {
-        if let Some(portion) = self.portion.take() {
+    fn done(&mut self, state: &mut State) {
+        let current = self.is_current(state);
+        if let Some(portion) = self.portion.take()
+            && current
+        {
             state.file.flushing = None;
             self.core.budget.sub_dirty(portion.bytes());
         }
@@ -62,8 +73,14 @@ impl Turn<'_> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if let Some(portion) = self.portion.take() {
-            let mut state = self.inode.lock();
+        if self.portion.is_none() {
+            return;
+        }
+        let mut state = self.inode.lock();
+        let current = self.is_current(&state);
+        if let Some(portion) = self.portion.take()
+            && current
+        {
             state.file.flushing = None;
             if self.core.queue.check().is_err() {
                 // Nobody flushes it any more.
@@ -74,6 +91,8 @@ impl Drop for Turn<'_> {
             state.file.dirty.put_beneath((*portion).clone());
             // What was written over meanwhile is no longer there twice.
             self.core.budget.sub_dirty(before.saturating_sub(state.file.dirty.bytes()));
+            // Whoever looked through the dirty files meanwhile did not see it here.
+            self.core.dirty.lock().insert(self.inode.fileid);
         }
     }
 }
@@ -186,6 +205,9 @@ impl Core {
         loop {
             let missing = {
                 let mut state = inode.lock();
+                if !turn.is_current(&state) {
+                    return Err(self.keys.sealed());
+                }
                 let missing = extents.iter().find_map(|entry| state.file.missing_window(entry.start, entry.end()));
                 if missing.is_none() {
                     let mut operation = first;
@@ -219,7 +241,7 @@ impl Core {
     }
 
     /// All bytes below `end` that this flush had are in the operation.
-    fn enqueue_part(&self, state: &mut crate::inode::State, names: &Names, mut operation: Operation, end: u64) {
+    fn enqueue_part(&self, state: &mut State, names: &Names, mut operation: Operation, end: u64) {
         let size = state.record.as_ref().map_or(0, |record| record.size);
         state.file.flushed_size = state.file.flushed_size.max(end.min(size));
         state.put_record(names, &mut operation);
@@ -338,18 +360,20 @@ impl Core {
         }
     }
 
-    /// Drops all unstable data; clients write it again when they see the new verifier.
+    /// Drops all unstable data, also what is on its way into the map; clients write it again when they see the new
+    /// verifier.
     pub(crate) fn drop_dirty(&self) {
         let dirty = std::mem::take(&mut *self.dirty.lock());
         for fileid in dirty {
             let Some(inode) = self.cache.peek(fileid) else { continue };
             let mut state = inode.lock();
-            let dropped = std::mem::take(&mut state.file.dirty);
-            self.budget.sub_dirty(dropped.bytes());
-            state.file.flush_failed |= !dropped.is_empty();
+            let dropped = std::mem::take(&mut state.file.dirty).bytes();
+            let dropped = dropped + state.file.flushing.take().map_or(0, |portion| portion.bytes());
+            self.budget.sub_dirty(dropped);
+            state.file.flush_failed |= dropped > 0;
             let size = state.file.flushed_size;
             if let Some(record) = &mut state.record
-                && !dropped.is_empty()
+                && dropped > 0
             {
                 record.size = size;
             }

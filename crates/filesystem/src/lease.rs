@@ -1,9 +1,11 @@
 //! Key leases: the unwrapped level-3 keys, for an absolute time from the start of the unwrapping that gave them
 //! (Architecture section 5, "Lease").
 //!
-//! Keys are borrowed under a read lock that a seal waits for. `keeper` renews the leases and seals.
+//! Keys are borrowed under a read lock that a seal waits for. `keeper` renews the leases and seals; `withheld` keeps why a
+//! key is not at hand.
 
 mod keeper;
+mod withheld;
 
 use std::{
     sync::{
@@ -15,14 +17,21 @@ use std::{
 
 use crypto::{Key, SubkeyCache};
 use env::{Env, Instant};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use storage::BoxFuture;
 use tokio::sync::watch;
+use withheld::Withheld;
 
 use crate::{FsError, Result, SealCause, names::Names};
 
 /// No key is used longer than this after the start of its unwrapping, whatever the settings say.
 pub const LEASE_MAX: Duration = Duration::from_secs(300);
+
+/// A seal flushes for at most this long, with the key still at hand.
+pub(crate) const SEAL_FLUSH_MAX: Duration = Duration::from_secs(10);
+
+/// The longest lease: the flush of the seal at its end is within [`LEASE_MAX`], too.
+pub const TERM_MAX: Duration = LEASE_MAX.saturating_sub(SEAL_FLUSH_MAX);
 
 /// Expanded subkeys kept for each of the two keys.
 const SUBKEYS: usize = 4096;
@@ -58,11 +67,11 @@ pub enum LeaseState {
     Open,
     /// A key is withheld.
     Sealed {
-        /// The first key that was missing.
+        /// The key that is missing; of two, the one that was refused.
         which: Which,
         /// Whether waiting helps.
         cause: SealCause,
-        /// What the key service said.
+        /// What the key service said, or why what the keys open cannot be read.
         reason: String,
     },
 }
@@ -89,6 +98,8 @@ struct Slot {
     held: RwLock<Option<Held>>,
     start: AtomicU64,
     expires: AtomicU64,
+    /// No borrower gets the key from here on, whoever is late: [`LEASE_MAX`] after the start.
+    ends: AtomicU64,
 }
 
 /// The two keys of a file system and what is known about them.
@@ -100,9 +111,16 @@ pub(crate) struct KeyRing {
     names: RwLock<Option<Arc<Names>>>,
     /// False from the decision to seal until both keys are back and the file system is ready.
     serving: AtomicBool,
+    /// No key is taken in any more.
+    closed: AtomicBool,
     seals: AtomicU64,
     generation: watch::Sender<u64>,
+    withheld: Mutex<Withheld>,
     state: watch::Sender<LeaseState>,
+    metadata_at_hand: watch::Sender<bool>,
+    /// Held by all of a seal and all of its undoing: neither key's keeper serves what the other's is sealing, and what
+    /// has to be read before serving is read once.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl KeyRing {
@@ -111,14 +129,18 @@ impl KeyRing {
         let state = LeaseState::Sealed { which: Which::Metadata, cause: SealCause::Unreachable, reason };
         Self {
             env,
-            lease: lease.min(LEASE_MAX),
+            lease: lease.min(TERM_MAX),
             data: Slot::default(),
             metadata: Slot::default(),
             names: RwLock::new(None),
             serving: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             seals: AtomicU64::new(0),
             generation: watch::Sender::new(0),
+            withheld: Mutex::default(),
             state: watch::Sender::new(state),
+            metadata_at_hand: watch::Sender::new(false),
+            turn: tokio::sync::Mutex::const_new(()),
         }
     }
 
@@ -143,18 +165,24 @@ impl KeyRing {
         Ok(())
     }
 
-    fn sealed(&self) -> FsError {
+    /// The error of whoever needs a key that is not at hand.
+    pub(crate) fn sealed(&self) -> FsError {
+        let _settled = self.withheld.lock();
         match &*self.state.borrow() {
             LeaseState::Open => FsError::Sealed(SealCause::Unreachable),
             LeaseState::Sealed { cause, .. } => FsError::Sealed(*cause),
         }
     }
 
-    /// Borrows a key that is at hand. A seal under way waits for the borrower and may itself borrow.
+    /// Borrows a key that is at hand and within [`LEASE_MAX`]. A seal under way waits for the borrower and may itself
+    /// borrow.
     pub(crate) fn with<T>(&self, which: Which, work: impl FnOnce(&Key, &SubkeyCache) -> T) -> Result<T> {
-        match &*self.slot(which).held.read() {
-            Some(held) => Ok(work(&held.key, &held.subkeys)),
-            None => Err(self.sealed()),
+        let slot = self.slot(which);
+        match &*slot.held.read() {
+            Some(held) if self.env.now().nanoseconds() < slot.ends.load(Ordering::Relaxed) => {
+                Ok(work(&held.key, &held.subkeys))
+            }
+            _ => Err(self.sealed()),
         }
     }
 
@@ -163,51 +191,131 @@ impl KeyRing {
         self.names.read().clone().ok_or_else(|| self.sealed())
     }
 
+    /// The names go with the metadata key: without it they are not taken in.
     pub(crate) fn set_names(&self, names: Names) {
-        *self.names.write() = Some(Arc::new(names));
+        let held = self.metadata.held.read();
+        if held.is_some() {
+            *self.names.write() = Some(Arc::new(names));
+        }
     }
 
     pub(crate) fn has(&self, which: Which) -> bool {
         self.slot(which).held.read().is_some()
     }
 
-    /// A key has been unwrapped; the unwrapping began at `start`.
-    fn install(&self, which: Which, key: Key, start: Instant) {
+    /// Ends when the metadata key is not at hand: whoever waits for a commit that needs it need not wait on.
+    pub(crate) async fn metadata_gone(&self) {
+        // The sender is here as long as we are.
+        let _ = self.metadata_at_hand.subscribe().wait_for(|here| !here).await;
+    }
+
+    /// Ends when the metadata key is at hand.
+    pub(crate) async fn metadata_back(&self) {
+        let _ = self.metadata_at_hand.subscribe().wait_for(|here| *here).await;
+    }
+
+    /// A key has been unwrapped; the unwrapping began at `start`, in this generation. False if a notice has come since.
+    fn install(&self, which: Which, key: Key, start: Instant, generation: u64) -> bool {
         let slot = self.slot(which);
-        let mut held = slot.held.write();
-        slot.start.store(start.nanoseconds(), Ordering::Relaxed);
-        slot.expires.store((start + self.lease).nanoseconds(), Ordering::Relaxed);
-        let same = held.as_ref().is_some_and(|held| crypto::equal(held.key.expose(), key.expose()));
-        if !same {
-            *held = Some(Held { key, subkeys: SubkeyCache::new(SUBKEYS) });
+        {
+            let mut held = slot.held.write();
+            if *self.generation.borrow() != generation {
+                return false;
+            }
+            if self.closed.load(Ordering::Acquire) {
+                return true;
+            }
+            slot.start.store(start.nanoseconds(), Ordering::Relaxed);
+            slot.expires.store((start + self.lease).nanoseconds(), Ordering::Relaxed);
+            slot.ends.store((start + LEASE_MAX).nanoseconds(), Ordering::Relaxed);
+            let same = held.as_ref().is_some_and(|held| crypto::equal(held.key.expose(), key.expose()));
+            if !same {
+                *held = Some(Held { key, subkeys: SubkeyCache::new(SUBKEYS) });
+            }
         }
+        if which == Which::Metadata {
+            self.metadata_at_hand.send_replace(true);
+        }
+        let mut withheld = self.withheld.lock();
+        withheld.given(which);
+        self.publish(&withheld);
+        true
     }
 
     fn expires(&self, which: Which) -> Instant {
         Instant::from_nanoseconds(self.slot(which).expires.load(Ordering::Relaxed))
     }
 
-    fn serve(&self) {
-        self.state.send_replace(LeaseState::Open);
-        self.serving.store(true, Ordering::Release);
+    /// Whether nothing but reading what has to be read first is between here and serving.
+    fn may_serve(&self) -> bool {
+        self.has(Which::Data) && self.has(Which::Metadata) && self.withheld.lock().is_empty()
     }
 
-    /// From now on every operation fails; the keys are still there for the flush.
+    /// Serves, unless a key was withheld meanwhile. Called under the turn.
+    fn serve(&self) -> bool {
+        let mut withheld = self.withheld.lock();
+        if !withheld.is_empty() {
+            return false;
+        }
+        withheld.readable();
+        // In this order, so that whoever is told finds the gate open.
+        self.serving.store(true, Ordering::Release);
+        self.state.send_replace(LeaseState::Open);
+        true
+    }
+
+    /// Both keys are here, but what has to be read first cannot be read. True if that is news.
+    fn unreadable(&self, reason: String) -> bool {
+        let mut withheld = self.withheld.lock();
+        let news = withheld.unreadable(reason);
+        self.publish(&withheld);
+        news
+    }
+
+    fn publish(&self, withheld: &Withheld) {
+        let Some(worst) = withheld.state() else { return };
+        self.state.send_if_modified(|state| {
+            let news = *state != worst;
+            *state = worst;
+            news
+        });
+    }
+
+    /// From now on every operation fails; the keys are still there for the flush. It serves again when each key that
+    /// was withheld has been given.
     pub(crate) fn stop_serving(&self, which: Which, cause: SealCause, reason: String) {
+        let mut withheld = self.withheld.lock();
+        withheld.withhold(which, cause, reason);
         self.seals.fetch_add(1, Ordering::AcqRel);
-        self.state.send_replace(LeaseState::Sealed { which, cause, reason });
+        // In this order, so that whoever is told finds the gate closed; `sealed` waits for the cause.
         self.serving.store(false, Ordering::Release);
+        self.publish(&withheld);
     }
 
     /// Wipes a key and everything expanded from it.
     pub(crate) fn wipe(&self, which: Which) {
         let slot = self.slot(which);
-        *slot.held.write() = None;
-        slot.expires.store(0, Ordering::Relaxed);
-        slot.start.store(0, Ordering::Relaxed);
-        if which == Which::Metadata {
-            *self.names.write() = None;
+        {
+            let mut held = slot.held.write();
+            *held = None;
+            for time in [&slot.expires, &slot.ends, &slot.start] {
+                time.store(0, Ordering::Relaxed);
+            }
+            if which == Which::Metadata {
+                *self.names.write() = None;
+            }
         }
+        if which == Which::Metadata {
+            self.metadata_at_hand.send_replace(false);
+        }
+    }
+
+    /// The end: wipes both keys, and takes none in from a renewal that is still on its way.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.stop_serving(Which::Data, SealCause::Unreachable, "closed".to_owned());
+        self.wipe(Which::Data);
+        self.wipe(Which::Metadata);
     }
 
     pub(crate) fn notice(&self) {

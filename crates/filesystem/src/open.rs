@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::{
-    FsError, Kind, Node, Parts, Result, SealCause, Settings, Watermark,
+    FsError, Kind, Node, Parts, Result, Settings, Watermark,
     core::Core,
     keys,
     lease::{LeaseState, LeaseStatus, Which},
@@ -119,13 +119,16 @@ impl FileSystem {
     pub async fn close(&self) -> Result<()> {
         let core = &self.core;
         let flushed = core.flush_all().await;
-        let durable = core.queue.durable(core.queue.last()).await;
+        // Without the metadata key nothing becomes durable any more.
+        let durable = tokio::select! {
+            biased;
+            durable = core.queue.durable(core.queue.last()) => durable,
+            () = core.keys.metadata_gone() => Err(core.keys.sealed()),
+        };
         core.stop.send_replace(true);
         core.queue.fail();
         let closed = core.shard.close().await;
-        core.keys.stop_serving(Which::Data, SealCause::Unreachable, "closed".into());
-        core.keys.wipe(Which::Data);
-        core.keys.wipe(Which::Metadata);
+        core.keys.close();
         flushed.and(durable)?;
         closed.map_err(FsError::from)
     }
@@ -236,6 +239,21 @@ impl FileSystem {
         self.core.keys.watch()
     }
 
+    /// A mark of now, for [`sealed_since`](Self::sealed_since): take it before a compound looks at anything.
+    #[must_use]
+    pub fn seal_mark(&self) -> u64 {
+        self.core.keys.seals()
+    }
+
+    /// Whether what was read since `mark` may no longer be sent. Ask when the compound is durable, just before its
+    /// reply is queued.
+    ///
+    /// # Errors
+    /// [`FsError::Sealed`] with the cause of the seal that has come since, over or not.
+    pub fn sealed_since(&self, mark: u64) -> Result<()> {
+        if self.core.keys.seals() == mark { self.core.keys.check() } else { Err(self.core.keys.sealed()) }
+    }
+
     /// Whether data read under `lease` ([`ReadData::lease`](crate::ReadData)) may still be sent.
     #[must_use]
     pub fn lease_valid(&self, lease: u64) -> bool {
@@ -256,20 +274,23 @@ impl Core {
     async fn fetch_keys(&self) -> Result<()> {
         let limit = self.env.now() + OPEN_WAIT;
         let (metadata, data) = tokio::join!(self.fetch_key(Which::Metadata, limit), self.fetch_key(Which::Data, limit));
+        let mut withheld = None;
         for (which, fetched) in [(Which::Metadata, metadata), (Which::Data, data)] {
             if let Err((cause, why)) = fetched {
                 tracing::warn!(file_system = %self.id, ?which, ?cause, why, "a key is withheld");
                 self.keys.stop_serving(which, cause, why);
-                return Err(FsError::Sealed(cause));
+                withheld = withheld.or(Some(cause));
             }
         }
-        Ok(())
+        withheld.map_or(Ok(()), |cause| Err(FsError::Sealed(cause)))
     }
 
     async fn start(self: Arc<Self>) -> FileSystem {
         for which in [Which::Metadata, Which::Data] {
+            // Before anyone can give notice, whenever the keeper gets to run.
+            let notices = self.notices();
             self.unseal(which).await;
-            tokio::spawn(self.clone().run_keeper(which));
+            tokio::spawn(self.clone().run_keeper(which, notices));
         }
         tokio::spawn(self.clone().run_janitor());
         tokio::spawn(self.clone().run_reaper());
@@ -317,6 +338,7 @@ impl Core {
     }
 
     /// Reads what every operation relies on. Again after a seal of the metadata key, when only the names are missing.
+    /// Called by one at a time: counters that were in use must not be set back.
     pub(crate) async fn get_ready(&self) -> Result<()> {
         let record = self.get_record(keys::SUPERBLOCK).await?;
         let record = Zeroizing::new(record.ok_or_else(|| FsError::Io("the superblock is missing".into()))?);
@@ -326,8 +348,7 @@ impl Core {
         if self.ready.load(Ordering::Acquire) {
             return Ok(());
         }
-        let counters = self.get_record(keys::COUNTERS).await?.unwrap_or_default();
-        self.counters.start(Counters::decode(&counters)?);
+        let counters = Counters::decode(&self.get_record(keys::COUNTERS).await?.unwrap_or_default())?;
         let usage = self.get_record(keys::USAGE).await?;
         let usage = usage.map(|usage| Usage::decode(&usage)).transpose()?.unwrap_or_default();
         let mut live = HashMap::new();
@@ -338,6 +359,7 @@ impl Core {
         for (key, _) in self.scan_records(&[keys::ORPHAN]).await? {
             self.orphans.lock().insert(keys::number(&key)?);
         }
+        self.counters.start(counters);
         let mut totals = self.totals.lock();
         totals.usage = usage;
         totals.live = live;

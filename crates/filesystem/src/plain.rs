@@ -5,6 +5,35 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+/// Plaintext that is overwritten when its last user lets go of it.
+pub(crate) struct Wiped(Vec<u8>);
+
+impl Wiped {
+    pub(crate) const fn new(plain: Vec<u8>) -> Self {
+        Self(plain)
+    }
+
+    /// The bytes, to be shared. Wiped when nobody holds any part of them.
+    pub(crate) fn share(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        self.0.fill(0);
+        // Keeps the compiler from leaving out a write that nobody reads; byte-wise volatile writes would cost as much as
+        // opening the piece did.
+        std::hint::black_box(&self.0);
+    }
+}
+
 /// Opened pieces by (extent id, piece): two generations, of which the older goes when the younger is full.
 pub(crate) struct PlainCache {
     half: usize,
@@ -59,6 +88,17 @@ impl PlainCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// docs/threat-model.md: what the plaintext cache held is overwritten, not only freed, and nobody who still reads a part
+    /// loses it.
+    #[test]
+    fn pieces_are_readable_for_as_long_as_somebody_holds_them() {
+        let cache = PlainCache::new(80);
+        cache.put(1, 0, Wiped::new(vec![7; 10]).share());
+        let part = cache.get(1, 0).map(|piece| piece.slice(2..5));
+        cache.clear();
+        assert_eq!(part.as_deref(), Some([7_u8; 3].as_slice()));
+    }
 
     /// Architecture section 3, "Data": the plaintext cache is bounded and keeps what is used.
     #[test]

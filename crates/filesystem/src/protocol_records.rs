@@ -63,9 +63,9 @@ impl FileSystem {
     }
 
     async fn change_record(&self, change: impl FnOnce(&mut Operation)) -> Result<()> {
-        let queue = &self.core.queue;
-        let mut operation = Operation::new(queue.admit().await, None);
+        let core = &self.core;
+        let mut operation = Operation::new(core.queue.admit().await, None);
         change(&mut operation);
-        queue.commit_aside(operation).await
+        core.commit_aside(operation).await
     }
 }

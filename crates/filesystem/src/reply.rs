@@ -19,6 +19,7 @@ use crate::{
     codec::{Reader, Writer},
     core::Core,
     keys,
+    lease::Which,
     operation::Operation,
 };
 
@@ -156,9 +157,13 @@ impl FileSystem {
     /// Removes all replies of a session.
     ///
     /// # Errors
-    /// [`FsError::Io`] or [`FsError::Failed`].
+    /// [`FsError::Sealed`] at once while the metadata key is withheld: nobody waits for a key here. [`FsError::Io`] or
+    /// [`FsError::Failed`].
     pub async fn forget_session(&self, session: &[u8; 16]) -> Result<()> {
         let core = &self.core;
+        if !core.keys.has(Which::Metadata) {
+            return Err(core.keys.sealed());
+        }
         let mut scan = Scan::prefix(Keyspace::Records, &keys::reply_prefix(session));
         scan.limit_keys = 500;
         loop {
@@ -169,7 +174,7 @@ impl FileSystem {
             for (key, _) in page.items {
                 operation.delete(key);
             }
-            core.queue.commit_aside(operation).await?;
+            core.commit_aside(operation).await?;
             if !page.more {
                 return Ok(());
             }

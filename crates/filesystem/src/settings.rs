@@ -19,7 +19,8 @@ pub struct Settings {
     pub dirty_age: Duration,
     /// Unstable bytes of one file at which a flush starts in the background.
     pub dirty_bytes: usize,
-    /// How long an unwrapped key may be used, from the start of its unwrapping; at most 5 minutes.
+    /// How long an unwrapped key may be used, from the start of its unwrapping; at most
+    /// [`TERM_MAX`](crate::lease::TERM_MAX).
     pub key_lease: Duration,
     /// Operations that may wait in the commit queue.
     pub queue_operations_max: usize,

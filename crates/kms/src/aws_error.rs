@@ -47,6 +47,10 @@ impl From<&KmsError> for ApiError {
                 tracing::error!(%cause, "the key ring is not available");
                 Self::of(&errors::KMS_INTERNAL_EXCEPTION, "The key ring is not available; try again later.")
             }
+            KmsError::Unrecorded(cause) => {
+                tracing::error!(%cause, "an act could not be written down");
+                Self::of(&errors::KMS_INTERNAL_EXCEPTION, "The act cannot be recorded; try again later.")
+            }
             KmsError::Damaged(cause) => {
                 tracing::error!(%cause, "a key record is damaged");
                 Self::of(&errors::KMS_INTERNAL_EXCEPTION, "A key record cannot be read; see the server's log.")

@@ -16,7 +16,7 @@ use crate::wrapped::UnwrapError;
 use crate::{EncryptionContext, KmsError, access, model, ops};
 
 /// What a service is granted on a KMS key that a caller chose.
-const SERVICE_OPERATIONS: &[&str] = &["Decrypt", "GenerateDataKeyWithoutPlaintext", "RetireGrant", "DescribeKey"];
+pub const SERVICE_OPERATIONS: &[&str] = &["Decrypt", "GenerateDataKeyWithoutPlaintext", "RetireGrant", "DescribeKey"];
 
 /// A KMS key that a service may use from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,10 +63,10 @@ impl Kms {
         if there { self.end_grant(&turn, &key, &grant.grant_id).await } else { Ok(()) }
     }
 
-    /// Ends every grant on any KMS key that lets `service` use this encryption context: what an interrupted creation may
-    /// have left behind.
-    pub async fn retire_service_grants(&self, service: &str, context: &EncryptionContext) -> Result<(), KmsError> {
-        let left: Vec<ServiceGrant> = self.read(|state| {
+    /// Every grant on any KMS key that lets `service` use this encryption context.
+    #[must_use]
+    pub fn service_grants(&self, service: &str, context: &EncryptionContext) -> Vec<ServiceGrant> {
+        self.read(|state| {
             let grants = state.grants.values().flat_map(|grants| grants.values());
             grants
                 .filter(|grant| grant.grantee.name() == service)
@@ -76,11 +76,22 @@ impl Kms {
                     Some(ServiceGrant { key_arn: key.arn(), grant_id: grant.id.clone() })
                 })
                 .collect()
-        });
-        for grant in &left {
-            self.retire_service_grant(grant).await?;
+        })
+    }
+
+    /// Ends every grant on any KMS key that lets `service` use this encryption context: what an interrupted creation may
+    /// have left behind.
+    pub async fn retire_service_grants(&self, service: &str, context: &EncryptionContext) -> Result<(), KmsError> {
+        for grant in self.service_grants(service, context) {
+            self.retire_service_grant(&grant).await?;
         }
         Ok(())
+    }
+
+    /// Whether anything is in custody under one of these names.
+    #[must_use]
+    pub fn has_data_keys(&self, names: &[String]) -> bool {
+        self.read(|state| names.iter().any(|name| state.custody.contains_key(name)))
     }
 
     /// As the service: GenerateDataKeyWithoutPlaintext under `key_arn`, kept in custody as `name`. A name that is taken

@@ -1,24 +1,28 @@
 //! What time does to KMS keys: deletions fall due, services' keys rotate, and after each deletion the epoch moves on, so
 //! that no old copy of the data directory brings back what was deleted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::KmsError;
-use crate::custody::write_in_steps;
+use crate::custody::{REWRAP_STEP, write_in_steps};
 use crate::keyring::KeyRingError;
-use crate::kms::Kms;
+use crate::kms::{Kms, Turn};
 use crate::managed::DAY_SECONDS;
-use crate::record::{KeyRecord, KeyState, MaterialRecord, Seconds, Version};
+use crate::observer::Act;
+use crate::record::{CustodyRecord, KeyRecord, KeyState, MaterialRecord, Seconds, Version};
 use crate::root::RootError;
 use crate::state::Edit;
+use crate::{KeyChange, KmsError};
 
 /// Deletions within so many seconds share one move of the epoch.
 const SHARED_SECONDS: Seconds = 60;
 /// The wall clock may jump, so deadlines are looked at this often whatever they say.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
+/// A deletion that is due must still be so after this, by the clock that nobody sets. AWS takes up to a day more.
+const STILL_DUE: Duration = Duration::from_secs(3600);
 
 impl Kms {
     /// Runs the worker until the process ends or the handle is aborted. It begins with what fell due while the server
@@ -42,21 +46,49 @@ impl Kms {
         })
     }
 
-    /// Does everything that is due now.
+    /// Does everything that is due now. What fails does not keep the rest from being done; the first failure is told.
     pub async fn run_due(&self) -> Result<(), KmsError> {
         let now = self.now();
         let keys: Vec<_> = self.read(|state| state.keys.values().cloned().collect());
+        let mut outcome = Ok(());
         for key in keys {
-            match key.state {
-                KeyState::PendingDeletion { deletion } if deletion <= now => self.delete_key(&key.id).await?,
-                KeyState::Enabled if key.rotation.enabled && key.rotation.next <= now => self.rotate(&key.id).await?,
-                _ => {}
+            let done = match key.state {
+                KeyState::PendingDeletion { deletion } if deletion <= now => self.delete_overdue(&key).await,
+                KeyState::Enabled if key.rotation.enabled && key.rotation.next <= now => self.rotate(&key.id).await,
+                _ => {
+                    self.overdue().lock().remove(&key.id);
+                    Ok(())
+                }
+            };
+            if let Err(cause) = &done {
+                tracing::error!(%cause, key = %key.arn(), "work on a KMS key failed; the others go on");
             }
+            outcome = outcome.and(done);
         }
         let erasure = self.read(|state| state.erasure);
         if erasure.is_some_and(|erasure| now >= erasure.since + SHARED_SECONDS || now < erasure.since) {
-            self.finish_erasure().await?;
+            outcome = outcome.and(self.finish_erasure().await);
         }
+        outcome
+    }
+
+    /// Deletes a KMS key that has been due for a while: the time of day decides when it falls due, and a wrong one must
+    /// not delete at once what nothing brings back.
+    async fn delete_overdue(&self, key: &KeyRecord) -> Result<(), KmsError> {
+        let now = self.env().now();
+        let since = *self.overdue().lock().entry(key.id.clone()).or_insert_with(|| {
+            tracing::warn!(
+                key = %key.arn(),
+                minutes = STILL_DUE.as_secs() / 60,
+                "the KMS key's deletion is due; if the clock is right it is deleted when this time has passed"
+            );
+            now
+        });
+        if now.since(since) < STILL_DUE {
+            return Ok(());
+        }
+        self.delete_key(&key.id).await?;
+        self.overdue().lock().remove(&key.id);
         Ok(())
     }
 
@@ -64,7 +96,8 @@ impl Kms {
         let now = self.now();
         let next = self.read(|state| {
             let keys = state.keys.values().filter_map(|key| match key.state {
-                KeyState::PendingDeletion { deletion } => Some(deletion),
+                // One that is due already is looked at again and again.
+                KeyState::PendingDeletion { deletion } => (deletion > now).then_some(deletion),
                 KeyState::Enabled if key.rotation.enabled => Some(key.rotation.next),
                 _ => None,
             });
@@ -74,8 +107,8 @@ impl Kms {
         wait.min(LOOK_AGAIN)
     }
 
-    /// Completes the deletion of a KMS key whose time has come: its grants, aliases and material first, itself last, so
-    /// that a crash in between finds it still due.
+    /// Completes the deletion of a KMS key whose time has come: its grants and aliases first, itself and its material last,
+    /// so that a crash in between finds it still due.
     async fn delete_key(&self, id: &str) -> Result<(), KmsError> {
         let turn = self.turn().await;
         let now = self.now();
@@ -91,9 +124,14 @@ impl Kms {
         });
         // The note goes first: whatever is gone after a crash is also erased.
         edits.insert(0, self.erasure_edit());
-        edits.push(Edit::DeleteMaterial(id.to_owned()));
-        write_in_steps(&turn, edits).await?;
-        turn.write_and_tell(vec![Edit::DeleteKey(id.to_owned())], &key).await?;
+        let act = Act::on("DeleteKey", &key);
+        self.observed(act, async {
+            write_in_steps(&turn, edits).await?;
+            // Together: a key without material would look as if nothing it encrypted were its own.
+            let last = vec![Edit::DeleteMaterial(id.to_owned()), Edit::DeleteKey(id.to_owned())];
+            turn.write_and_tell(last, &key, KeyChange::State).await
+        })
+        .await?;
         tracing::warn!(key = %key.arn(), "the KMS key is deleted; what it encrypted cannot be decrypted any more");
         Ok(())
     }
@@ -112,13 +150,18 @@ impl Kms {
         material.versions.push(self.new_version(&key));
         key.rotation.next = now + i64::from(key.rotation.period_days) * DAY_SECONDS;
         tracing::info!(key = %key.arn(), versions = material.versions.len(), "rotated the KMS key");
-        turn.write(vec![Edit::PutMaterial(material), Edit::PutKey(key)]).await
+        let act = Act::on("RotateKey", &key);
+        self.observed(act, turn.write(vec![Edit::PutMaterial(material), Edit::PutKey(key)])).await
     }
 
     /// Moves to the next epoch: everything that survives is wrapped again, and then the old secret is destroyed. Goes on
     /// where an interrupted move stopped.
     pub(crate) async fn finish_erasure(&self) -> Result<(), KmsError> {
         let turn = self.turn().await;
+        self.observed(Act { name: "ReplaceEpochSecret", key: None }, self.move_epoch(&turn)).await
+    }
+
+    async fn move_epoch(&self, turn: &Turn) -> Result<(), KmsError> {
         match self.ring().begin_move().await {
             Ok(()) => {}
             Err(KeyRingError::Root(cause @ RootError::ReadOnly { .. })) => {
@@ -128,30 +171,35 @@ impl Kms {
             Err(other) => return Err(other.into()),
         }
         let epoch = self.ring().epoch();
-        let edits = self.read(|state| {
-            let material = state
-                .material
-                .values()
-                .filter(|material| material.versions.iter().any(|version| version.wrapped.epoch != epoch));
-            let mut edits = Vec::new();
-            for record in material {
-                // Material without its key is what a deletion in progress has left: it is not to survive.
-                let Some(key) = state.keys.get(&record.key) else { continue };
-                let mut versions = Vec::with_capacity(record.versions.len());
-                for version in &record.versions {
-                    versions.push(Version { wrapped: self.rewrap_version(key, version)?, ..version.clone() });
-                }
-                edits.push(Edit::PutMaterial(MaterialRecord { key: record.key.clone(), versions }));
-            }
-            for record in state.custody.values().filter(|record| record.wrapped.epoch != epoch) {
-                edits.push(Edit::PutCustody(self.rewrap_custody(record)?));
-            }
-            Ok::<_, KmsError>(edits)
-        })?;
-        write_in_steps(&turn, edits).await?;
+        // The records are shared and nobody else changes them: the work is done without the lock, in steps.
+        let (material, custody): (Vec<_>, Vec<_>) = self.read(|state| {
+            let old = |material: &&Arc<MaterialRecord>| material.versions.iter().any(|one| one.wrapped.epoch != epoch);
+            // Material without its key is what an interrupted deletion of an older version left: it is not to survive.
+            let with_key =
+                |material: &Arc<MaterialRecord>| Some((state.keys.get(&material.key)?.clone(), material.clone()));
+            let material = state.material.values().filter(old).filter_map(with_key);
+            let custody = state.custody.values().filter(|record| record.wrapped.epoch != epoch);
+            (material.collect(), custody.cloned().collect())
+        });
+        for step in material.chunks(REWRAP_STEP) {
+            let edits = step.iter().map(|(key, record)| self.rewrap_material(key, record)).collect::<Result<_, _>>()?;
+            turn.write(edits).await?;
+        }
+        for step in custody.chunks(REWRAP_STEP) {
+            let rewrap = |record: &Arc<CustodyRecord>| self.rewrap_custody(record).map(Edit::PutCustody);
+            turn.write(step.iter().map(rewrap).collect::<Result<_, _>>()?).await?;
+        }
         self.ring().finish_move().await?;
         turn.write(vec![Edit::ClearErasure]).await?;
         tracing::info!(epoch, "the epoch moved on; what was deleted before it cannot be brought back");
         Ok(())
+    }
+
+    fn rewrap_material(&self, key: &KeyRecord, record: &MaterialRecord) -> Result<Edit, KmsError> {
+        let mut versions = Vec::with_capacity(record.versions.len());
+        for version in &record.versions {
+            versions.push(Version { wrapped: self.rewrap_version(key, version)?, ..version.clone() });
+        }
+        Ok(Edit::PutMaterial(MaterialRecord { key: record.key.clone(), versions }))
     }
 }

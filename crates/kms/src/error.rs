@@ -76,6 +76,9 @@ pub enum KmsError {
     /// The key ring cannot move to its next epoch.
     #[error(transparent)]
     KeyRing(#[from] KeyRingError),
+    /// What KMS does by itself could not be written down, and so it was not done.
+    #[error("it cannot be written down and so is not done: {0}")]
+    Unrecorded(String),
     /// A record of ours does not open or does not make sense.
     #[error("a key record is damaged: {0}")]
     Damaged(String),
@@ -87,7 +90,7 @@ impl KmsError {
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {
-            Self::Storage(_) | Self::KeyRing(_) | Self::Damaged(_) => false,
+            Self::Storage(_) | Self::KeyRing(_) | Self::Unrecorded(_) | Self::Damaged(_) => false,
             Self::NotFound(_)
             | Self::InvalidArn(_)
             | Self::Validation(_)

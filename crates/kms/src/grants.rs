@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::kms::{Kms, Turn};
 use crate::record::{Constraints, GrantRecord, Grantee, KeyRecord};
 use crate::state::Edit;
-use crate::{EncryptionContext, KmsError, uuid};
+use crate::{EncryptionContext, KeyChange, KmsError, uuid};
 
 /// KMS developer guide, "Resource quotas": grants for one KMS key.
 const GRANTS_MAX: usize = 50_000;
@@ -71,6 +71,12 @@ fn satisfies(constraints: &Constraints, context: &EncryptionContext) -> bool {
     let pairs = context.pairs();
     let subset = |wanted: &BTreeMap<String, String>| wanted.iter().all(|(name, value)| pairs.get(name) == Some(value));
     constraints.equals.as_ref().is_none_or(|wanted| wanted == pairs) && constraints.subset.as_ref().is_none_or(subset)
+}
+
+/// The one encryption context that the grant is for, if it is for one only.
+fn bound_to(grant: &GrantRecord) -> Option<EncryptionContext> {
+    let pairs = grant.constraints.equals.as_ref()?;
+    EncryptionContext::new(pairs.clone()).ok()
 }
 
 /// Checks what the model's shapes cannot: the operations and the sizes of constraints.
@@ -153,13 +159,16 @@ impl Kms {
         };
         let token = self.grant_token(&grant)?;
         let id = grant.id.clone();
-        turn.write_and_tell(vec![Edit::PutGrant(grant)], key).await?;
+        let change = KeyChange::GrantMade(bound_to(&grant));
+        turn.write_and_tell(vec![Edit::PutGrant(grant)], key, change).await?;
         Ok((id, token))
     }
 
     /// Ends a grant; whoever depends on it is told.
     pub(crate) async fn end_grant(&self, turn: &Turn, key: &KeyRecord, id: &str) -> Result<(), KmsError> {
-        turn.write_and_tell(vec![Edit::DeleteGrant { key: key.id.clone(), id: id.to_owned() }], key).await
+        let grant = self.read(|state| state.grants_of(&key.id).find(|grant| grant.id == id).cloned());
+        let change = KeyChange::GrantEnded(grant.and_then(|grant| bound_to(&grant)));
+        turn.write_and_tell(vec![Edit::DeleteGrant { key: key.id.clone(), id: id.to_owned() }], key, change).await
     }
 
     /// A token that names a grant: random, key, grant id, and a MAC over the three. Grants are in force at once here, so

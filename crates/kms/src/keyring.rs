@@ -21,7 +21,8 @@ use crate::wrapped::{UnwrapError, Wrapped};
 
 /// First byte of every row that lies outside the sealed records.
 const ROW_PREFIX: &[u8] = b"\x00keyring/";
-const ROW_VERSION: u8 = 1;
+/// What is written. Version 1 is still read.
+const ROW_VERSION: u8 = 2;
 const CHECK_BYTES: usize = 8;
 const SEAL: Label = Label::new("kms/domain");
 
@@ -79,6 +80,18 @@ pub enum KeyRingError {
         /// Epoch of the secret.
         secret: u64,
     },
+    /// The staged successor is not readable, and there are keys that need it.
+    #[error(
+        "{file}: not readable, and the keys of epoch {data} need it (the secret in force is of epoch {secret}); restore that file from a copy"
+    )]
+    SuccessorDamaged {
+        /// The staged successor's file.
+        file: String,
+        /// Newest epoch of the data directory.
+        data: u64,
+        /// Epoch of the secret in force.
+        secret: u64,
+    },
     /// A row does not open although root key and epoch are right.
     #[error(
         "the key ring row of epoch {epoch} does not open with {file}: one of the two is damaged; restore the epoch-secret file or the data directory from a copy"
@@ -130,6 +143,10 @@ impl KeyRing {
         let staged = secrets.staged.as_ref().filter(|staged| rows.contains_key(&staged.epoch));
         let newest_readable = staged.map_or(current, |staged| staged.epoch.max(current));
         let file = provider.epoch_name();
+        if newest > newest_readable && secrets.staged_damaged {
+            let file = provider.staged_name();
+            return Err(KeyRingError::SuccessorDamaged { file, data: newest, secret: current });
+        }
         if newest > newest_readable {
             return Err(KeyRingError::SecretOlder { file, data: newest, secret: newest_readable });
         }
@@ -148,6 +165,8 @@ impl KeyRing {
             }
             // Staged before its row was durable: nothing depends on it.
             (Some(_), _) => provider.discard_staged()?,
+            // Nor on one that was torn while it was written.
+            (None, _) if secrets.staged_damaged => provider.discard_staged()?,
             (None, _) => {}
         }
         let left_over: Vec<u64> = rows.keys().copied().filter(|epoch| *epoch < current).collect();
@@ -257,6 +276,7 @@ impl KeyRing {
 
 /// One stored row: version, epoch, check value of the root key, the control key and the domain key, both wrapped.
 struct Row {
+    version: u8,
     epoch: u64,
     check: [u8; CHECK_BYTES],
     control: Vec<u8>,
@@ -265,8 +285,9 @@ struct Row {
 
 impl Row {
     fn seal(root: &Key, secret: &EpochSecret, control: &Key, domain: &Key, env: &Env) -> Self {
-        let wrapping = wrapping_key(root, secret);
+        let wrapping = wrapping_key(ROW_VERSION, root, secret);
         Self {
+            version: ROW_VERSION,
             epoch: secret.epoch,
             check: check_value(root),
             control: wrapping.wrap(control, &row_aad("control", secret.epoch), env),
@@ -275,7 +296,7 @@ impl Row {
     }
 
     fn open(&self, root: &Key, secret: &EpochSecret, file: &str) -> Result<(Key, Key), KeyRingError> {
-        let wrapping = wrapping_key(root, secret);
+        let wrapping = wrapping_key(self.version, root, secret);
         let open = |wrapped: &[u8], what| wrapping.unwrap(wrapped, &row_aad(what, secret.epoch));
         match (open(&self.control, "control"), open(&self.domain, "domain")) {
             (Ok(control), Ok(domain)) => Ok((control, domain)),
@@ -284,7 +305,7 @@ impl Row {
     }
 
     fn put(&self) -> (Keyspace, Bytes, Bytes) {
-        let mut value = vec![ROW_VERSION];
+        let mut value = vec![self.version];
         value.extend_from_slice(&self.check);
         value.extend_from_slice(&self.control);
         value.extend_from_slice(&self.domain);
@@ -296,7 +317,8 @@ impl Row {
         let ([version], rest) = value.split_first_chunk::<1>()?;
         let (check, rest) = rest.split_first_chunk::<CHECK_BYTES>()?;
         let (control, domain) = rest.split_at_checked(WRAPPED_BYTES)?;
-        (*version == ROW_VERSION && domain.len() == WRAPPED_BYTES).then(|| Self {
+        (matches!(*version, 1 | ROW_VERSION) && domain.len() == WRAPPED_BYTES).then(|| Self {
+            version: *version,
             epoch,
             check: *check,
             control: control.to_vec(),
@@ -305,8 +327,15 @@ impl Row {
     }
 }
 
-fn wrapping_key(root: &Key, secret: &EpochSecret) -> Key {
-    root.derive("kms/root and epoch", secret.secret.expose())
+/// Takes both secrets. In version 1 the epoch secret is the context of a derivation, which leaves a copy of it in memory
+/// that nothing wipes; since version 2 both are keys of one.
+fn wrapping_key(version: u8, root: &Key, secret: &EpochSecret) -> Key {
+    if version == 1 {
+        return root.derive("kms/root and epoch", secret.secret.expose());
+    }
+    let root = root.derive("kms/root half", b"");
+    let epoch = secret.secret.derive("kms/epoch half", b"");
+    root.joined(&epoch)
 }
 
 /// Tells a wrong root key from a damaged row; says nothing about the key itself.
@@ -352,7 +381,7 @@ async fn rows(shard: &Arc<dyn Shard>) -> Result<BTreeMap<u64, Row>, KeyRingError
     let page = shard.scan(Scan::prefix(Keyspace::Records, ROW_PREFIX)).await?;
     for (key, value) in page.items {
         let row = Row::parse(&key, &value).ok_or_else(|| StorageError::Damaged {
-            path: "control shard".to_owned(),
+            path: "the control shard".to_owned(),
             what: "a key ring row is not readable by this version".to_owned(),
             cure: "restore the data directory from a copy, or start the version that wrote it".to_owned(),
         })?;
@@ -374,4 +403,43 @@ async fn write(
     batch.may_use_reserve = true;
     shard.commit(batch).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::memory::Memory;
+
+    use super::*;
+    use crate::root::FileProvider;
+
+    /// docs/on-disk-format.md, "Key ring": a row of version 1 is read, and the next move writes version 2.
+    #[tokio::test]
+    async fn a_row_of_version_1_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let (env, _simulation) = Env::simulated(31);
+        let files = FileProvider::new(directory.path().join("root.key"), directory.path().join("epoch.secret"));
+        files.create(&env).unwrap();
+        let provider: Arc<dyn RootProvider> = Arc::new(files);
+        let (shard, _) = Memory::new().open();
+        let secrets = provider.load().unwrap();
+        let (control, domain) = (Key::random(&env), Key::random(&env));
+        let wrapping = wrapping_key(1, &secrets.root, &secrets.current);
+        let old = Row {
+            version: 1,
+            epoch: 1,
+            check: check_value(&secrets.root),
+            control: wrapping.wrap(&control, &row_aad("control", 1), &env),
+            domain: wrapping.wrap(&domain, &row_aad("domain", 1), &env),
+        };
+        write(&shard, &env, vec![old.put()], Vec::new()).await.unwrap();
+        let ring = KeyRing::open(shard.clone(), provider.clone(), env.clone()).await.unwrap();
+        let wrapped = ring.wrap_key(&Key::random(&env), b"aad");
+        ring.begin_move().await.unwrap();
+        assert!(ring.unwrap_key(&wrapped, b"aad").is_ok());
+        ring.finish_move().await.unwrap();
+        let versions: Vec<u8> = rows(&shard).await.unwrap().values().map(|row| row.version).collect();
+        assert_eq!(versions, [ROW_VERSION]);
+        let again = KeyRing::open(shard, provider, env).await.unwrap();
+        assert_eq!(again.records_key().expose(), ring.records_key().expose());
+    }
 }

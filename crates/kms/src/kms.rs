@@ -1,16 +1,18 @@
 //! The service: its state behind one door for reading and one for changing.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use aws_wire::CallContext;
 use crypto::{Key, Prf};
-use env::Env;
+use env::{Env, Instant};
 use parking_lot::RwLock;
 use storage::SealedRecords;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, broadcast};
 use zeroize::Zeroizing;
 
 use crate::keyring::KeyRing;
+use crate::observer::{Act, Observer};
 use crate::record::{KeyRecord, MaterialRecord, Seconds, Version};
 use crate::state::{Edit, State};
 use crate::wrapped::{UnwrapError, Wrapped};
@@ -24,6 +26,19 @@ const EVENTS_MAX: usize = 1024;
 pub struct KeyNotice {
     /// The KMS key's ARN.
     pub key_arn: String,
+    /// What changed, and so whom it concerns.
+    pub change: KeyChange,
+}
+
+/// What changed about a KMS key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyChange {
+    /// Its state: everyone who depends on it is concerned.
+    State,
+    /// A grant was made: who was refused may be allowed now. With an encryption context, only in that context.
+    GrantMade(Option<EncryptionContext>),
+    /// A grant ended: who was allowed may be refused now. With an encryption context, only in that context.
+    GrantEnded(Option<EncryptionContext>),
 }
 
 /// The key management service. Cheap to clone.
@@ -35,6 +50,8 @@ struct Inner {
     ring: KeyRing,
     tokens: Prf,
     wake: Notify,
+    observer: OnceLock<Arc<dyn Observer>>,
+    overdue: parking_lot::Mutex<HashMap<String, Instant>>,
     records: Arc<SealedRecords>,
     state: RwLock<State>,
     turn: Arc<Mutex<()>>,
@@ -55,11 +72,16 @@ impl Turn {
 
     /// The same, and then tells whoever holds a lease on the KMS key: once the change is durable they are told, whatever
     /// becomes of the caller. A deadline may have come or gone too.
-    pub(crate) async fn write_and_tell(&self, edits: Vec<Edit>, key: &KeyRecord) -> Result<(), KmsError> {
-        let key_arn = key.arn();
+    pub(crate) async fn write_and_tell(
+        &self,
+        edits: Vec<Edit>,
+        key: &KeyRecord,
+        change: KeyChange,
+    ) -> Result<(), KmsError> {
+        let notice = KeyNotice { key_arn: key.arn(), change };
         self.write_then(edits, move |kms| {
             // Nobody listening is fine.
-            let _ = kms.0.events.send(KeyNotice { key_arn });
+            let _ = kms.0.events.send(notice);
             kms.wake().notify_one();
         })
         .await
@@ -92,6 +114,8 @@ impl Kms {
             env,
             ring,
             wake: Notify::new(),
+            observer: OnceLock::new(),
+            overdue: parking_lot::Mutex::default(),
             records,
             state: RwLock::new(state),
             turn: Arc::new(Mutex::new(())),
@@ -113,6 +137,35 @@ impl Kms {
     #[must_use]
     pub fn key_ring(&self) -> &KeyRing {
         self.ring()
+    }
+
+    /// Who writes down what KMS does by itself; set once, before the worker is spawned. Without one nothing is written
+    /// down.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        // A second one would find half of what happens: the first stays.
+        let _ = self.0.observer.set(observer);
+    }
+
+    /// Does something of its own accord, written down before and after.
+    pub(crate) async fn observed<T>(
+        &self,
+        act: Act,
+        work: impl Future<Output = Result<T, KmsError>> + Send,
+    ) -> Result<T, KmsError> {
+        let begun = match self.0.observer.get() {
+            Some(observer) => Some(observer.begin(&act).await.map_err(KmsError::Unrecorded)?),
+            None => None,
+        };
+        let outcome = work.await;
+        if let Some(begun) = begun {
+            begun.finish(outcome.as_ref().map(|_| ()));
+        }
+        outcome
+    }
+
+    /// When each KMS key was first seen to be due for deletion, by the clock that nobody sets.
+    pub(crate) fn overdue(&self) -> &parking_lot::Mutex<HashMap<String, Instant>> {
+        &self.0.overdue
     }
 
     pub(crate) fn env(&self) -> &Env {
@@ -200,7 +253,9 @@ impl Kms {
     ) -> Result<T, KmsError> {
         for _ in 0..3 {
             let material = self.read(|state| state.material.get(&key.id).cloned());
-            let version = material.and_then(|material| choose(&material)).ok_or(KmsError::InvalidCiphertext)?;
+            // A key goes together with its material, so this is damage and not a wrong ciphertext.
+            let material = material.ok_or_else(|| KmsError::Damaged(format!("{}: it has no material", key.arn())))?;
+            let version = choose(&material).ok_or(KmsError::InvalidCiphertext)?;
             match self.ring().unwrap_key(&version.wrapped, &material_aad(key, &version.id)) {
                 Ok(opened) => return work(&version, &opened),
                 Err(UnwrapError::EpochGone) => {}

@@ -2,7 +2,8 @@
 //!
 //! [`root`] gives the root key and the epoch secret, [`KeyRing`] the domain keys under both, [`Kms`] everything else. The
 //! actions are in [`ops`], one file each. Nothing here knows of file systems: a service that needs a data key asks by
-//! [`Kms::grant_to_service`], [`Kms::make_data_key`] and [`Kms::open_data_key`], and hears of changes by [`Kms::events`].
+//! [`Kms::grant_to_service`], [`Kms::make_data_key`] and [`Kms::open_data_key`], and hears of changes by [`Kms::events`]. What happens
+//! without a call is told to an [`Observer`].
 
 mod access;
 mod aws_error;
@@ -17,6 +18,7 @@ mod kms;
 mod managed;
 mod metadata;
 pub mod model;
+mod observer;
 pub mod ops;
 mod page;
 mod policy_document;
@@ -30,8 +32,9 @@ mod uuid;
 mod wrapped;
 
 pub use context::EncryptionContext;
-pub use custody::ServiceGrant;
+pub use custody::{SERVICE_OPERATIONS, ServiceGrant};
 pub use error::KmsError;
 pub use keyring::{KeyRing, KeyRingError};
-pub use kms::{KeyNotice, Kms};
+pub use kms::{KeyChange, KeyNotice, Kms};
+pub use observer::{Act, Finish, Observer};
 pub use record::KeyState;

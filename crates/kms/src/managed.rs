@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::KmsError;
 use crate::kms::Kms;
+use crate::observer::Act;
 use crate::policy_document;
 use crate::record::{AliasRecord, KeyRecord, KeyState, Manager, MaterialRecord, Rotation};
 use crate::state::Edit;
@@ -77,7 +78,9 @@ impl Kms {
             created: now,
             updated: now,
         };
-        turn.write(vec![Edit::PutMaterial(material), Edit::PutKey(key.clone()), Edit::PutAlias(alias)]).await?;
+        let edits = vec![Edit::PutMaterial(material), Edit::PutKey(key.clone()), Edit::PutAlias(alias)];
+        // Whichever call came first, a look among them: that it makes a key is the service's own act.
+        self.observed(Act::on("CreateKey", &key), turn.write(edits)).await?;
         tracing::info!(key = %key.arn(), service = service.name, "made the service's key on its first use");
         self.wake().notify_one();
         Ok(Arc::new(key))

@@ -7,12 +7,12 @@
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crypto::Key;
 use env::Env;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 /// What went wrong with the root key or the epoch secret. Each text names the file and the cure.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +81,9 @@ pub struct RootSecrets {
     pub current: EpochSecret,
     /// A successor that was written and not yet put in force: a replacement was interrupted.
     pub staged: Option<EpochSecret>,
+    /// There is a successor that cannot be read: torn while it was written, or damaged since. Whoever knows whether
+    /// anything depends on it decides what becomes of it.
+    pub staged_damaged: bool,
 }
 
 /// Where level 0 comes from. A replacement of the epoch secret is `stage`, then whatever must be durable first, then
@@ -98,6 +101,10 @@ pub trait RootProvider: Send + Sync {
     fn root_name(&self) -> String;
     /// What to call the place of the epoch secret in a message.
     fn epoch_name(&self) -> String;
+    /// What to call the place of a staged epoch secret in a message.
+    fn staged_name(&self) -> String {
+        format!("{}.next", self.epoch_name())
+    }
 }
 
 const ROOT_MARK: &str = "coffer-root-key-1";
@@ -135,9 +142,30 @@ impl FileProvider {
     }
 
     fn staged_path(&self) -> PathBuf {
+        self.beside(".next")
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
         let mut path = self.epoch_secret.clone().into_os_string();
-        path.push(".next");
+        path.push(suffix);
         path.into()
+    }
+
+    /// Overwrites and removes the secret before the one in force. What a crash or the mode leaves of it is tried again
+    /// at the next load, and said.
+    fn destroy_old(&self) {
+        let old = self.beside(".old");
+        let Ok(about) = fs::symlink_metadata(&old) else { return };
+        // The replacement did not come to its rename: this is a second name of the secret in force.
+        let in_force = fs::metadata(&self.epoch_secret);
+        let same = in_force.is_ok_and(|current| (current.dev(), current.ino()) == (about.dev(), about.ino()));
+        if !same && about.is_file() {
+            overwrite(&old);
+        }
+        let removed = fs::remove_file(&old).map_err(|cause| io_error(&old, cause)).and_then(|()| sync_directory(&old));
+        if let Err(cause) = removed {
+            tracing::warn!(%cause, "the replaced epoch secret could not be removed; remove that file");
+        }
     }
 }
 
@@ -145,21 +173,14 @@ impl RootProvider for FileProvider {
     fn load(&self) -> Result<RootSecrets, RootError> {
         let root = parse_root(&self.root_key)?;
         let current = parse_epoch(&self.epoch_secret)?;
-        let staged_path = self.staged_path();
-        let staged = if staged_path.exists() {
-            match parse_epoch(&staged_path) {
-                Ok(staged) => Some(staged),
-                // A crash while it was being written: nothing can depend on it yet.
-                Err(RootError::Malformed { .. }) => {
-                    self.discard_staged()?;
-                    None
-                }
-                Err(other) => return Err(other),
-            }
-        } else {
-            None
+        self.destroy_old();
+        let (staged, staged_damaged) = match parse_epoch(&self.staged_path()) {
+            Ok(staged) => (Some(staged), false),
+            Err(RootError::Missing { .. }) => (None, false),
+            Err(RootError::Malformed { .. }) => (None, true),
+            Err(other) => return Err(other),
         };
-        Ok(RootSecrets { root, current, staged })
+        Ok(RootSecrets { root, current, staged, staged_damaged })
     }
 
     fn stage(&self, next: &EpochSecret) -> Result<(), RootError> {
@@ -177,12 +198,14 @@ impl RootProvider for FileProvider {
 
     fn promote(&self) -> Result<(), RootError> {
         let staged = self.staged_path();
-        let old = OpenOptions::new().write(true).open(&self.epoch_secret).ok();
+        // A second name keeps the old secret's blocks within reach, whenever a crash comes.
+        self.destroy_old();
+        if let Err(cause) = fs::hard_link(&self.epoch_secret, self.beside(".old")) {
+            tracing::warn!(%cause, file = name(&self.epoch_secret), "the replaced epoch secret cannot be overwritten");
+        }
         fs::rename(&staged, &self.epoch_secret).map_err(|cause| replace_error(&self.epoch_secret, cause))?;
         sync_directory(&self.epoch_secret)?;
-        if let Some(old) = old {
-            overwrite(old);
-        }
+        self.destroy_old();
         Ok(())
     }
 
@@ -319,19 +342,26 @@ fn sync_directory(path: &Path) -> Result<(), RootError> {
 
 /// The replaced secret's blocks are overwritten where the medium allows it. Best effort: a copy-on-write file system
 /// or a flash translation layer may keep the old block, which is why the threat model names the medium.
-fn overwrite(mut old: File) {
-    let length = usize::try_from(old.metadata().map_or(0, |about| about.len()).min(FILE_BYTES_MAX)).unwrap_or(0);
-    let mut zeros = vec![0_u8; length];
-    if old.write_all(&zeros).and_then(|()| old.sync_all()).is_err() {
-        tracing::warn!("the replaced epoch secret could not be overwritten; its file is unlinked all the same");
+fn overwrite(path: &Path) {
+    let write = || -> io::Result<()> {
+        // Its owner may have made it read-only.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        let mut old = OpenOptions::new().write(true).open(path)?;
+        let length = usize::try_from(old.metadata()?.len().min(FILE_BYTES_MAX)).unwrap_or(0);
+        old.write_all(&vec![0_u8; length])?;
+        old.sync_all()
+    };
+    if let Err(cause) = write() {
+        tracing::warn!(
+            %cause,
+            file = name(path),
+            "the replaced epoch secret could not be overwritten; its file is unlinked all the same"
+        );
     }
-    zeros.zeroize();
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     fn provider(directory: &Path) -> FileProvider {
@@ -390,15 +420,53 @@ mod tests {
         assert!(damaged.contains("epoch.secret") && damaged.contains("restore"), "{damaged}");
     }
 
-    /// Architecture section 5, "Erasure": a half-written successor is forgotten, since nothing depends on it.
+    /// Architecture section 5, "Erasure": a successor that cannot be read is told of and left to whoever knows whether
+    /// anything depends on it.
     #[test]
-    fn a_torn_successor_is_discarded() {
+    fn a_torn_successor_is_told_of() {
         let directory = tempfile::tempdir().unwrap();
         let (env, _simulation) = Env::simulated(4);
         let files = provider(directory.path());
         files.create(&env).unwrap();
         write_new(&files.staged_path(), &Zeroizing::new("coffer-epoch-sec".to_owned())).unwrap();
-        assert!(files.load().unwrap().staged.is_none());
-        assert!(!files.staged_path().exists());
+        let loaded = files.load().unwrap();
+        assert!(loaded.staged.is_none() && loaded.staged_damaged);
+        assert!(files.staged_path().exists());
+    }
+
+    /// docs/threat-model.md: the replaced secret's file is overwritten, also if it was read-only, and also by the start
+    /// after a crash in between.
+    #[test]
+    fn the_old_secret_is_overwritten_after_a_crash_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let (env, _simulation) = Env::simulated(5);
+        let files = provider(directory.path());
+        files.create(&env).unwrap();
+        let witness = directory.path().join("witness");
+        let replace = |epoch| files.stage(&EpochSecret { epoch, secret: Key::random(&env) }).unwrap();
+        let is_wiped = |path: &Path| fs::read(path).unwrap().iter().all(|byte| *byte == 0);
+        let old = files.beside(".old");
+
+        // The mode of a careful owner.
+        fs::set_permissions(&files.epoch_secret, fs::Permissions::from_mode(0o400)).unwrap();
+        fs::hard_link(&files.epoch_secret, &witness).unwrap();
+        replace(2);
+        files.promote().unwrap();
+        assert!(is_wiped(&witness) && !old.exists());
+
+        // A crash after the rename.
+        fs::remove_file(&witness).unwrap();
+        fs::hard_link(&files.epoch_secret, &witness).unwrap();
+        fs::hard_link(&files.epoch_secret, &old).unwrap();
+        replace(3);
+        fs::rename(files.staged_path(), &files.epoch_secret).unwrap();
+        assert_eq!(files.load().unwrap().current.epoch, 3);
+        assert!(is_wiped(&witness) && !old.exists());
+
+        // A crash before it: the second name is of the secret in force.
+        fs::hard_link(&files.epoch_secret, &old).unwrap();
+        assert_eq!(files.load().unwrap().current.epoch, 3);
+        assert_eq!(files.load().unwrap().current.epoch, 3);
+        assert!(!old.exists());
     }
 }

@@ -114,7 +114,8 @@ async fn deletions_within_a_minute_share_one_move() {
 }
 
 /// KMS API, ScheduleKeyDeletion: the key goes at its deadline, also when that passed while the server was down, with
-/// its aliases and grants, and what it encrypted is gone.
+/// its aliases and grants, and what it encrypted is gone. It goes an hour after it was found due, so that a wrong time of
+/// day alone deletes nothing.
 #[tokio::test]
 async fn a_deletion_that_fell_due_while_down_is_completed() {
     let world = World::new(10).await;
@@ -131,6 +132,12 @@ async fn a_deletion_that_fell_due_while_down_is_completed() {
     world.simulation.advance(Duration::from_secs(10));
     let kms = world.open().await;
     let mut events = kms.events();
+    for _ in 0..59 {
+        kms.run_due().await.unwrap();
+        world.simulation.advance(Duration::from_secs(60));
+    }
+    assert_eq!(support::describe(&kms, &key).await.key_id, key);
+    world.simulation.advance(Duration::from_secs(60));
     kms.run_due().await.unwrap();
     assert!(events.try_recv().unwrap().key_arn.ends_with(&key));
     assert_eq!(support::code(decrypt(&kms, &blob, CONTEXT).await), "InvalidCiphertextException");
@@ -166,4 +173,119 @@ async fn an_existing_ring_is_never_replaced() {
     assert!(matches!(again, Err(KeyRingError::Exists)));
     let empty = storage::memory::Memory::new();
     assert!(matches!(world.open_ring(&empty).await.err(), Some(KeyRingError::NotInitialised)));
+}
+
+/// Architecture section 5, "Erasure": a time of day that is wrong for a while deletes nothing.
+#[tokio::test]
+async fn a_clock_that_is_set_right_again_deletes_nothing() {
+    let world = World::new(14).await;
+    let kms = world.open().await;
+    let key = new_key(&kms).await;
+    let blob = encrypt(&kms, &key, CONTEXT).await;
+    schedule(&kms, &key, 30).await;
+    let right = world.env.wall();
+    let mut wrong = right;
+    wrong.seconds += 400 * 86_400;
+    for _ in 0..3 {
+        world.simulation.set_wall(wrong);
+        kms.run_due().await.unwrap();
+        world.simulation.advance(Duration::from_secs(3000));
+        kms.run_due().await.unwrap();
+        world.simulation.set_wall(right);
+        kms.run_due().await.unwrap();
+    }
+    let input = kms::model::CancelKeyDeletionRequest { key_id: key.clone() };
+    kms::ops::cancel_key_deletion::run(&kms, &root(), input).await.unwrap();
+    support::enable(&kms, &key).await;
+    assert_eq!(decrypt(&kms, &blob, CONTEXT).await.unwrap(), b"plaintext");
+}
+
+/// Architecture section 5, "Erasure": a staged secret that cannot be read is forgotten if no key depends on it, and named if
+/// one does.
+#[tokio::test]
+async fn a_damaged_successor_is_forgotten_or_named() {
+    let world = World::new(15).await;
+    let next = world.path().join("epoch.secret.next");
+    let write = |text: &str| {
+        std::fs::write(&next, text).unwrap();
+        std::fs::set_permissions(&next, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    };
+    write("coffer-epoch-sec");
+    drop(world.open().await);
+    assert!(!next.exists());
+
+    // A move that was cut off when the next row was durable.
+    let kms = world.open().await;
+    data_key(&kms, "gone").await;
+    kms.destroy_data_keys(&["gone".to_owned()]).await.unwrap();
+    world.simulation.advance(Duration::from_secs(61));
+    world.cut.arm(2, true);
+    kms.run_due().await.unwrap_err();
+    world.cut.disarm();
+    drop(kms);
+    let whole = std::fs::read_to_string(&next).unwrap();
+    write(&whole.replace("coffer-epoch-secret-1 2", "coffer-epoch-secret-1 x"));
+    let refused = world.try_open().await.err().unwrap().to_string();
+    assert!(refused.contains("epoch.secret.next") && refused.contains("restore"), "{refused}");
+    assert!(next.exists(), "what the keys need is not thrown away");
+    write(&whole);
+    world.open().await;
+    assert!(!staged(&world));
+}
+
+#[derive(Default)]
+struct Recorder(std::sync::Mutex<Vec<String>>, std::sync::atomic::AtomicBool);
+
+struct Begun(std::sync::Arc<Recorder>, &'static str);
+
+impl kms::Finish for Begun {
+    fn finish(self: Box<Self>, outcome: Result<(), &kms::KmsError>) {
+        self.0.0.lock().unwrap().push(format!("{} {}", self.1, if outcome.is_ok() { "done" } else { "failed" }));
+    }
+}
+
+struct Observing(std::sync::Arc<Recorder>);
+
+impl kms::Observer for Observing {
+    fn begin<'a>(&'a self, act: &'a kms::Act) -> storage::BoxFuture<'a, Result<Box<dyn kms::Finish>, String>> {
+        Box::pin(async move {
+            if self.0.1.load(std::sync::atomic::Ordering::SeqCst) {
+                return Err("the disk is full".to_owned());
+            }
+            self.0.0.lock().unwrap().push(format!("{} begins", act.name));
+            Ok(Box::new(Begun(self.0.clone(), act.name)) as Box<dyn kms::Finish>)
+        })
+    }
+}
+
+/// Architecture section 6, "Audit": what KMS does by itself is written down before and after, and is not done if it cannot
+/// be written down; one key that fails does not keep the others.
+#[tokio::test]
+async fn what_kms_does_by_itself_is_written_down() {
+    let world = World::new(16).await;
+    let kms = world.open().await;
+    let recorder = std::sync::Arc::new(Recorder::default());
+    kms.observe(std::sync::Arc::new(Observing(recorder.clone())));
+    let seen = || std::mem::take(&mut *recorder.0.lock().unwrap());
+    support::describe(&kms, "alias/aws/elasticfilesystem").await;
+    assert_eq!(seen(), ["CreateKey begins", "CreateKey done"]);
+    let keys = [new_key(&kms).await, new_key(&kms).await];
+    for key in &keys {
+        schedule(&kms, key, 7).await;
+    }
+    world.simulation.advance(Duration::from_secs(7 * 86_400 + 1));
+    kms.run_due().await.unwrap();
+    world.simulation.advance(Duration::from_secs(3601));
+    recorder.1.store(true, std::sync::atomic::Ordering::SeqCst);
+    kms.run_due().await.unwrap_err();
+    assert_eq!(support::describe(&kms, &keys[0]).await.key_id, keys[0]);
+    recorder.1.store(false, std::sync::atomic::Ordering::SeqCst);
+    kms.run_due().await.unwrap();
+    world.simulation.advance(Duration::from_secs(61));
+    kms.run_due().await.unwrap();
+    let expected = ["DeleteKey begins", "DeleteKey done", "DeleteKey begins", "DeleteKey done"];
+    assert_eq!(seen(), [&expected[..], &["ReplaceEpochSecret begins", "ReplaceEpochSecret done"]].concat());
+    world.simulation.advance(Duration::from_secs(365 * 86_400));
+    kms.run_due().await.unwrap();
+    assert_eq!(seen(), ["RotateKey begins", "RotateKey done"]);
 }

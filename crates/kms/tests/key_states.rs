@@ -245,6 +245,22 @@ async fn changes_of_usability_are_told() {
     assert!(events.try_recv().is_err());
 }
 
+/// The leases' notice: a grant for one encryption context concerns whoever uses that one, and nobody else.
+#[tokio::test]
+async fn a_grants_notice_names_its_context() {
+    let world = World::new(26).await;
+    let kms = world.open().await;
+    let key = new_key(&kms).await;
+    let context = support::encryption_context(&[("aws:elasticfilesystem:filesystem:id", "fs-1")]);
+    let mut events = kms.events();
+    kms.grant_to_service(&root(), support::SERVICE, &key, &context).await.unwrap();
+    assert_eq!(events.try_recv().unwrap().change, kms::KeyChange::GrantMade(Some(context.clone())));
+    kms.retire_service_grants(support::SERVICE, &context).await.unwrap();
+    assert_eq!(events.try_recv().unwrap().change, kms::KeyChange::GrantEnded(Some(context)));
+    disable(&kms, &key).await;
+    assert_eq!(events.try_recv().unwrap().change, kms::KeyChange::State);
+}
+
 /// The leases' notice: a change that became durable is told even if its caller went away before the answer.
 #[tokio::test]
 async fn a_change_is_told_though_its_caller_is_gone() {

@@ -10,7 +10,7 @@ use std::{collections::HashMap, sync::Arc};
 use bytes::Bytes;
 use crypto::{Key, Label, Prf, Salt, Subkey, TAG_BYTES};
 use env::Env;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{Batch, CommitError, Keyspace, Scan, Shard, StorageError};
 
@@ -24,7 +24,10 @@ const HEAD_BYTES: usize = 1 + SALT_BYTES + COUNTER_BYTES;
 /// A record that every set has, so that a wrong control key is seen at once.
 const CHECK: &str = "storage/check";
 
-/// A change of one record.
+/// A record's subkeys are remembered while many are read, up to so many batches.
+const SUBKEYS_MAX: usize = 1024;
+
+/// A change of one record. Its content is wiped when it is dropped.
 pub enum Change {
     /// Writes the record with this logical key.
     Put(String, Vec<u8>),
@@ -40,8 +43,17 @@ impl Change {
     }
 }
 
+impl Drop for Change {
+    fn drop(&mut self) {
+        if let Self::Put(_, value) = self {
+            value.zeroize();
+        }
+    }
+}
+
 /// The sealed records of a shard.
 pub struct SealedRecords {
+    place: String,
     shard: Arc<dyn Shard>,
     key: Key,
     names: Prf,
@@ -56,7 +68,7 @@ impl SealedRecords {
     pub async fn open(shard: Arc<dyn Shard>, control_key: &Key, env: Env) -> Result<Self, StorageError> {
         let key = control_key.derive("storage/records", b"");
         let names = Prf::new(control_key.derive("storage/record-names", b""));
-        let records = Self { shard, key, names, env };
+        let records = Self { place: "the control records".to_owned(), shard, key, names, env };
         if records.get(CHECK).await?.is_none() {
             let mut any = Scan::prefix(Keyspace::Records, &[CLASS]);
             any.limit_keys = 1;
@@ -69,6 +81,13 @@ impl SealedRecords {
             records.commit(vec![Change::Put(CHECK.to_owned(), Vec::new())]).await?;
         }
         Ok(records)
+    }
+
+    /// Names the directory that the records lie in, for errors.
+    #[must_use]
+    pub fn at(mut self, place: impl Into<String>) -> Self {
+        self.place = place.into();
+        self
     }
 
     /// Every record whose logical key begins with `prefix`, in the order of their keys. Reads them all: for the start
@@ -107,7 +126,7 @@ impl SealedRecords {
         match self.shard.get(Keyspace::Records, &stored).await? {
             Some(value) => {
                 let (found, value) = self.open_value(&stored, &value, &mut HashMap::new())?;
-                if found == key { Ok(Some(value)) } else { Err(unopened()) }
+                if found == key { Ok(Some(value)) } else { Err(self.unopened()) }
             }
             None => Ok(None),
         }
@@ -166,23 +185,34 @@ impl SealedRecords {
         value: &[u8],
         subkeys: &mut HashMap<Salt, Subkey>,
     ) -> Result<(String, Zeroizing<Vec<u8>>), StorageError> {
-        let (head, rest) = value.split_first_chunk::<HEAD_BYTES>().ok_or_else(unopened)?;
-        let (sealed, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or_else(unopened)?;
-        let (version, rest) = head.split_first().ok_or_else(unopened)?;
-        let (salt, counter) = rest.split_first_chunk::<SALT_BYTES>().ok_or_else(unopened)?;
-        let counter = <[u8; COUNTER_BYTES]>::try_from(counter).map_err(|_| unopened())?;
+        let (head, rest) = value.split_first_chunk::<HEAD_BYTES>().ok_or_else(|| self.unopened())?;
+        let (sealed, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or_else(|| self.unopened())?;
+        let (version, rest) = head.split_first().ok_or_else(|| self.unopened())?;
+        let (salt, counter) = rest.split_first_chunk::<SALT_BYTES>().ok_or_else(|| self.unopened())?;
+        let counter = <[u8; COUNTER_BYTES]>::try_from(counter).map_err(|_| self.unopened())?;
         if *version != VERSION {
-            return Err(unopened());
+            return Err(self.unopened());
+        }
+        if subkeys.len() >= SUBKEYS_MAX {
+            subkeys.clear();
         }
         // One batch, one salt: a run of records of one batch needs one key set-up.
         let subkey = subkeys.entry(*salt).or_insert_with(|| self.key.subkey(LABEL, salt));
         let mut plain = Zeroizing::new(vec![0; sealed.len()]);
         let counter = u64::from(u32::from_be_bytes(counter));
-        subkey.open_into(counter, stored, sealed, tag, &mut plain).map_err(|_| unopened())?;
-        let (length, rest) = plain.split_first_chunk::<2>().ok_or_else(unopened)?;
-        let (key, content) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length))).ok_or_else(unopened)?;
-        let key = str::from_utf8(key).map_err(|_| unopened())?;
+        subkey.open_into(counter, stored, sealed, tag, &mut plain).map_err(|_| self.unopened())?;
+        let (length, rest) = plain.split_first_chunk::<2>().ok_or_else(|| self.unopened())?;
+        let (key, content) =
+            rest.split_at_checked(usize::from(u16::from_be_bytes(*length))).ok_or_else(|| self.unopened())?;
+        let key = str::from_utf8(key).map_err(|_| self.unopened())?;
         Ok((key.to_owned(), Zeroizing::new(content.to_vec())))
+    }
+
+    fn unopened(&self) -> StorageError {
+        StorageError::Sealed(format!(
+            "{}: a control record does not open; restore the data directory from a backup",
+            self.place
+        ))
     }
 }
 
@@ -208,10 +238,6 @@ fn seal_value(
     let tag = subkey.seal_into(u64::from(counter), stored, &plain, out);
     sealed.extend_from_slice(&tag);
     Ok(sealed)
-}
-
-fn unopened() -> StorageError {
-    StorageError::Sealed("a control record does not open; restore the data directory from a backup".to_owned())
 }
 
 #[cfg(test)]
@@ -279,7 +305,7 @@ mod tests {
     async fn the_shard_sees_no_names_and_swaps_are_found() {
         let memory = Memory::new();
         let (shard, _) = memory.open();
-        let records = SealedRecords::open(shard.clone(), &key(1), Env::real()).await.unwrap();
+        let records = SealedRecords::open(shard.clone(), &key(1), Env::real()).await.unwrap().at("/data/control");
         let canary = "canary-canary-canary";
         records.commit(vec![put(canary, canary), put("other", canary)]).await.unwrap();
 
@@ -294,6 +320,7 @@ mod tests {
         swap.put(Keyspace::Records, two, value);
         shard.commit(swap).await.unwrap();
         assert!(matches!(records.get("other").await, Err(StorageError::Sealed(_))));
-        assert!(matches!(records.load("").await, Err(StorageError::Sealed(_))));
+        let Err(StorageError::Sealed(text)) = records.load("").await else { panic!("it does not open") };
+        assert!(text.starts_with("/data/control: ") && text.contains("restore"), "{text}");
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::AuditLog;
 use crate::chain::Head;
+use crate::writer::Target;
 use crate::{AuditError, Event, Outcome, verify};
 
 fn context() -> CallContext {
@@ -160,7 +161,9 @@ async fn a_failed_write_refuses_calls() {
     let (_directory, path) = place();
     filled(&path, 1).await;
     // A file that was opened for reading only takes no write.
-    let log = AuditLog::start(&path, fs::File::open(&path).unwrap(), Head::origin(), Env::real()).unwrap();
+    let file = fs::File::open(&path).unwrap();
+    let target = Target { path: path.clone(), file, head: Head::origin(), bytes: 0, bytes_max: u64::MAX };
+    let log = AuditLog::start(target, Env::real()).unwrap();
     let refused = log.begin(event("CreateKey"), true).await;
     assert!(refused.is_err());
     assert!(log.failed());
@@ -198,4 +201,95 @@ async fn many_calls_at_once_make_one_chain() {
     log.close().await.unwrap();
     let report = verify(&path).unwrap();
     assert_eq!((report.head.sequence, report.incomplete.len()), (400, 0));
+}
+
+fn closed(path: &Path) -> Vec<PathBuf> {
+    crate::files::closed(path).unwrap()
+}
+
+async fn rotated(path: &Path, count: usize) {
+    let log = AuditLog::open_sized(path, Env::real(), 4000).unwrap();
+    for _ in 0..count {
+        log.begin(event("Encrypt"), true).await.unwrap().complete(Outcome::success(Value::Null)).unwrap();
+    }
+    log.close().await.unwrap();
+}
+
+/// docs/on-disk-format.md, "Audit log": a file has a size, and one chain goes through all files, across restarts.
+#[tokio::test]
+async fn the_chain_goes_on_from_file_to_file() {
+    let (_directory, path) = place();
+    for _ in 0..3 {
+        rotated(&path, 20).await;
+    }
+    let files = closed(&path);
+    assert!(files.len() > 5, "{files:?}");
+    for file in files.iter().chain([&path]) {
+        let about = fs::metadata(file).unwrap();
+        assert!(about.len() < 8000);
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o777, 0o600);
+    }
+    let report = verify(&path).unwrap();
+    let begun = files.len() as u64;
+    assert_eq!((report.first, report.head.sequence, report.incomplete.len()), (1, 120 + begun, 0));
+
+    // A line that is gone from the middle of any file is found, and so is a file.
+    let middle = &files[2];
+    let text = fs::read_to_string(middle).unwrap();
+    let cut: Vec<&str> = text.lines().enumerate().filter(|(number, _)| *number != 1).map(|(_, line)| line).collect();
+    fs::write(middle, cut.join("\n") + "\n").unwrap();
+    assert!(matches!(verify(&path), Err(AuditError::Broken { .. })));
+    fs::remove_file(middle).unwrap();
+    assert!(matches!(verify(&path), Err(AuditError::Broken { .. })));
+    fs::write(middle, &text).unwrap();
+
+    // Old files may be moved away: the rest holds from its first line on, and says which that is.
+    for file in files.iter().take(3) {
+        fs::remove_file(file).unwrap();
+    }
+    let rest = verify(&path).unwrap();
+    assert!(rest.first > 1);
+    assert_eq!(rest.head, report.head);
+    for file in &files[3..] {
+        fs::remove_file(file).unwrap();
+    }
+    rotated(&path, 1).await;
+    assert!(verify(&path).unwrap().head.sequence > report.head.sequence);
+}
+
+/// docs/on-disk-format.md, "Audit log": a crash while one file ends and the next begins loses nothing and breaks nothing.
+#[tokio::test]
+async fn a_crash_between_two_files_is_made_good() {
+    let (directory, path) = place();
+    rotated(&path, 20).await;
+    let before = verify(&path).unwrap().head;
+    // The file was closed; its successor exists in part, or has nothing in it.
+    fs::rename(&path, directory.path().join(format!("audit.log.{:020}", before.sequence))).unwrap();
+    fs::write(directory.path().join("audit.log.next"), "{\"hash\":").unwrap();
+    rotated(&path, 1).await;
+    assert!(!directory.path().join("audit.log.next").exists());
+    let after = verify(&path).unwrap();
+    assert_eq!((after.first, after.head.sequence), (1, before.sequence + 3));
+    assert_eq!(lines(&path)[0]["phase"], "continuation");
+    // A successor that does not follow is not written on.
+    let text = fs::read_to_string(&path).unwrap();
+    let second = text.lines().nth(1).unwrap();
+    fs::write(&path, format!("{second}\n")).unwrap();
+    assert!(matches!(AuditLog::open(&path, Env::real()), Err(AuditError::Broken { .. })));
+}
+
+/// docs/on-disk-format.md, "Audit log": a line that nobody waits for is on disk within a second or so, also when lines never
+/// cease to come.
+#[tokio::test]
+async fn a_steady_stream_is_synced() {
+    let (_directory, path) = place();
+    let (env, simulation) = Env::simulated(1);
+    let log = AuditLog::open(&path, env).unwrap();
+    for _ in 0..20 {
+        simulation.advance(std::time::Duration::from_millis(100));
+        log.note(event("GetCallerIdentity"), Outcome::default()).await.unwrap();
+        Env::real().sleep(std::time::Duration::from_millis(2)).await;
+    }
+    assert!(log.syncs() >= 1, "nothing was synced in two seconds of lines");
+    log.close().await.unwrap();
 }

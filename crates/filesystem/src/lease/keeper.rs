@@ -6,24 +6,25 @@ use env::Instant;
 use tokio::sync::watch;
 
 use crate::{
-    FsError, SealCause,
+    FsError, Result, SealCause,
     core::Core,
-    lease::{KeyTrouble, Which},
+    lease::{KeyTrouble, SEAL_FLUSH_MAX, Which},
 };
 
-/// A seal flushes for at most this long.
-const SEAL_FLUSH_MAX: Duration = Duration::from_secs(10);
-
-/// How often a sealed file system asks for its key again.
+/// How often a sealed file system asks for a key again that is not reachable, and first for one that was refused.
 const SEALED_RETRY: Duration = Duration::from_secs(2);
+
+/// A refusal stands until somebody changes it, and that is told by a notice: each next question waits twice as long, up
+/// to this.
+const REFUSED_RETRY_MAX: Duration = Duration::from_secs(60);
 
 impl Core {
     /// Asks for one key. `Err`: it is not at hand, for this reason.
-    pub(crate) async fn fetch_key(&self, which: Which, limit: Instant) -> Result<(), (SealCause, String)> {
+    pub(crate) async fn fetch_key(&self, which: Which, limit: Instant) -> std::result::Result<(), (SealCause, String)> {
         let mut notices = self.keys.generation.subscribe();
         loop {
             let start = self.env.now();
-            notices.mark_unchanged();
+            let generation = *notices.borrow_and_update();
             let answer = tokio::select! {
                 answer = self.source.unwrap(which) => answer,
                 () = self.env.sleep_until(limit) => Err(KeyTrouble::Unreachable("no answer in time".into())),
@@ -34,7 +35,9 @@ impl Core {
             }
             return match answer {
                 Ok(key) => {
-                    self.keys.install(which, key, start);
+                    if !self.keys.install(which, key, start, generation) {
+                        continue;
+                    }
                     Ok(())
                 }
                 Err(KeyTrouble::Refused(why)) => Err((SealCause::Refused, why)),
@@ -43,93 +46,129 @@ impl Core {
         }
     }
 
+    /// Notices from now on, for [`run_keeper`](Self::run_keeper).
+    pub(crate) fn notices(&self) -> watch::Receiver<u64> {
+        self.keys.generation.subscribe()
+    }
+
     /// Keeps one key for as long as the file system is open.
-    pub(crate) async fn run_keeper(self: Arc<Self>, which: Which) {
+    pub(crate) async fn run_keeper(self: Arc<Self>, which: Which, mut notices: watch::Receiver<u64>) {
         let mut stop = self.stop.subscribe();
-        let mut notices = self.keys.generation.subscribe();
+        let mut refusals = 0;
         loop {
-            let next = self.next_renewal(which);
+            let next = self.next_renewal(which, refusals);
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
-                _ = notices.changed() => {}
+                _ = notices.changed() => refusals = 0,
                 () = self.env.sleep_until(next) => {}
             }
-            self.renew(which, &mut notices).await;
+            notices.mark_unchanged();
+            refusals = match self.renew(which).await {
+                Some(SealCause::Refused) => refusals.saturating_add(1),
+                Some(SealCause::Unreachable) | None => 0,
+            };
         }
     }
 
-    fn next_renewal(&self, which: Which) -> Instant {
+    fn next_renewal(&self, which: Which, refusals: u32) -> Instant {
         let now = self.env.now();
-        if !self.keys.has(which) || !self.ready.load(std::sync::atomic::Ordering::Acquire) {
-            return now + SEALED_RETRY.min(self.keys.lease / 4);
+        if !self.keys.has(which) {
+            let doublings = refusals.saturating_sub(1).min(6);
+            return now + (SEALED_RETRY * (1 << doublings)).min(REFUSED_RETRY_MAX).min(self.keys.lease / 4);
         }
-        // The first try at half time; then, if the service did not answer, again and again.
+        // The first try before half time; then, if the service did not answer, again and again.
         let expires = self.keys.expires(which);
-        let half = Instant::from_nanoseconds(
-            expires.nanoseconds().saturating_sub(u64::try_from(self.keys.lease.as_nanos()).unwrap_or(0) / 2),
-        );
-        if half > now { half } else { (now + self.keys.lease / 12).min(expires) }
+        let lease = u64::try_from(self.keys.lease.as_nanos()).unwrap_or(0);
+        // File systems that were opened together do not go on asking together.
+        let jitter = u64::from_be_bytes(self.env.random()) % (lease / 8).max(1);
+        let first = Instant::from_nanoseconds(expires.nanoseconds().saturating_sub(lease / 2 + jitter));
+        if first > now { first } else { (now + self.keys.lease / 12).min(expires) }
     }
 
-    async fn renew(&self, which: Which, notices: &mut watch::Receiver<u64>) {
-        notices.mark_unchanged();
+    /// Asks for the key. Why it was withheld, if it was.
+    async fn renew(&self, which: Which) -> Option<SealCause> {
         let had = self.keys.has(which);
         let now = self.env.now();
         let limit = if had { self.keys.expires(which) } else { now + self.keys.lease };
         match self.fetch_key(which, limit).await {
-            Ok(()) => self.unseal(which).await,
-            Err((SealCause::Unreachable, _)) if had && self.env.now() < self.keys.expires(which) => {}
-            Err((cause, why)) => self.seal(which, cause, why).await,
+            Ok(()) => {
+                self.unseal(which).await;
+                None
+            }
+            Err((SealCause::Unreachable, _)) if had && self.env.now() < self.keys.expires(which) => None,
+            Err((cause, why)) => {
+                self.seal(which, cause, why).await;
+                Some(cause)
+            }
         }
     }
 
     /// Serves again, if both keys are here and everything that has to be read first can be read.
     pub(crate) async fn unseal(&self, which: Which) {
-        if self.keys.check().is_ok() {
+        if self.keys.check().is_ok() || !self.keys.may_serve() {
             return;
         }
-        if !(self.keys.has(Which::Data) && self.keys.has(Which::Metadata)) {
+        let _turn = self.keys.turn.lock().await;
+        // While this waited, a key may have been withheld, or the other keeper may have done it.
+        if self.keys.check().is_ok() || !self.keys.may_serve() {
             return;
         }
         match self.get_ready().await {
             Ok(()) => {
-                self.keys.serve();
-                tracing::info!(file_system = %self.id, "the file system serves");
+                if self.keys.serve() {
+                    tracing::info!(file_system = %self.id, "the file system serves");
+                }
             }
             Err(FsError::Sealed(_)) => {}
             Err(error) => {
-                tracing::error!(file_system = %self.id, %error, ?which, "the file system cannot be read");
+                if self.keys.unreadable(format!("its keys are usable, but it cannot be read: {error}")) {
+                    tracing::error!(file_system = %self.id, %error, ?which, "the file system cannot be read");
+                }
             }
         }
     }
 
     /// Stops serving at once, flushes for a while, and wipes the key.
     async fn seal(&self, which: Which, cause: SealCause, why: String) {
-        let first = self.keys.check().is_ok() || self.keys.has(which);
-        if first {
+        if self.keys.check().is_ok() || self.keys.has(which) {
             tracing::warn!(file_system = %self.id, ?which, ?cause, why, "the file system is sealed");
         }
+        let limit = self.env.now() + SEAL_FLUSH_MAX;
         self.keys.stop_serving(which, cause, why);
         if !self.keys.has(which) {
             return;
         }
-        let flushed = {
-            let flush = async {
-                self.flush_all().await?;
-                self.queue.durable(self.queue.last()).await
-            };
-            tokio::select! {
-                done = flush => done.is_ok(),
-                () = self.env.sleep(SEAL_FLUSH_MAX) => false,
-            }
+        // However long the other key's keeper takes, this key goes when its time is over.
+        let turn = tokio::select! {
+            turn = self.keys.turn.lock() => Some(turn),
+            () = self.env.sleep_until(limit) => None,
+        };
+        let flushed = tokio::select! {
+            done = self.flush_behind_seal() => done.is_ok(),
+            () = self.env.sleep_until(limit) => false,
         };
         if !flushed {
             self.drop_dirty();
         }
         self.keys.wipe(which);
+        if !self.dirty.lock().is_empty() {
+            self.drop_dirty();
+        }
         self.plain.clear();
         if which == Which::Metadata {
             self.unload_all();
         }
+        drop(turn);
+    }
+
+    /// Brings everything to disk that was let in before the gate closed.
+    async fn flush_behind_seal(&self) -> Result<()> {
+        // Whoever found the gate open under an inode's lock has left it, with what it wrote.
+        for inode in self.cache.all() {
+            drop(inode.lock());
+        }
+        self.flush_all().await?;
+        self.queue.drained().await;
+        self.queue.durable(self.queue.last()).await
     }
 }

@@ -96,6 +96,8 @@ impl Core {
     fn put_dirty(&self, cx: &Context<'_>, inode: &Inode, offset: u64, data: Bytes) -> Result<bool> {
         let now = self.env.wall();
         let mut state = inode.lock();
+        // Again, since this has waited: a seal that has begun looks at each inode once.
+        self.keys.check()?;
         let record = state.record_mut()?;
         check_regular(record)?;
         if data.is_empty() {

@@ -6,7 +6,7 @@ use crate::record::{KeyRecord, KeyState};
 use crate::resolve::Spelling;
 use crate::state::Edit;
 use crate::state_table::{self, Action};
-use crate::{EncryptionContext, Kms, KmsError, model};
+use crate::{EncryptionContext, KeyChange, Kms, KmsError, model};
 
 /// EnableKey.
 pub async fn run(kms: &Kms, cx: &CallContext, input: model::EnableKeyRequest) -> Result<(), KmsError> {
@@ -28,7 +28,7 @@ pub(crate) async fn change_state(
     state_table::check(action, &key)?;
     let changed = KeyRecord { state: to(&key), ..(*key).clone() };
     if changed != *key {
-        turn.write_and_tell(vec![Edit::PutKey(changed.clone())], &changed).await?;
+        turn.write_and_tell(vec![Edit::PutKey(changed.clone())], &changed, KeyChange::State).await?;
     }
     Ok(changed)
 }
