@@ -12,7 +12,7 @@ use crate::owner::{Opened, Owner};
 pub(crate) struct Provisioner {
     owner: Owner,
     env: env::Env,
-    /// The last size seen of each file system, since a closed one is not opened to be measured.
+    /// The last size seen of each file system, since one that is closed, busy or sealed cannot be measured.
     sizes: Mutex<BTreeMap<String, Size>>,
 }
 
@@ -36,7 +36,7 @@ impl Provision for Provisioner {
 
     fn size<'a>(&'a self, file_system: &'a str) -> BoxFuture<'a, Option<Size>> {
         Box::pin(async {
-            if let Opened::Open(_, bytes) = self.owner.look(file_system).await {
+            if let Opened::Open(_, Some(bytes)) = self.owner.look(file_system).await {
                 let size = Size { bytes, seconds: self.env.wall().seconds };
                 self.sizes.lock().insert(file_system.to_owned(), size);
             }
