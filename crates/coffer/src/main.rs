@@ -5,6 +5,7 @@
 
 mod admin;
 mod api_client;
+mod audit_verify;
 mod certificates;
 mod config;
 mod data_keys;
@@ -18,6 +19,7 @@ mod hardening;
 mod house;
 mod init;
 mod installation;
+mod leftovers;
 mod log;
 mod network;
 mod owner;
@@ -60,6 +62,9 @@ enum Command {
     Fs(FsCommand),
     /// Check file systems while the server is stopped.
     Fsck(FsckArgs),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(AuditCommand),
 }
 
 #[derive(Debug, Args)]
@@ -108,6 +113,24 @@ enum FsCommand {
     Create(FsCreateArgs),
     /// Accept that an older copy of a file system was put back; the server must be stopped, and the audit log keeps it.
     AcceptOlder(AcceptOlderArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Check that nothing in the audit log was changed, removed or put in; prints its head, to be kept elsewhere.
+    Verify(AuditVerifyArgs),
+}
+
+#[derive(Debug, Args)]
+struct AuditVerifyArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Another log than the installation's own.
+    #[arg(long)]
+    file: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -171,7 +194,8 @@ fn run(command: Command) -> Result<ExitCode, CofferError> {
         Command::Hosts(args) => report(&args, &Request::Hosts),
         Command::Fs(FsCommand::Create(args)) => fs_create::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Fs(FsCommand::AcceptOlder(args)) => fs_accept_older::run(&args).map(|()| ExitCode::SUCCESS),
-        Command::Fsck(args) => fsck::run(&args),
+        Command::Fsck(args) => Ok(fsck::run(&args)),
+        Command::Audit(AuditCommand::Verify(args)) => Ok(audit_verify::run(&args)),
     }
 }
 
