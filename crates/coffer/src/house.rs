@@ -105,7 +105,7 @@ impl House {
     }
 }
 
-fn zone_id(subnet: &crate::config::Subnet) -> String {
+fn zone_id(subnet: &crate::subnet::Subnet) -> String {
     subnet.zone_id.clone().unwrap_or_else(|| subnet.zone.clone())
 }
 

@@ -27,6 +27,7 @@ mod provision;
 mod report;
 mod serve;
 mod status;
+mod subnet;
 mod system_keys;
 
 use std::net::SocketAddr;

@@ -1,9 +1,11 @@
 //! The commands as an administrator runs them: what they say and how they end.
-#![allow(clippy::unwrap_used, reason = "tests may panic")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 struct Installed {
     directory: tempfile::TempDir,
@@ -18,6 +20,8 @@ impl Installed {
             &installed.path("data").to_string_lossy(),
             "--keys",
             &installed.path("keys").to_string_lossy(),
+            "--api-listen",
+            &format!("127.0.0.1:{}", free_port()),
         ]);
         assert_eq!(code, 0, "{said}");
         installed
@@ -41,6 +45,81 @@ impl Installed {
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         (output.status.code().unwrap(), said)
     }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A running server; killed if the test fails.
+struct Serving(Child);
+
+impl Serving {
+    fn start(installed: &Installed) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
+        command.arg("serve").arg("--config").arg(installed.path("coffer.toml"));
+        Self(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    fn stop(mut self) {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Asks `coffer status` until it says what is wanted.
+fn until(installed: &Installed, wanted: impl Fn(&str) -> bool) -> String {
+    let mut last = String::new();
+    for _ in 0..1200 {
+        let (code, said) = installed.run(&["status"]);
+        if code == 0 && wanted(&said) {
+            return said;
+        }
+        last = said;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("not within a minute: {last}");
+}
+
+/// docs/operations.md, "Watching": a mount target whose address is taken says so with the cure, to whoever makes it and in
+/// `coffer status`, and works by itself once the address is free.
+#[test]
+fn a_mount_target_in_error_recovers_by_itself() {
+    let installed = Installed::new();
+    let port = free_port();
+    installed.edit("port = 2049", &format!("port = {port}"));
+    let other = TcpListener::bind((Ipv4Addr::new(127, 77, 0, 4), port)).unwrap();
+    let server = Serving::start(&installed);
+    until(&installed, |said| !said.contains("starting"));
+
+    let (code, said) = installed.run(&["fs", "create"]);
+    assert_eq!(code, 1, "{said}");
+    let reason =
+        format!("is error: 127.77.0.4:{port}: Address already in use (os error 98); another program listens there");
+    assert!(said.contains(&reason) && said.contains("exists; `aws efs delete-file-system"), "{said}");
+    until(&installed, |said| said.contains(": error: 127.77.0.4:") && said.contains("another program listens there"));
+    drop(other);
+    let said = until(&installed, |said| !said.contains("another program listens there"));
+    assert_eq!(
+        said.lines().filter(|line| line.starts_with("fsmt-") && line.ends_with("available")).count(),
+        1,
+        "{said}"
+    );
+
+    // A running server is a reason not to look, and no verdict.
+    assert_eq!(installed.run(&["fsck"]).0, 2);
+    server.stop();
+    let (code, said) = installed.run(&["fsck"]);
+    assert!(code == 0 && said.contains(": clean: "), "{code} {said}");
+    assert_eq!(installed.run(&["audit", "verify"]).0, 0);
 }
 
 /// docs/operations.md, "Checking": 0 all is sound, 1 something was found, 2 it could not look.

@@ -17,7 +17,7 @@ pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 impl Control {
     /// Goes on with everything that is not at rest and attaches the mount targets. Call once, when the file service can
-    /// answer. Returns when what a crash left half-made is undone, or could not be and is left to the next start; the
+    /// answer; calls may be at work already. Returns when what a crash left half-made is undone, or could not be and is left to the next start; the
     /// rest goes on by itself.
     pub async fn resume(&self) {
         let (file_systems, targets): (Vec<Arc<FileSystem>>, Vec<Arc<MountTarget>>) = self.read(|state| {
@@ -26,13 +26,13 @@ impl Control {
         for file_system in file_systems {
             match file_system.state {
                 // Nobody was told of it, and nobody sees it: one that stays must not keep the others from being served.
-                Lifecycle::Preparing => {
+                Lifecycle::Preparing if self.was_interrupted(&file_system.id) => {
                     if let Err(cause) = self.undo_preparation(&file_system).await {
                         tracing::error!(file_system = %file_system.id, %cause, "left half-made; the next start undoes it");
                     }
                 }
                 Lifecycle::Creating | Lifecycle::Deleting => self.drive_file_system(&file_system.id),
-                Lifecycle::Available | Lifecycle::Error => {}
+                Lifecycle::Preparing | Lifecycle::Available | Lifecycle::Error => {}
             }
         }
         for target in targets {
