@@ -4,6 +4,7 @@
 //! DATA/LOCK          held by the one process that owns the directory
 //! DATA/control/      the control shard: KMS, identities, file systems, the certificate authority
 //! DATA/fs/fs-…/      one directory per file system
+//! DATA/fs/.gone-…/   one that is being removed
 //! DATA/audit.log     the audit log
 //! ```
 
