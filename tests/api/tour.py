@@ -332,6 +332,16 @@ def tags(first):
         listed = {tag["Key"]: tag["Value"] for tag in efs.list_tags_for_resource(ResourceId=resource)["Tags"]}
         same(listed, {"Name": "first", "a": "b", "team": "red", "empty": ""}, "ListTagsForResource")
         status(efs.untag_resource(ResourceId=resource, TagKeys=["team", "empty"]), 200)
+    # In pages of one, with keys as long as they may be: a token has at most 128 characters all the same.
+    long = ["\u00e4" * 127 + last for last in "12"]
+    efs.tag_resource(ResourceId=first, Tags=[{"Key": key, "Value": ""} for key in long])
+    paged, token = [], {}
+    while token is not None:
+        page = efs.list_tags_for_resource(ResourceId=first, MaxResults=1, **token)
+        paged += [tag["Key"] for tag in page["Tags"]]
+        token = {"NextToken": page["NextToken"]} if "NextToken" in page else None
+    same(sorted(paged), sorted(["Name", "a", *long]), "ListTagsForResource in pages of one")
+    efs.untag_resource(ResourceId=first, TagKeys=long)
     efs.tag_resource(ResourceId=first, Tags=[{"Key": "Name", "Value": "renamed"}])
     same(describe(first)["Name"], "renamed", "the Name tag is the name")
     refused("FileSystemNotFound", 404, efs.list_tags_for_resource, ResourceId="fs-00000000000000000")
@@ -345,6 +355,8 @@ def answers_of_tools(first):
     except ClientError as error:
         same(error.response["Error"]["Code"], "PolicyNotFound", "DescribeBackupPolicy")
     refused("PolicyNotFound", 404, efs.describe_file_system_policy, FileSystemId=first)
+    refused("BadRequest", 400, efs.put_backup_policy, FileSystemId=first, BackupPolicy={"Status": "ENABLED"})
+    refused("BadRequest", 400, efs.update_file_system, FileSystemId=first, ThroughputMode="elastic")
     for call in (efs.describe_lifecycle_configuration, efs.describe_backup_policy, efs.describe_file_system_policy):
         refused("FileSystemNotFound", 404, call, FileSystemId="fs-00000000000000000")
 

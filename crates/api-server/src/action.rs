@@ -173,16 +173,13 @@ fn key_of(body: &[u8]) -> Option<Arn> {
     Arn::parse(text).filter(|arn| arn.service == "kms")
 }
 
-/// Members that no record shows: plaintexts, ciphertexts, tokens.
-const SECRET: [&str; 6] =
-    ["Plaintext", "CiphertextBlob", "CiphertextForRecipient", "GrantToken", "ImportToken", "PublicKey"];
-
+/// The output as a record shows it.
 fn for_record(value: Value) -> Value {
     match value {
         Value::Object(members) => Value::Object(
             members
                 .into_iter()
-                .filter(|(name, value)| !SECRET.contains(&name.as_str()) && !value.is_null())
+                .filter(|(name, value)| !validate::SECRET_MEMBERS.contains(&name.as_str()) && !value.is_null())
                 .map(|(name, value)| (validate::lower_camel(&name), for_record(value)))
                 .collect::<Map<_, _>>(),
         ),

@@ -64,7 +64,7 @@ pub(crate) struct Origin {
 
 impl House {
     /// Answers a request.
-    pub(crate) async fn answer(&self, request: Incoming, origin: Origin) -> Reply {
+    pub(crate) async fn answer(&self, mut request: Incoming, origin: Origin) -> Reply {
         let now = self.env.wall();
         let time = Timestamp::from_unix(now.seconds, now.nanoseconds);
         let found = match route(&self.services, &request) {
@@ -82,7 +82,12 @@ impl House {
                 return reply::error(Some(service), &origin.request_id, &error);
             }
         };
-        let input = found.input(&request);
+        // The body is wiped before the call acts; the room stays taken for as long as what was parsed from it lives.
+        let (_room, input) = match request.body.room_to_parse() {
+            Ok(Some(room)) => (Some(room), found.input(&request)),
+            Ok(None) => (None, Err(validate::Invalid::Constraint("The request has too many parts.".to_owned()))),
+            Err(error) => return reply::error(Some(service), &origin.request_id, &error.api_error()),
+        };
         drop(request);
         match self.perform(cx, found, input).await {
             Ok(reply) => reply,

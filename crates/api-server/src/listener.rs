@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use audit::AuditLog;
@@ -28,7 +28,7 @@ use crate::action::ServiceActions;
 use crate::body::{self, BodyError, PIECE};
 use crate::call::{House, Origin, Refusals};
 use crate::ec2::{self, Zone};
-use crate::reply::{self, Reply};
+use crate::reply::{self, Health, Reply};
 use crate::route::Incoming;
 use crate::sts;
 use crate::watched::{Progress, Watched};
@@ -64,7 +64,7 @@ pub struct Limits {
     pub calls: usize,
     /// Bytes of one body.
     pub body_bytes: usize,
-    /// Bytes of all bodies at once.
+    /// Bytes of all bodies at once, as they came and as they are parsed.
     pub bodies_bytes: usize,
     /// Bytes of a request's head.
     pub head_bytes: usize,
@@ -103,6 +103,7 @@ struct Shared {
     calls: Arc<Semaphore>,
     peers: Mutex<HashMap<IpAddr, usize>>,
     open: AtomicUsize,
+    starting: AtomicBool,
     stop: watch::Sender<bool>,
 }
 
@@ -121,8 +122,20 @@ impl Server {
             limits,
             peers: Mutex::default(),
             open: AtomicUsize::new(0),
+            starting: AtomicBool::new(false),
             stop: watch::Sender::new(false),
         }))
+    }
+
+    /// Whether `/health` says that the house behind the API is still opening. Calls are served all the same.
+    pub fn set_starting(&self, starting: bool) {
+        self.0.starting.store(starting, Ordering::Release);
+    }
+
+    /// What [`Server::set_starting`] said last.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        self.0.starting.load(Ordering::Acquire)
     }
 
     /// Accepts connections in the clear until [`Server::stop`]: for loopback, or behind something that does TLS.
@@ -287,7 +300,12 @@ async fn respond(shared: Arc<Shared>, request: hyper::Request<Body>, address: So
     let (head, body) = request.into_parts();
     let path = head.uri.path().to_owned();
     if path == "/health" {
-        return reply::health(!house.audit.failed(), &request_id);
+        let health = match (house.audit.failed(), shared.starting.load(Ordering::Acquire)) {
+            (true, _) => Health::Failed,
+            (false, true) => Health::Starting,
+            (false, false) => Health::Good,
+        };
+        return reply::health(health, &request_id);
     }
     let limits = &shared.limits;
     let read = match body::read(body, limits.body_bytes, limits.body_time, &shared.bodies, &house.env).await {
@@ -318,17 +336,7 @@ async fn respond(shared: Arc<Shared>, request: hyper::Request<Body>, address: So
 
 /// The body was not read to its end, so the connection cannot go on.
 fn unread(error: BodyError, request_id: &str) -> Reply {
-    let error = match error {
-        BodyError::TooLarge => {
-            ApiError::new("RequestEntityTooLargeException", 413, "The request is larger than one mebibyte.")
-        }
-        BodyError::TooSlow => ApiError::new("RequestTimeoutException", 408, "The request did not arrive in time."),
-        BodyError::NoRoom => {
-            ApiError::new("ServiceUnavailableException", 503, "Too many requests are being served. Try again.")
-        }
-        BodyError::Broken => ApiError::new("SerializationException", 400, "The request's body is malformed."),
-    };
-    let mut reply = reply::error(None, request_id, &error);
+    let mut reply = reply::error(None, request_id, &error.api_error());
     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     reply
 }

@@ -46,8 +46,22 @@ pub(crate) fn error(service: Option<&Service>, request_id: &str, error: &ApiErro
     reply
 }
 
-/// `/health`: whether calls are served.
-pub(crate) fn health(healthy: bool, request_id: &str) -> Reply {
-    let (status, text) = if healthy { (200, "{\"status\":\"ok\"}") } else { (503, "{\"status\":\"failed\"}") };
+/// Whether calls and clients are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Health {
+    Good,
+    /// Calls are, clients not yet.
+    Starting,
+    /// The audit log failed, so nothing is.
+    Failed,
+}
+
+/// `/health`: 200 only when all is served.
+pub(crate) fn health(health: Health, request_id: &str) -> Reply {
+    let (status, text) = match health {
+        Health::Good => (200, "{\"status\":\"ok\"}"),
+        Health::Starting => (503, "{\"status\":\"starting\"}"),
+        Health::Failed => (503, "{\"status\":\"failed\"}"),
+    };
     reply(status, "application/json", request_id, Bytes::from_static(text.as_bytes()))
 }

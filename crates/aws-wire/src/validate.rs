@@ -44,13 +44,18 @@ pub fn check(value: &Value, shape: &Shape) -> Result<(), Invalid> {
     Err(Invalid::Constraint(format!("{count} validation error{plural} detected: {}", failures.join("; "))))
 }
 
+/// Members that no audit record shows and no message repeats, whatever the model says of them: KMS does not mark grant
+/// tokens as sensitive, but whoever reads one may use its grant.
+pub const SECRET_MEMBERS: [&str; 7] =
+    ["Plaintext", "CiphertextBlob", "CiphertextForRecipient", "GrantToken", "GrantTokens", "ImportToken", "PublicKey"];
+
 /// The request as an audit record shows it: names in lowerCamelCase, secrets and blobs left out.
 pub fn redacted(value: &Value, shape: &Shape) -> Value {
     match (shape, value) {
         (Shape::Structure(members), Value::Object(object)) => Value::Object(
             members
                 .iter()
-                .filter(|member| !hidden(member.shape))
+                .filter(|member| !hidden(member.shape) && !SECRET_MEMBERS.contains(&member.name))
                 .filter_map(|member| {
                     let found = object.get(member.name).filter(|found| !found.is_null())?;
                     Some((lower_camel(member.name), redacted(found, member.shape)))
@@ -64,8 +69,14 @@ pub fn redacted(value: &Value, shape: &Shape) -> Value {
     }
 }
 
+/// A list or a map is as secret as what it holds.
 fn hidden(shape: &Shape) -> bool {
-    matches!(shape, Shape::Blob { .. } | Shape::Text { sensitive: true, .. })
+    match shape {
+        Shape::Blob { .. } | Shape::Text { sensitive: true, .. } => true,
+        Shape::List { member, .. } => hidden(member),
+        Shape::Map { key, value, .. } => hidden(key) || hidden(value),
+        _ => false,
+    }
 }
 
 /// Overwrites every text in a value that may hold a secret, then drops it.
@@ -157,6 +168,12 @@ impl Path {
     fn element(&self, position: usize) -> Self {
         Self(format!("{}.{position}.member", self.0))
     }
+
+    /// Whether it leads to or into a secret member.
+    fn is_secret(&self) -> bool {
+        let secret = |part: &str| SECRET_MEMBERS.iter().any(|name| lower_camel(name) == part);
+        self.0.split('.').any(secret)
+    }
 }
 
 fn constraints(value: &Value, shape: &Shape, path: &mut Path, failures: &mut Vec<String>) {
@@ -220,7 +237,9 @@ fn elements<'a>(
 }
 
 fn failure(value: &Value, shape: &Shape, path: &Path, constraint: &str) -> String {
-    if hidden(shape) && !matches!(shape, Shape::Blob { sensitive: false, .. }) {
+    // Of a blob that is no secret only the length is told.
+    let told = matches!(shape, Shape::Blob { sensitive: false, .. });
+    if !told && (hidden(shape) || path.is_secret()) {
         return format!("Value at '{}' failed to satisfy constraint: {constraint}", path.0);
     }
     format!("Value '{}' at '{}' failed to satisfy constraint: {constraint}", echo(value, shape), path.0)
@@ -371,6 +390,11 @@ mod tests {
     static CIPHERTEXT: Shape = Shape::Blob { min: Some(1), max: Some(4), sensitive: false };
     static COUNT: Shape = Shape::Integer { min: Some(7), max: Some(30) };
     static CONTEXT: Shape = Shape::Map { key: &KEY_ID, value: &KEY_ID, min: None, max: None };
+    static TOKEN: Shape = Shape::Text { min: Some(1), max: Some(4), pattern: None, values: &[], sensitive: false };
+    static TOKENS: Shape = Shape::List { member: &TOKEN, min: None, max: Some(1) };
+    static PASSWORD: Shape = Shape::Text { min: None, max: Some(2), pattern: None, values: &[], sensitive: true };
+    static PASSWORDS: Shape = Shape::List { member: &PASSWORD, min: None, max: None };
+    static NAMED_PASSWORDS: Shape = Shape::Map { key: &KEY_ID, value: &PASSWORD, min: None, max: None };
     static REQUEST: Shape = Shape::Structure(&[
         body("KeyId", true, &KEY_ID),
         body("Specs", false, &SPECS),
@@ -380,6 +404,9 @@ mod tests {
         body("Count", false, &COUNT),
         body("Context", false, &CONTEXT),
         body("Flag", false, &Shape::Boolean),
+        body("GrantTokens", false, &TOKENS),
+        body("Passwords", false, &PASSWORDS),
+        body("NamedPasswords", false, &NAMED_PASSWORDS),
     ]);
 
     const fn body(name: &'static str, required: bool, shape: &'static Shape) -> Member {
@@ -461,6 +488,23 @@ mod tests {
             json!({"keyId": "a", "tags": [{"tagKey": "k"}], "context": {"Key": "v"}})
         );
         assert_eq!(lower_camel("AWSAccountId"), "aWSAccountId");
+    }
+
+    /// Threat model: a grant token is as good as its grant, and a list is as secret as what it holds; neither a record nor a
+    /// message shows them.
+    #[test]
+    fn tokens_and_lists_of_secrets_are_hidden() {
+        let secrets = [
+            json!({"KeyId": "a", "GrantTokens": ["canary"]}),
+            json!({"KeyId": "a", "GrantTokens": ["c", "canary"]}),
+            json!({"KeyId": "a", "Passwords": ["canary"]}),
+            json!({"KeyId": "a", "NamedPasswords": {"a": "canary"}}),
+        ];
+        for request in secrets {
+            assert_eq!(redacted(&request, &REQUEST), json!({"keyId": "a"}));
+            let told = message(&request);
+            assert!(told.contains("failed to satisfy constraint") && !told.contains("canary"), "{told}");
+        }
     }
 
     /// House rule: a peer cannot make a message grow without bound.

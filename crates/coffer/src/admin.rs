@@ -1,8 +1,8 @@
 //! The administration socket: one JSON line asks, one JSON line answers. Only root and the server's own user may open it.
 
 use std::fs::Permissions;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -68,14 +68,22 @@ pub(crate) trait Administer: Send + Sync + 'static {
     fn answer(&self, request: Request) -> storage::BoxFuture<'_, Answer>;
 }
 
-/// Binds the socket with mode 0600. The caller holds the data directory's lock, so a socket that exists is a leftover.
+/// Binds the socket with mode 0600. Only a socket that nobody listens on any more is replaced.
 pub(crate) fn bind(path: &Path) -> Result<UnixListener, CofferError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(CofferError::io(path, &error)),
-        _ => {}
+    let io = |error: std::io::Error| CofferError::io(path, &error);
+    let taken = |why: &str| CofferError::File { path: path.to_owned(), why: format!("{why}, or change admin_socket") };
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(io(error)),
+        Ok(about) if !about.file_type().is_socket() => return Err(taken("something else than a socket; move it away")),
+        Ok(_) => match BlockingStream::connect(path) {
+            Ok(_) => return Err(taken("another server answers there; stop that one")),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path).map_err(io)?,
+            Err(error) => return Err(io(error)),
+        },
     }
-    let listener = UnixListener::bind(path).map_err(|error| CofferError::io(path, &error))?;
-    std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(|error| CofferError::io(path, &error))?;
+    let listener = UnixListener::bind(path).map_err(io)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(io)?;
     Ok(listener)
 }
 
@@ -140,7 +148,17 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Answer, CofferError>
     line.push(b'\n');
     stream.write_all(&line).map_err(io)?;
     let mut text = String::new();
-    BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_line(&mut text).map_err(io)?;
+    let silent = || CofferError::File {
+        path: path.to_owned(),
+        why: format!("no answer in {} s; the server is busy, starting or stopping: try again", EXCHANGE_MAX.as_secs()),
+    };
+    BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_line(&mut text).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => silent(),
+        _ => io(error),
+    })?;
+    if text.is_empty() {
+        return Err(silent());
+    }
     match serde_json::from_str(&text).map_err(CofferError::stopped)? {
         Answer::Refused { why } => Err(CofferError::Stopped(why)),
         answer => Ok(answer),
@@ -199,5 +217,19 @@ mod tests {
             assert!(text.contains("refused"), "{text}");
             assert!(ask(path, &Request::Status).unwrap_err().to_string().contains("not now"));
         });
+    }
+
+    /// docs/operations.md: what stands at the socket's path is replaced only if it is a socket that nobody answers on.
+    #[tokio::test]
+    async fn only_a_dead_socket_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("admin.sock");
+        std::fs::write(&path, b"somebody's file").unwrap();
+        assert!(bind(&path).unwrap_err().to_string().contains("something else than a socket"));
+        std::fs::remove_file(&path).unwrap();
+        let first = bind(&path).unwrap();
+        assert!(bind(&path).unwrap_err().to_string().contains("another server answers there"));
+        drop(first);
+        bind(&path).unwrap();
     }
 }

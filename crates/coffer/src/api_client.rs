@@ -29,19 +29,15 @@ impl ApiClient {
     pub(crate) fn new(address: SocketAddr, region: &str, path: &Path) -> Result<Self, CofferError> {
         let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|error| CofferError::io(path, &error))?);
         let value = |name: &str| {
-            let find = |line: &str| {
-                let (key, value) = line.split_once('=')?;
-                (key.trim() == name).then(|| value.trim().to_owned())
-            };
-            text.lines().find_map(find).ok_or_else(|| CofferError::File {
+            default_profile(&text, name).map(str::to_owned).ok_or_else(|| CofferError::File {
                 path: path.to_owned(),
-                why: format!("no {name}; use the profile file that `coffer init` wrote"),
+                why: format!("no {name} in [default]; use the profile file that `coffer init` wrote"),
             })
         };
         let signer = Signer {
             access_key_id: value("aws_access_key_id")?,
             secret: Zeroizing::new(value("aws_secret_access_key")?),
-            token: None,
+            token: default_profile(&text, "aws_session_token").map(str::to_owned),
             region: region.to_owned(),
             service: "elasticfilesystem".to_owned(),
         };
@@ -97,5 +93,29 @@ impl ApiClient {
             Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(CofferError::stopped)?;
         driver.abort();
         Ok((status, body.to_bytes()))
+    }
+}
+
+/// A value of the `[default]` section of a credentials file: id and secret of two profiles must never be paired.
+fn default_profile<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let own = text.lines().map(str::trim).skip_while(|line| *line != "[default]").skip(1);
+    own.take_while(|line| !line.starts_with('[')).find_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        (key.trim() == name).then(|| value.trim())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::default_profile;
+
+    /// AWS CLI user guide, credentials file: a section is one identity.
+    #[test]
+    fn only_the_default_section_counts() {
+        let text = "[other]\naws_access_key_id = A\naws_secret_access_key = B\n[default]\n# ours\naws_access_key_id=C\n\
+                    [third]\naws_secret_access_key = D\n";
+        assert_eq!(default_profile(text, "aws_access_key_id"), Some("C"));
+        assert_eq!(default_profile(text, "aws_secret_access_key"), None);
+        assert_eq!(default_profile("aws_access_key_id = A", "aws_access_key_id"), None);
     }
 }

@@ -18,6 +18,8 @@ use crate::CofferError;
 
 /// How long a server certificate is valid; a new one is made at half of it.
 const SERVER_VALID: Duration = Duration::from_secs(90 * 24 * 3600);
+/// When no certificate could be made, the next try is after this.
+const NEXT_TRY_AFTER: Duration = Duration::from_secs(3600);
 /// How long the authority itself is valid.
 const AUTHORITY_VALID: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 /// Clients' clocks may be this far behind ours.
@@ -128,12 +130,19 @@ pub(crate) async fn renew(
     dns_suffix: String,
     env: env::Env,
 ) {
+    let mut wait = SERVER_VALID / 2;
     loop {
-        env.sleep(SERVER_VALID / 2).await;
-        match authority.issue(&region, &dns_suffix, now(&env)) {
-            Ok(next) => current.replace(next),
-            Err(error) => tracing::error!(%error, "no new server certificate; the old one stays"),
-        }
+        env.sleep(wait).await;
+        wait = match authority.issue(&region, &dns_suffix, now(&env)) {
+            Ok(next) => {
+                current.replace(next);
+                SERVER_VALID / 2
+            }
+            Err(error) => {
+                tracing::error!(%error, "no new server certificate; the old one stays, and it is tried again");
+                NEXT_TRY_AFTER
+            }
+        };
     }
 }
 

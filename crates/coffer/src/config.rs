@@ -1,12 +1,14 @@
 //! The configuration file of the server and of its administration: TOML, every key with a default but the paths.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::CofferError;
+use crate::subnet::{Subnet, default_subnet, first_zone_id};
 
 /// Where the configuration is looked for when `--config` does not say.
 pub(crate) const DEFAULT_PATH: &str = "/etc/coffer/coffer.toml";
@@ -43,7 +45,7 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) log: Log,
     /// The subnets that mount targets take their addresses from.
-    #[serde(default = "default_subnets", rename = "subnet")]
+    #[serde(default, rename = "subnet")]
     pub(crate) subnets: Vec<Subnet>,
 }
 
@@ -105,18 +107,6 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// One subnet: mount targets get addresses of its range.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Subnet {
-    pub(crate) id: String,
-    pub(crate) vpc: String,
-    pub(crate) zone: String,
-    /// Such as `use1-az1`; the zone's name when absent.
-    pub(crate) zone_id: Option<String>,
-    pub(crate) cidr: String,
-}
-
 impl Default for Api {
     fn default() -> Self {
         Self { listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4566) }
@@ -165,30 +155,29 @@ fn default_dns_suffix() -> String {
     "coffer.internal".to_owned()
 }
 
-fn default_subnets() -> Vec<Subnet> {
-    vec![Subnet {
-        id: "subnet-00000000".to_owned(),
-        vpc: "vpc-00000000".to_owned(),
-        zone: "us-east-1a".to_owned(),
-        zone_id: Some("use1-az1".to_owned()),
-        cidr: "127.77.0.0/16".to_owned(),
-    }]
-}
-
 impl Config {
     /// Reads and validates `path`. The error names the file, the key and the cure.
     pub(crate) fn read(path: &Path) -> Result<Self, CofferError> {
-        let text = std::fs::read_to_string(path).map_err(|error| CofferError::Config {
-            path: path.to_owned(),
-            why: format!("{error}; make it with: coffer init --config {}", path.display()),
+        let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => CofferError::Config {
+                path: path.to_owned(),
+                why: format!(
+                    "not found; name it with --config, or make it with: coffer init --config {}",
+                    path.display()
+                ),
+            },
+            _ => CofferError::io(path, &error),
         })?;
         Self::parse(path, &text)
     }
 
     /// Validates `text`, which is or will be the file at `path`.
     pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, CofferError> {
-        let config: Self = toml::from_str(text)
+        let mut config: Self = toml::from_str(text)
             .map_err(|error| CofferError::Config { path: path.to_owned(), why: error.to_string() })?;
+        if config.subnets.is_empty() {
+            config.subnets.push(default_subnet(&config.region));
+        }
         config.validate().map_err(|why| CofferError::Config { path: path.to_owned(), why })?;
         Ok(config)
     }
@@ -221,9 +210,8 @@ impl Config {
         if self.nfs.port == 0 {
             return Err("nfs.port = 0: clients could not find it".to_owned());
         }
-        if self.subnets.is_empty() {
-            return Err("at least one [[subnet]] is needed".to_owned());
-        }
+        self.validate_budgets()?;
+        self.subnets.iter().try_for_each(Subnet::validate)?;
         let inside = |path: &Path| path.starts_with(&self.data);
         if inside(&self.root_key) || inside(&self.epoch_secret) {
             return Err("root_key and epoch_secret must lie outside the data directory: \
@@ -232,7 +220,25 @@ impl Config {
         }
         Ok(())
     }
+
+    fn validate_budgets(&self) -> Result<(), String> {
+        let budgets = &self.budgets;
+        let all = [
+            ("engine_cache_mib", budgets.engine_cache_mib),
+            ("engine_write_mib", budgets.engine_write_mib),
+            ("write_back_mib", budgets.write_back_mib),
+            ("content_cache_mib", budgets.content_cache_mib),
+            ("inode_cache_mib", budgets.inode_cache_mib),
+        ];
+        match all.into_iter().find(|(_, mib)| !(1..=BUDGET_MIB_MAX).contains(mib)) {
+            Some((name, mib)) => Err(format!("budgets.{name} = {mib}: 1 to {BUDGET_MIB_MAX}")),
+            None => Ok(()),
+        }
+    }
 }
+
+/// A budget beyond a tebibyte is a slip of the pen.
+const BUDGET_MIB_MAX: usize = 1024 * 1024;
 
 /// The text of a new configuration file.
 pub(crate) fn template(paths: &NewPaths<'_>) -> String {
@@ -253,12 +259,14 @@ pub(crate) fn template(paths: &NewPaths<'_>) -> String {
     let _ = writeln!(text, "\n[api]\nlisten = {}", quoted(&paths.api_listen.to_string()));
     let _ = writeln!(text, "\n[nfs]\nport = 2049\nlease_seconds = 60\n\n[keys]\nlease_seconds = 60");
     let zone = format!("{}a", paths.region);
+    let zone_id = first_zone_id(paths.region);
     let _ = writeln!(
         text,
         "\n# Mount targets get addresses of their subnet. This one is good on one machine; define a range of a real\n\
          # interface's addresses to be reachable from others.\n[[subnet]]\nid = \"subnet-00000000\"\n\
-         vpc = \"vpc-00000000\"\nzone = {}\ncidr = \"127.77.0.0/16\"",
-        quoted(&zone)
+         vpc = \"vpc-00000000\"\nzone = {}\nzone_id = {}\ncidr = \"127.77.0.0/16\"",
+        quoted(&zone),
+        quoted(&zone_id)
     );
     text
 }
@@ -279,8 +287,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Config, String> {
-        let config: Config = toml::from_str(text).map_err(|error| error.to_string())?;
-        config.validate().map(|()| config)
+        Config::parse(Path::new("coffer.toml"), text).map_err(|error| error.to_string())
     }
 
     fn fresh() -> String {
@@ -301,7 +308,35 @@ mod tests {
         let config = parse(&fresh()).unwrap();
         assert_eq!(config.subnets.len(), 1);
         assert_eq!(config.subnets[0].zone, "eu-west-9a");
+        assert_eq!(config.subnets[0].zone_id.as_deref(), Some("euw9-az1"));
         assert_eq!(config.nfs.port, 2049);
+    }
+
+    /// docs/operations.md: without a subnet there is one in the region's first zone, by the names AWS would give it.
+    #[test]
+    fn the_default_subnet_is_of_the_region() {
+        let text = fresh();
+        let without = parse(text.split("[[subnet]]").next().unwrap()).unwrap();
+        assert_eq!(without.subnets, parse(&text).unwrap().subnets);
+    }
+
+    /// docs/operations.md: a value that could not work is refused with its key and its range.
+    #[test]
+    fn values_that_cannot_work_are_refused() {
+        let budget = format!("{}\n[budgets]\nwrite_back_mib = 0\n", fresh());
+        assert!(parse(&budget).unwrap_err().contains("budgets.write_back_mib = 0: 1 to"));
+        assert!(parse(&fresh().replace("vpc-00000000", "vpc-1")).unwrap_err().contains("vpc- and 8 to 40"));
+        assert!(parse(&fresh().replace("eu-west-9a", "Zone A")).unwrap_err().contains("zone = \"Zone A\""));
+    }
+
+    /// docs/operations.md: what the system says of the file is told, and `init` is advised only where there is none.
+    #[test]
+    fn an_unreadable_file_is_not_a_missing_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = Config::read(&directory.path().join("coffer.toml")).unwrap_err().to_string();
+        assert!(missing.contains("coffer init --config"), "{missing}");
+        let unreadable = Config::read(directory.path()).unwrap_err().to_string();
+        assert!(!unreadable.contains("init"), "{unreadable}");
     }
 
     /// docs/threat-model.md: the root key and the data it opens are never in one directory.

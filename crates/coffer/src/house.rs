@@ -46,9 +46,12 @@ impl House {
         let handle_wrapping = ring.control_subkey("control/handle keys");
         let server_identity = crypto::Prf::new(ring.control_subkey("nfs-server/identity"));
         let records = Arc::clone(&installation.records);
-        let kms = Kms::open(Arc::clone(&records), ring, env.clone()).await.map_err(CofferError::stopped)?;
+        // A record that does not open is in the control shard, whichever service finds it.
+        let damaged =
+            |error: &dyn std::fmt::Display| CofferError::within(&installation::control_directory(config), error);
+        let kms = Kms::open(Arc::clone(&records), ring, env.clone()).await.map_err(|error| damaged(&error))?;
         kms.observe(Arc::new(KmsActs::new(audit.clone(), env.clone(), &config.region, &config.account)));
-        let identities = Arc::new(Identities::open(&records).await.map_err(CofferError::stopped)?);
+        let identities = Arc::new(Identities::open(&records).await.map_err(|error| damaged(&error))?);
 
         let service_keys = ServiceKeys::new(kms.clone(), audit.clone(), env.clone());
         let system_keys = Arc::new(SystemKeys::new(service_keys.clone(), installation.control_shard.fenced()));
@@ -66,7 +69,7 @@ impl House {
             env: env.clone(),
         })
         .await
-        .map_err(CofferError::stopped)?;
+        .map_err(|error| damaged(&error))?;
         system_keys.join(control.clone());
 
         let authority = Arc::new(installation.authority().await?);
@@ -104,7 +107,7 @@ impl House {
     }
 }
 
-fn zone_id(subnet: &crate::config::Subnet) -> String {
+fn zone_id(subnet: &crate::subnet::Subnet) -> String {
     subnet.zone_id.clone().unwrap_or_else(|| subnet.zone.clone())
 }
 

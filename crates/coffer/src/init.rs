@@ -1,7 +1,8 @@
 //! `coffer init`: a new installation. Nothing that exists is overwritten.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -52,9 +53,13 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), CofferError> {
     });
     let config = Config::parse(&files.config, &text)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.map_err(CofferError::stopped)?.block_on(create(args, &config, &files))?;
-    // Last, since with it the installation counts as made.
-    write_new(&files.config, 0o644, text.as_bytes())?;
+    let runtime = runtime.map_err(CofferError::stopped)?;
+    let made = runtime.block_on(create(args, &config, &files)).and_then(|()| {
+        // Last, since with it the installation counts as made.
+        write_new(&files.config, 0o644, text.as_bytes())?;
+        sync_directories(&[&beside, &keys, &data])
+    });
+    made.map_err(|error| unfinished(&files, &data, &error))?;
     report(&files, &data);
     Ok(())
 }
@@ -74,32 +79,69 @@ async fn create(args: &InitArgs, config: &Config, files: &Files) -> Result<(), C
         access_key.secret.as_str()
     ));
     write_new(&files.profile, 0o600, profile.as_bytes())?;
-    let aws_config = format!("[default]\nregion = {}\nendpoint_url = http://{}\n", args.region, args.api_listen);
+    let endpoint = reached_at(args.api_listen);
+    let aws_config = format!("[default]\nregion = {}\nendpoint_url = http://{endpoint}\n", args.region);
     write_new(&files.aws_config, 0o644, aws_config.as_bytes())?;
     let client_config = format!(
         "# For the mount helper: /etc/amazon/efs/efs-utils.conf, with ca.pem as /etc/amazon/efs/efs-utils.crt.\n\
-         [mount]\nregion = {}\ndns_name_suffix = {}\nendpoint_url = http://{}\n",
-        args.region, args.dns_suffix, args.api_listen
+         [mount]\nregion = {}\ndns_name_suffix = {}\nendpoint_url = http://{endpoint}\n",
+        args.region, args.dns_suffix
     );
     write_new(&files.client_config, 0o644, client_config.as_bytes())?;
     write_new(&files.bundle, 0o644, authority.certificate_pem.as_bytes())
 }
 
+/// Nothing was there before, so all that is there now may go: half an installation has no credentials that open it.
+fn unfinished(files: &Files, data: &Path, error: &CofferError) -> CofferError {
+    let left: Vec<String> =
+        files.all().into_iter().filter(|path| path.exists()).map(|path| path.display().to_string()).collect();
+    let left = left.join(" ");
+    CofferError::Stopped(format!(
+        "{error}\nnothing was installed; remove {left} and what is in {}, then init again",
+        data.display()
+    ))
+}
+
+/// A file is only as durable as its name, and its directory's name.
+fn sync_directories(directories: &[&Path]) -> Result<(), CofferError> {
+    let parents = directories.iter().filter_map(|directory| directory.parent());
+    for directory in directories.iter().copied().chain(parents) {
+        let synced = File::open(directory).and_then(|open| open.sync_all());
+        synced.map_err(|error| CofferError::io(directory, &error))?;
+    }
+    Ok(())
+}
+
+/// Where clients on this machine reach an API that listens on `address`.
+fn reached_at(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+impl Files {
+    fn all(&self) -> [&PathBuf; 7] {
+        [
+            &self.config,
+            &self.root_key,
+            &self.epoch_secret,
+            &self.profile,
+            &self.aws_config,
+            &self.bundle,
+            &self.client_config,
+        ]
+    }
+}
+
 fn refuse_existing(files: &Files, data: &Path) -> Result<(), CofferError> {
-    let all = [
-        &files.config,
-        &files.root_key,
-        &files.epoch_secret,
-        &files.profile,
-        &files.aws_config,
-        &files.bundle,
-        &files.client_config,
-    ];
     let taken = |path: &Path| CofferError::File {
         path: path.to_owned(),
         why: "exists already; init overwrites nothing. Name another place, or move it away".to_owned(),
     };
-    if let Some(path) = all.into_iter().find(|path| path.exists()) {
+    if let Some(path) = files.all().into_iter().find(|path| path.exists()) {
         return Err(taken(path));
     }
     match std::fs::read_dir(data) {

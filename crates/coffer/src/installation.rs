@@ -4,6 +4,7 @@
 //! DATA/LOCK          held by the one process that owns the directory
 //! DATA/control/      the control shard: KMS, identities, file systems, the certificate authority
 //! DATA/fs/fs-…/      one directory per file system
+//! DATA/fs/.gone-…/   one that is being removed
 //! DATA/audit.log     the audit log, with its closed files beside it
 //! ```
 
@@ -23,6 +24,9 @@ use crate::config::Config;
 
 /// Where the certificate authority is kept in the sealed records.
 const AUTHORITY_RECORD: &str = "coffer/authority";
+
+/// Where region and account are kept in the sealed records.
+const PLACE_RECORD: &str = "coffer/place";
 
 /// The directory of the control shard.
 pub(crate) fn control_directory(config: &Config) -> PathBuf {
@@ -55,6 +59,7 @@ pub(crate) struct Installation {
     pub(crate) engine: Engine,
     pub(crate) records: Arc<SealedRecords>,
     pub(crate) control_shard: Arc<dyn Shard>,
+    #[expect(dead_code, reason = "the lock is held as long as the installation is open")]
     lock: DirectoryLock,
 }
 
@@ -71,11 +76,11 @@ impl Installation {
         let engine = engine(config, &env)?;
         let (shard, _) = engine.create(&control_directory(config)).await.map_err(CofferError::stopped)?;
         KeyRing::create(&shard, &provider, &env).await.map_err(CofferError::stopped)?;
-        let (installation, ring) =
-            Self::with_shard(env, engine, shard, provider, lock, &control_directory(config)).await?;
+        let (installation, ring) = Self::with_shard(config, env, engine, shard, provider, lock).await?;
         let common_name = format!("Coffer {} {} CA", config.region, installation.env.hex_id(""));
         let authority = Authority::generate(&common_name, certificates::now(&installation.env))?;
         installation.keep_authority(&authority).await?;
+        installation.must_be_of(config).await?;
         Ok((installation, ring))
     }
 
@@ -83,46 +88,66 @@ impl Installation {
     pub(crate) async fn open(config: &Config) -> Result<(Self, KeyRing), CofferError> {
         let env = env::Env::real();
         let directory = control_directory(config);
-        if !Engine::exists(&directory) {
-            return Err(CofferError::File {
-                path: config.data.clone(),
-                why: "this is no data directory of Coffer; make one with `coffer init`, or correct `data` in the configuration"
-                    .to_owned(),
-            });
-        }
+        must_be_there(&directory, config)?;
         let lock = DirectoryLock::acquire(&config.data).map_err(CofferError::stopped)?;
         let engine = engine(config, &env)?;
         let (shard, _) = engine.open(&directory).await.map_err(CofferError::stopped)?;
         let provider: Arc<dyn RootProvider> = Arc::new(FileProvider::new(&config.root_key, &config.epoch_secret));
-        Self::with_shard(env, engine, shard, provider, lock, &directory).await
+        let (installation, ring) = Self::with_shard(config, env, engine, shard, provider, lock).await?;
+        installation.must_be_of(config).await?;
+        Ok((installation, ring))
+    }
+
+    /// Region and account are in every ARN: under others the file systems and keys would still be there, and nobody would
+    /// find them. Notes them on the first opening.
+    async fn must_be_of(&self, config: &Config) -> Result<(), CofferError> {
+        let directory = control_directory(config);
+        let within = |error: &dyn std::fmt::Display| CofferError::within(&directory, error);
+        let now = Place { region: config.region.clone(), account: config.account.clone() };
+        let Some(bytes) = self.records.get(PLACE_RECORD).await.map_err(|error| within(&error))? else {
+            let bytes = serde_json::to_vec(&now).map_err(CofferError::stopped)?;
+            let noted = self.records.commit(vec![Change::Put(PLACE_RECORD.to_owned(), bytes)]).await;
+            return noted.map_err(|error| within(&error));
+        };
+        let made: Place = serde_json::from_slice(&bytes).map_err(|error| within(&damaged(PLACE_RECORD, &error)))?;
+        if made == now {
+            return Ok(());
+        }
+        let (region, account) = (made.region, made.account);
+        Err(CofferError::Stopped(format!(
+            "{} was made for region {region} and account {account}, but the configuration says {} and {}; set them back",
+            config.data.display(),
+            now.region,
+            now.account
+        )))
     }
 
     async fn with_shard(
+        config: &Config,
         env: env::Env,
         engine: Engine,
         shard: Arc<dyn Shard>,
         provider: Arc<dyn RootProvider>,
         lock: DirectoryLock,
-        place: &Path,
     ) -> Result<(Self, KeyRing), CofferError> {
-        let stored = |error: &dyn std::fmt::Display| CofferError::Stopped(format!("{}: {error}", place.display()));
-        let ring = KeyRing::open(Arc::clone(&shard), provider, env.clone()).await;
-        let ring = ring.map_err(|error| match error {
-            // The others name the file of the secret that does not fit.
-            KeyRingError::Storage(error) => stored(&error),
+        let directory = control_directory(config);
+        // What is wrong with the key files names them; what is wrong with the records is in the control shard.
+        let ring = KeyRing::open(Arc::clone(&shard), provider, env.clone()).await.map_err(|error| match error {
+            KeyRingError::Storage(error) => CofferError::within(&directory, error),
             error => CofferError::stopped(error),
         })?;
         let records = SealedRecords::open(Arc::clone(&shard), &ring.records_key(), env.clone()).await;
-        let records = Arc::new(records.map_err(|error| stored(&error))?.at(place.display().to_string()));
+        let records = records.map_err(|error| CofferError::within(&directory, error))?;
+        let records = Arc::new(records.at(directory.display().to_string()));
         Ok((Self { env, engine, records, control_shard: shard, lock }, ring))
     }
 
     /// The certificate authority that init made.
     pub(crate) async fn authority(&self) -> Result<Authority, CofferError> {
-        let found = self.records.load(AUTHORITY_RECORD).await.map_err(CofferError::stopped)?;
-        let bytes = found.into_iter().next().map(|(_, bytes)| Zeroizing::new(bytes.to_vec()));
-        let bytes = bytes.ok_or_else(|| CofferError::stopped("the control records have no certificate authority"))?;
-        let kept: Kept = serde_json::from_slice(&bytes).map_err(CofferError::stopped)?;
+        let found = self.records.get(AUTHORITY_RECORD).await.map_err(CofferError::stopped)?;
+        let bytes = found.ok_or_else(|| CofferError::stopped("the control records have no certificate authority"))?;
+        let kept: Kept =
+            serde_json::from_slice(&bytes).map_err(|error| CofferError::Stopped(damaged(AUTHORITY_RECORD, &error)))?;
         let key = Zeroizing::new(kept.key.clone());
         Ok(Authority::restore(kept.common_name.clone(), key, kept.certificate_pem.clone()))
     }
@@ -141,12 +166,35 @@ impl Installation {
     }
 
     /// Closes the control shard, so that the next start replays nothing.
-    pub(crate) async fn close(self) {
+    pub(crate) async fn close(&self) {
         if let Err(error) = self.control_shard.close().await {
             tracing::error!(%error, "the control shard did not close cleanly; the next start replays its journal");
         }
-        drop(self.lock);
     }
+}
+
+/// Not root and not there are two things: whoever may not look must not be told to make a new installation.
+fn must_be_there(directory: &Path, config: &Config) -> Result<(), CofferError> {
+    match std::fs::read_dir(directory) {
+        Ok(_) if Engine::exists(directory) => Ok(()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CofferError::io(directory, &error)),
+        Ok(_) | Err(_) => Err(CofferError::File {
+            path: config.data.clone(),
+            why: "this is no data directory of Coffer; make one with `coffer init`, or correct `data` in the configuration"
+                .to_owned(),
+        }),
+    }
+}
+
+fn damaged(record: &str, error: &serde_json::Error) -> String {
+    format!("the control record {record} is damaged: {error}; restore the data directory from a backup")
+}
+
+/// What the installation was made for; its record, format 1: JSON within a sealed record.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct Place {
+    region: String,
+    account: String,
 }
 
 /// The authority's record, format 1: JSON within a sealed record.

@@ -6,6 +6,7 @@
 mod admin;
 mod allocator;
 mod api_client;
+mod audit_verify;
 mod certificates;
 mod config;
 mod data_keys;
@@ -20,6 +21,7 @@ mod house;
 mod init;
 mod installation;
 mod kms_acts;
+mod leftovers;
 mod log;
 mod network;
 mod owner;
@@ -27,6 +29,7 @@ mod provision;
 mod report;
 mod serve;
 mod status;
+mod subnet;
 mod system_keys;
 
 use std::net::SocketAddr;
@@ -62,6 +65,9 @@ enum Command {
     Fs(FsCommand),
     /// Check file systems while the server is stopped.
     Fsck(FsckArgs),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(AuditCommand),
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +116,24 @@ enum FsCommand {
     Create(FsCreateArgs),
     /// Accept that an older copy of a file system was put back; the server must be stopped, and the audit log keeps it.
     AcceptOlder(AcceptOlderArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Check that nothing in the audit log was changed, removed or put in; prints its head, to be kept elsewhere.
+    Verify(AuditVerifyArgs),
+}
+
+#[derive(Debug, Args)]
+struct AuditVerifyArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Another log than the installation's own.
+    #[arg(long)]
+    file: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -175,7 +199,8 @@ fn run(command: Command) -> Result<ExitCode, CofferError> {
         Command::Hosts(args) => report(&args, &Request::Hosts),
         Command::Fs(FsCommand::Create(args)) => fs_create::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Fs(FsCommand::AcceptOlder(args)) => fs_accept_older::run(&args).map(|()| ExitCode::SUCCESS),
-        Command::Fsck(args) => fsck::run(&args),
+        Command::Fsck(args) => Ok(fsck::run(&args)),
+        Command::Audit(AuditCommand::Verify(args)) => Ok(audit_verify::run(&args)),
     }
 }
 

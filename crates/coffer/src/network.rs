@@ -1,6 +1,7 @@
 //! What `control` asks of the network: listening on mount targets' addresses.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
@@ -45,11 +46,7 @@ impl Listeners {
             return Ok(());
         }
         let address = self.address(target);
-        let listener = TcpListener::bind(address).await.map_err(|error| {
-            ProvisionError(format!(
-                "{address}: {error}; the address of a mount target must be configured on an interface of this machine"
-            ))
-        })?;
+        let listener = TcpListener::bind(address).await.map_err(|error| not_bound(address, &error))?;
         let (server, id) = (Arc::clone(server), target.id.clone());
         let task = tokio::spawn(async move {
             if let Err(error) = server.serve(listener).await {
@@ -64,6 +61,19 @@ impl Listeners {
     }
 }
 
+/// Cause and cure of an address that cannot be listened on.
+fn not_bound(address: SocketAddr, error: &std::io::Error) -> ProvisionError {
+    let cure = match error.kind() {
+        ErrorKind::AddrInUse => {
+            "another program listens there, perhaps the kernel's NFS server on every address; stop it, or change nfs.port"
+        }
+        ErrorKind::AddrNotAvailable => "configure the address on an interface of this machine",
+        ErrorKind::PermissionDenied => "a port below 1024 needs root or CAP_NET_BIND_SERVICE",
+        _ => "the mount target is tried again",
+    };
+    ProvisionError(format!("{address}: {error}; {cure}"))
+}
+
 impl Network for Listeners {
     fn attach<'a>(&'a self, target: &'a MountTarget) -> BoxFuture<'a, Result<(), ProvisionError>> {
         Box::pin(self.listen(target))
@@ -71,13 +81,30 @@ impl Network for Listeners {
 
     fn detach<'a>(&'a self, target: &'a MountTarget) -> BoxFuture<'a, Result<(), ProvisionError>> {
         Box::pin(async {
-            if let Some(task) = self.open.lock().remove(&target.id) {
+            let task = self.open.lock().remove(&target.id);
+            if let Some(task) = task {
                 task.abort();
+                // The socket is closed when the task is gone; the address may be asked for again at once.
+                let _ = task.await;
             }
             if let Some(server) = self.server.get() {
                 server.cut_address(self.address(target));
             }
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// docs/operations.md: the reason of a mount target in `error` names the cure of its own cause.
+    #[test]
+    fn each_cause_has_its_own_cure() {
+        let told = |kind: ErrorKind| not_bound(SocketAddr::from(([127, 0, 0, 1], 2049)), &kind.into()).0;
+        assert!(told(ErrorKind::AddrInUse).contains("another program listens there"));
+        assert!(told(ErrorKind::AddrNotAvailable).contains("on an interface"));
+        assert!(told(ErrorKind::PermissionDenied).contains("needs root"));
     }
 }

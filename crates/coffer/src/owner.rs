@@ -18,7 +18,7 @@ use tokio::sync::broadcast;
 
 use crate::config::Config;
 use crate::floor::{FloorError, Floors, Mark};
-use crate::installation;
+use crate::{installation, leftovers};
 
 /// Gives one file system's keys, one per question; each question goes to the key service.
 pub(crate) struct LeasedKeys {
@@ -93,8 +93,10 @@ enum FsckTrouble {
 pub(crate) enum Opened {
     /// No client has used it since the start.
     Closed,
-    /// It is in use.
-    Open(LeaseStatus, u64),
+    /// It is being opened or removed; whoever looks does not wait for that.
+    Busy,
+    /// It is in use. The bytes are not known while it has been sealed since it was opened.
+    Open(LeaseStatus, Option<u64>),
     /// It could not be opened, or failed and has not been opened again.
     Failed(String),
 }
@@ -131,6 +133,12 @@ impl Slot {
 
 /// A file system that did not open is not tried again within this, whatever clients do.
 const NEXT_TRY_AFTER: Duration = Duration::from_secs(5);
+
+/// The cure for what cannot be read.
+const RESTORE: &str = "restore the file system's directory from a backup";
+
+/// How long a look waits for whoever holds a file system.
+const LOOK_MAX: Duration = Duration::from_millis(5);
 
 /// All file systems of this process. Cheap to clone.
 #[derive(Clone)]
@@ -265,6 +273,8 @@ impl Owner {
         })?;
         let open = FileSystem::open(parts, self.settings()).await.map_err(|error| match error {
             FsError::Delay | FsError::Failed => OpenError::Later(told(&error)),
+            FsError::NotFound => OpenError::Failed(told(&format_args!("it holds no file system; {RESTORE}"))),
+            FsError::Io(why) => OpenError::Failed(told(&format_args!("{why}; see `coffer fsck`, or {RESTORE}"))),
             error => OpenError::Failed(told(&error)),
         })?;
         Ok((open, place))
@@ -335,11 +345,9 @@ impl Owner {
             tracing::info!(file_system = id, %error, "not closed cleanly before its deletion");
         }
         let directory = self.directory(id);
-        let removed = tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&directory) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(OpenError::Failed(format!("{}: {error}", directory.display())))
-            }
-            _ => Ok(()),
+        let removed = tokio::task::spawn_blocking(move || {
+            leftovers::remove(&directory)
+                .map_err(|error| OpenError::Failed(format!("{}: {error}", directory.display())))
         });
         removed.await.unwrap_or_else(|error| Err(OpenError::Failed(error.to_string())))?;
         self.0.floors.forget(id).await.map_err(|error| OpenError::Later(error.to_string()))?;
@@ -402,9 +410,13 @@ impl Owner {
         let slot = self.0.slots.lock().get(id).cloned();
         let Some(slot) = slot else { return Opened::Closed };
         if let Some(open) = slot.open() {
-            return Opened::Open(open.lease_status(), open.statistics().metered_bytes);
+            let found = open.statistics();
+            // There is no file system without its root directory: none means that nothing could be read yet.
+            return Opened::Open(open.lease_status(), (found.objects > 0).then_some(found.metered_bytes));
         }
-        match &slot.work.lock().await.trouble {
+        // Opening may take as long as a journal to replay, and nobody who only looks waits for it.
+        let Ok(work) = tokio::time::timeout(LOOK_MAX, slot.work.lock()).await else { return Opened::Busy };
+        match &work.trouble {
             Some((trouble, _)) => Opened::Failed(trouble.to_string()),
             None => Opened::Closed,
         }

@@ -12,7 +12,7 @@ use crate::admin::{Administer, Answer, Host, Request};
 use crate::config::Config;
 use crate::house::House;
 use crate::owner::Opened;
-use crate::status::{ClientStatus, FileSystemStatus, KeyStatus, Status};
+use crate::status::{ClientStatus, FileSystemStatus, KeyStatus, MountTargetStatus, Status};
 
 /// Answers the administration socket.
 pub(crate) struct Reporter {
@@ -34,12 +34,41 @@ impl Reporter {
         }
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            keys_locked: Some(crypto::memory_is_locked()),
             up_seconds: self.house.installation.env.now().since(self.started).as_secs(),
+            starting: self.house.api.is_starting(),
+            troubles: self.troubles(),
+            mount_targets: self.mount_targets(),
             keys: self.keys(&file_systems).await,
             clients: self.clients(),
             file_systems,
         }
+    }
+
+    fn troubles(&self) -> Vec<String> {
+        let audit = &self.house.audit;
+        let failed = audit.failed().then(|| {
+            format!(
+                "{}: the audit log has failed, so calls are refused; free space, then restart",
+                audit.path().display()
+            )
+        });
+        let unlocked = (!crypto::memory_is_locked())
+            .then(|| "keys are not locked in memory and may reach swap; raise LimitMEMLOCK".to_owned());
+        failed.into_iter().chain(unlocked).collect()
+    }
+
+    fn mount_targets(&self) -> Vec<MountTargetStatus> {
+        let control = &self.house.control;
+        let targets = control.mount_targets().into_iter();
+        targets
+            .map(|target| MountTargetStatus {
+                id: target.id.clone(),
+                file_system: target.file_system.clone(),
+                address: target.address.to_string(),
+                state: target.state.name().to_owned(),
+                reason: control.mount_target_trouble(&target.id),
+            })
+            .collect()
     }
 
     async fn file_system(&self, found: &control::FileSystem) -> FileSystemStatus {
@@ -53,10 +82,14 @@ impl Reporter {
             reason: None,
             lease_age_seconds: None,
             lease_left_seconds: None,
-            bytes: 0,
+            bytes: None,
         };
         match self.house.owner.look(&found.id).await {
             Opened::Closed => {}
+            Opened::Busy => {
+                row.state = "busy".to_owned();
+                row.reason = Some("it is being opened or removed now".to_owned());
+            }
             Opened::Failed(why) => (row.state, row.reason) = ("failed".to_owned(), Some(why)),
             Opened::Open(lease, bytes) => {
                 row.bytes = bytes;
@@ -89,12 +122,16 @@ impl Reporter {
         for (arn, dependents) in dependents {
             let input = kms::model::DescribeKeyRequest { key_id: arn.to_owned(), ..Default::default() };
             let described = kms::ops::describe_key::run(&self.house.kms, &self.context(), input).await;
+            let without = match &described {
+                Err(kms::KmsError::NotFound(_)) => "Deleted",
+                Ok(_) | Err(_) => "Unknown",
+            };
             let metadata = described.ok().and_then(|described| described.key_metadata);
             let state = metadata.as_ref().and_then(|metadata| metadata.key_state.as_ref());
             let manager = metadata.as_ref().and_then(|metadata| metadata.key_manager.as_ref());
             keys.push(KeyStatus {
                 arn: arn.to_owned(),
-                state: state.map_or("Deleted", |state| state.as_str()).to_owned(),
+                state: state.map_or(without, |state| state.as_str()).to_owned(),
                 manager: manager.map_or("-", |manager| manager.as_str()).to_owned(),
                 dependents,
             });

@@ -6,18 +6,23 @@ use std::time::Duration;
 
 use storage::Shard;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinSet;
 
 use crate::certificates;
 use crate::config::Config;
 use crate::house::House;
 use crate::report::Reporter;
-use crate::{CofferError, hardening, installation, log};
+use crate::{CofferError, hardening, installation, leftovers, log};
 use crate::{admin, allocator};
 
 /// How long calls and compounds at work may take to end when the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// So many file systems are opened at once at the start.
+const OPENED_AT_ONCE: usize = 8;
 
 /// Runs the command.
 pub(crate) fn run(config_path: &Path) -> Result<(), CofferError> {
@@ -26,13 +31,38 @@ pub(crate) fn run(config_path: &Path) -> Result<(), CofferError> {
     hardening::report();
     allocator::keep_large_buffers();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CofferError::stopped)?;
-    runtime.block_on(serve(config))
+    let outcome = runtime.block_on(serve(config));
+    // A journal that is being replayed on a thread of its own is not waited for; the next start begins anew.
+    runtime.shutdown_timeout(STOP_GRACE);
+    outcome
+}
+
+/// The signals that end the server. They are heard from the first moment on, however long something takes to open.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self, CofferError> {
+        let on = |kind| signal(kind).map_err(CofferError::stopped);
+        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 async fn serve(config: Config) -> Result<(), CofferError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(CofferError::stopped)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(CofferError::stopped)?;
-    let house = Arc::new(House::open(&config).await?);
+    let mut stop = Stop::listen()?;
+    let house = tokio::select! {
+        opened = House::open(&config) => Arc::new(opened?),
+        () = stop.asked() => return Ok(()),
+    };
     let env = house.installation.env.clone();
     let api_listener = TcpListener::bind(config.api.listen).await.map_err(|error| {
         CofferError::Stopped(format!("api.listen = {}: {error}; is another server running there?", config.api.listen))
@@ -40,7 +70,7 @@ async fn serve(config: Config) -> Result<(), CofferError> {
     let admin_listener = admin::bind(&config.admin_socket())?;
 
     let worker = house.kms.spawn_worker();
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = JoinSet::new();
     tasks.spawn(key_notices(Arc::clone(&house)));
     tasks.spawn(gone_file_systems(Arc::clone(&house)));
     let nfs = Arc::clone(&house.nfs);
@@ -52,19 +82,20 @@ async fn serve(config: Config) -> Result<(), CofferError> {
         config.dns_suffix.clone(),
         env.clone(),
     ));
-    // File systems are opened before clients come, so that grace begins when the server does.
-    open_all(&house).await;
-    house.control.resume().await.map_err(CofferError::stopped)?;
     hardening::report_memory();
+    // Whoever asks how it goes is answered while file systems are opened.
+    house.api.set_starting(true);
     let reporter = Reporter::new(Arc::clone(&house), config.clone());
     tasks.spawn(admin::serve(admin_listener, Arc::new(reporter)));
     let api = house.api.clone();
     let api_task = tokio::spawn(async move { api.serve(api_listener).await });
-    tracing::info!(api = %config.api.listen, nfs_port = config.nfs.port, data = %config.data.display(), "serving");
+    if !config.api.listen.ip().is_loopback() {
+        tracing::warn!(api = %config.api.listen, "the API is not encrypted and answers with plaintext data keys: let only loopback or a TLS proxy reach it");
+    }
+    tasks.spawn(open_house(Arc::clone(&house), config.clone()));
 
     let failed = tokio::select! {
-        _ = terminate.recv() => false,
-        _ = interrupt.recv() => false,
+        () = stop.asked() => false,
         () = failed_shard(&house.installation.control_shard) => true,
     };
     if failed {
@@ -84,9 +115,7 @@ async fn serve(config: Config) -> Result<(), CofferError> {
     if let Err(error) = house.audit.close().await {
         tracing::error!(%error, "the audit log did not close cleanly");
     }
-    if let Ok(house) = Arc::try_unwrap(house) {
-        house.installation.close().await;
-    }
+    house.installation.close().await;
     if failed {
         return Err(CofferError::File {
             path: installation::control_directory(&config),
@@ -108,14 +137,36 @@ async fn failed_shard(shard: &Arc<dyn Shard>) {
     }
 }
 
-/// Opens what clients may still hold state on.
+/// Opens the file systems and then lets clients in.
+async fn open_house(house: Arc<House>, config: Config) {
+    let known = house.control.file_systems().iter().map(|found| found.id.clone()).collect();
+    let parent = installation::file_systems_directory(&config);
+    // What is left of deleted file systems may be large; nobody waits for it.
+    tokio::task::spawn_blocking(move || leftovers::tidy(&parent, &known));
+    // File systems are opened before clients come, so that grace begins when the server does.
+    open_all(&house).await;
+    house.control.resume().await;
+    house.api.set_starting(false);
+    tracing::info!(api = %config.api.listen, nfs_port = config.nfs.port, data = %config.data.display(), "serving");
+}
+
+/// Opens what clients may still hold state on, a few at a time: one with a long journal does not hold up the others.
 async fn open_all(house: &House) {
+    let places = Arc::new(Semaphore::new(OPENED_AT_ONCE));
+    let mut opening = JoinSet::new();
     for file_system in house.control.file_systems() {
-        if file_system.state == control::Lifecycle::Available {
-            // What cannot be opened is logged by the owner, shown by `coffer status`, and tried again on use.
-            let _ = house.owner.open(&file_system.id).await;
-        }
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let (control, owner) = (house.control.clone(), house.owner.clone());
+        opening.spawn(async move {
+            let now = control.file_system(&file_system.id);
+            if now.is_some_and(|now| now.state == control::Lifecycle::Available) {
+                // What cannot be opened is logged by the owner, shown by `coffer status`, and tried again on use.
+                let _ = owner.open(&file_system.id).await;
+            }
+            drop(place);
+        });
     }
+    while opening.join_next().await.is_some() {}
 }
 
 /// Passes notices of changed KMS keys on to the leases.

@@ -11,11 +11,17 @@ pub(crate) struct Status {
     pub(crate) version: String,
     /// Seconds since it began to serve.
     pub(crate) up_seconds: u64,
-    /// Whether all keys are in memory that does not reach swap; absent in an answer of an older server.
+    /// Whether it is still opening file systems; mount targets are attached after that.
     #[serde(default)]
-    pub(crate) keys_locked: Option<bool>,
+    pub(crate) starting: bool,
+    /// What keeps the whole server from its work: cause and cure.
+    #[serde(default)]
+    pub(crate) troubles: Vec<String>,
     /// Every file system of the account.
     pub(crate) file_systems: Vec<FileSystemStatus>,
+    /// Every mount target.
+    #[serde(default)]
+    pub(crate) mount_targets: Vec<MountTargetStatus>,
     /// Every KMS key that a file system depends on.
     pub(crate) keys: Vec<KeyStatus>,
     /// Every connected or remembered NFS client.
@@ -35,7 +41,7 @@ pub(crate) struct FileSystemStatus {
     pub(crate) encrypted: bool,
     /// The ARN of the key its contents depend on.
     pub(crate) kms_key: String,
-    /// `open`, `closed` (no client yet), `sealed`, `failed`.
+    /// `open`, `closed` (no client yet), `busy` (being opened or removed), `sealed`, `failed`.
     pub(crate) state: String,
     /// Why it is sealed or failed.
     pub(crate) reason: Option<String>,
@@ -43,8 +49,23 @@ pub(crate) struct FileSystemStatus {
     pub(crate) lease_age_seconds: Option<u64>,
     /// How long the data key's lease still lasts, in seconds.
     pub(crate) lease_left_seconds: Option<u64>,
-    /// Metered bytes.
-    pub(crate) bytes: u64,
+    /// Metered bytes, where they are known without opening it.
+    pub(crate) bytes: Option<u64>,
+}
+
+/// One mount target.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MountTargetStatus {
+    /// `fsmt-…`.
+    pub(crate) id: String,
+    /// Its file system.
+    pub(crate) file_system: String,
+    /// Where clients reach it.
+    pub(crate) address: String,
+    /// `creating`, `available`, `error`, `deleting`.
+    pub(crate) state: String,
+    /// Why it is in `error`: cause and cure. It is tried again meanwhile.
+    pub(crate) reason: Option<String>,
 }
 
 /// One KMS key.
@@ -52,7 +73,7 @@ pub(crate) struct FileSystemStatus {
 pub(crate) struct KeyStatus {
     /// The key's ARN.
     pub(crate) arn: String,
-    /// `Enabled`, `Disabled`, `PendingDeletion`.
+    /// `Enabled`, `Disabled`, `PendingDeletion`, `Deleted`; `Unknown` when KMS cannot say.
     pub(crate) state: String,
     /// `AWS` or `CUSTOMER`.
     pub(crate) manager: String,
@@ -81,12 +102,28 @@ pub(crate) struct ClientStatus {
 
 /// The report for people.
 pub(crate) fn render(status: &Status) -> String {
-    let mut text = format!("coffer {}, up {}\n\n", status.version, duration(status.up_seconds));
-    if status.keys_locked == Some(false) {
-        text.push_str("keys are not locked in memory and may reach swap: raise LimitMEMLOCK\n\n");
+    let starting = if status.starting { ", starting: file systems are being opened" } else { "" };
+    let mut text = format!("coffer {}, up {}{starting}\n", status.version, duration(status.up_seconds));
+    // Writing to a String cannot fail.
+    for trouble in &status.troubles {
+        let _ = writeln!(text, "trouble: {trouble}");
     }
+    text.push('\n');
+    file_systems(&mut text, &status.file_systems);
+    mount_targets(&mut text, &status.mount_targets);
+    let mut rows = vec![row(["KEY", "STATE", "MANAGER", "FILE SYSTEMS THAT DEPEND ON IT"])];
+    for key in &status.keys {
+        rows.push(row([&key.arn, &key.state, &key.manager, &key.dependents.join(" ")]));
+    }
+    text.push('\n');
+    table(&mut text, &rows);
+    clients(&mut text, &status.clients);
+    text
+}
+
+fn file_systems(text: &mut String, systems: &[FileSystemStatus]) {
     let mut rows = vec![row(["FILE SYSTEM", "NAME", "LIFECYCLE", "ENCRYPTED", "STATE", "LEASE", "BYTES", "KEY"])];
-    for system in &status.file_systems {
+    for system in systems {
         let lease = match (system.lease_age_seconds, system.lease_left_seconds) {
             (Some(age), Some(left)) => format!("{age} s old, {left} s left"),
             _ => "-".to_owned(),
@@ -98,25 +135,35 @@ pub(crate) fn render(status: &Status) -> String {
             if system.encrypted { "yes" } else { "no" },
             &system.state,
             &lease,
-            &system.bytes.to_string(),
+            &system.bytes.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string()),
             &system.kms_key,
         ]));
     }
-    table(&mut text, &rows);
-    // Writing to a String cannot fail.
-    for system in &status.file_systems {
+    table(text, &rows);
+    for system in systems {
         if let Some(reason) = &system.reason {
             let _ = writeln!(text, "{}: {}: {reason}", system.id, system.state);
         }
     }
-    let mut rows = vec![row(["KEY", "STATE", "MANAGER", "FILE SYSTEMS THAT DEPEND ON IT"])];
-    for key in &status.keys {
-        rows.push(row([&key.arn, &key.state, &key.manager, &key.dependents.join(" ")]));
+}
+
+fn mount_targets(text: &mut String, targets: &[MountTargetStatus]) {
+    let mut rows = vec![row(["MOUNT TARGET", "ADDRESS", "FILE SYSTEM", "STATE"])];
+    for target in targets {
+        rows.push(row([&target.id, &target.address, &target.file_system, &target.state]));
     }
     text.push('\n');
-    table(&mut text, &rows);
+    table(text, &rows);
+    for target in targets {
+        if let Some(reason) = &target.reason {
+            let _ = writeln!(text, "{}: {}: {reason}", target.id, target.state);
+        }
+    }
+}
+
+fn clients(text: &mut String, clients: &[ClientStatus]) {
     let mut rows = vec![row(["CLIENT", "ADDRESS", "FILE SYSTEM", "ACCESS POINT", "TRANSPORT", "STATES", "SILENT"])];
-    for client in &status.clients {
+    for client in clients {
         rows.push(row([
             &client.owner,
             &client.addresses.join(" "),
@@ -128,8 +175,7 @@ pub(crate) fn render(status: &Status) -> String {
         ]));
     }
     text.push('\n');
-    table(&mut text, &rows);
-    text
+    table(text, &rows);
 }
 
 fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
@@ -163,9 +209,9 @@ fn duration(seconds: u64) -> String {
 mod tests {
     use super::*;
 
-    /// docs/operations.md: status names the key and the reason of a seal.
+    /// docs/operations.md: status names the key and the reason of a seal, and why a mount target takes no clients.
     #[test]
-    fn a_sealed_file_system_shows_its_reason() {
+    fn what_does_not_work_shows_its_reason() {
         let status = Status {
             version: "0.1.0".to_owned(),
             up_seconds: 3700,
@@ -179,14 +225,22 @@ mod tests {
                 reason: Some("arn:aws:kms:r:1:key/k is disabled".to_owned()),
                 lease_age_seconds: None,
                 lease_left_seconds: None,
-                bytes: 6144,
+                bytes: None,
+            }],
+            mount_targets: vec![MountTargetStatus {
+                id: "fsmt-1".to_owned(),
+                file_system: "fs-1".to_owned(),
+                address: "10.0.0.4".to_owned(),
+                state: "error".to_owned(),
+                reason: Some("10.0.0.4:2049: in use; stop the other one".to_owned()),
             }],
             ..Status::default()
         };
         let text = render(&status);
-        assert!(text.contains("up 1 h 1 min") && !text.contains("swap"), "{text}");
-        let text_unlocked = render(&Status { keys_locked: Some(false), ..status });
-        assert!(text_unlocked.contains("LimitMEMLOCK"), "{text_unlocked}");
+        assert!(text.contains("up 1 h 1 min") && !text.contains("trouble"), "{text}");
+        let troubled = render(&Status { troubles: vec!["keys may reach swap".to_owned()], ..Status::default() });
+        assert!(troubled.contains("trouble: keys may reach swap"), "{troubled}");
         assert!(text.contains("fs-1: sealed: arn:aws:kms:r:1:key/k is disabled"), "{text}");
+        assert!(text.contains("fsmt-1: error: 10.0.0.4:2049: in use; stop the other one"), "{text}");
     }
 }

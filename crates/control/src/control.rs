@@ -42,6 +42,8 @@ struct Inner {
     state: RwLock<State>,
     turn: Arc<Mutex<()>>,
     work: Work,
+    /// File systems that were being prepared when the last run ended. Of this run there may be others, at work.
+    interrupted: Vec<String>,
 }
 
 /// The right to change state, held by one caller at a time: what was read under it stays true until it is dropped.
@@ -95,11 +97,14 @@ impl Control {
     /// The records do not open or are damaged.
     pub async fn open(parts: Parts) -> Result<Self, ControlError> {
         let state = State::load(&parts.records).await?;
+        let preparing = state.file_systems.values().filter(|found| found.state == Lifecycle::Preparing);
+        let interrupted = preparing.map(|found| found.id.clone()).collect();
         Ok(Self(Arc::new(Inner {
             parts,
             state: RwLock::new(state),
             turn: Arc::new(Mutex::new(())),
             work: Work::default(),
+            interrupted,
         })))
     }
 
@@ -109,6 +114,11 @@ impl Control {
 
     pub(crate) fn env(&self) -> &Env {
         &self.0.parts.env
+    }
+
+    /// Whether a crash, and not a call that is at work now, left this file system half-prepared.
+    pub(crate) fn was_interrupted(&self, id: &str) -> bool {
+        self.0.interrupted.iter().any(|found| found == id)
     }
 
     pub(crate) fn work(&self) -> &Work {

@@ -3,6 +3,7 @@
 //! The actions are in [`ops`], one file each. Nothing here knows of NFS or of how keys work inside: what it needs is in
 //! the traits [`DataKeys`], [`Provision`] and [`Network`], and whoever joins the house implements them.
 
+mod attachment;
 mod aws_error;
 mod control;
 mod data_keys;

@@ -12,31 +12,32 @@ use crate::state::Edit;
 use crate::{ControlError, DataKeysError, KeyChoice, KeyPurpose, Scope};
 
 /// Waits between two tries of a step that failed.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(200);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 impl Control {
     /// Goes on with everything that is not at rest and attaches the mount targets. Call once, when the file service can
-    /// answer. Returns when what a crash left half-made is undone; the rest goes on by itself.
-    ///
-    /// # Errors
-    /// The records cannot be written.
-    pub async fn resume(&self) -> Result<(), ControlError> {
+    /// answer; calls may be at work already. Returns when what a crash left half-made is undone, or could not be and is left to the next start; the
+    /// rest goes on by itself.
+    pub async fn resume(&self) {
         let (file_systems, targets): (Vec<Arc<FileSystem>>, Vec<Arc<MountTarget>>) = self.read(|state| {
             (state.file_systems.values().cloned().collect(), state.mount_targets.values().cloned().collect())
         });
         for file_system in file_systems {
             match file_system.state {
-                // Nobody was told of it: undo it before anyone can ask for the same token again.
-                Lifecycle::Preparing => self.undo_preparation(&file_system).await?,
+                // Nobody was told of it, and nobody sees it: one that stays must not keep the others from being served.
+                Lifecycle::Preparing if self.was_interrupted(&file_system.id) => {
+                    if let Err(cause) = self.undo_preparation(&file_system).await {
+                        tracing::error!(file_system = %file_system.id, %cause, "left half-made; the next start undoes it");
+                    }
+                }
                 Lifecycle::Creating | Lifecycle::Deleting => self.drive_file_system(&file_system.id),
-                Lifecycle::Available | Lifecycle::Error => {}
+                Lifecycle::Preparing | Lifecycle::Available | Lifecycle::Error => {}
             }
         }
         for target in targets {
             self.drive_mount_target(&target.id);
         }
-        Ok(())
     }
 
     /// Removes every trace of a file system whose creation was refused or interrupted.
@@ -110,49 +111,6 @@ impl Control {
                 Ok(true)
             }
         }
-    }
-
-    /// Brings a mount target to rest, in a task of its own.
-    pub(crate) fn drive_mount_target(&self, id: &str) {
-        let (control, id) = (self.clone(), id.to_owned());
-        tokio::spawn(async move {
-            let lock = control.work().lock_of(&id);
-            let _working = lock.lock().await;
-            let mut wait = FIRST_WAIT;
-            while let Err(cause) = control.step_mount_target(&id).await {
-                tracing::error!(mount_target = %id, %cause, "a step of its life cycle failed; it is tried again");
-                control.env().sleep(wait).await;
-                wait = (wait * 2).min(LONGEST_WAIT);
-            }
-            if control.read(|state| !state.mount_targets.contains_key(&id)) {
-                control.work().forget(&id);
-            }
-        });
-    }
-
-    async fn step_mount_target(&self, id: &str) -> Result<(), ControlError> {
-        let Some(target) = self.read(|state| state.mount_targets.get(id).cloned()) else { return Ok(()) };
-        if target.state != Lifecycle::Deleting {
-            // An address that cannot be listened on stays so until someone changes the machine: the next start tries.
-            let state = match self.parts().network.attach(&target).await {
-                Ok(()) => Lifecycle::Available,
-                Err(cause) => {
-                    tracing::error!(mount_target = %id, address = %target.address, %cause, "no clients are accepted there");
-                    Lifecycle::Error
-                }
-            };
-            let turn = self.turn().await;
-            let Some(now) = self.read(|all| all.mount_targets.get(id).cloned()) else { return Ok(()) };
-            if now.state != Lifecycle::Deleting {
-                if now.state != state {
-                    turn.write(vec![Edit::PutMountTarget(MountTarget { state, ..(*now).clone() })]).await?;
-                }
-                return Ok(());
-            }
-        }
-        self.parts().network.detach(&target).await?;
-        let turn = self.turn().await;
-        turn.write(vec![Edit::DeleteMountTarget(id.to_owned())]).await
     }
 
     /// Makes a file system's record and its two data keys, or nothing: what CreateFileSystem does before it answers. One

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{ControlError, KeyGrant};
 
 const VERSION: u8 = 1;
+const CURE: &str = "restore the data directory from a backup";
 
 /// Where a resource is in its life. EFS API, LifeCycleState.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +21,7 @@ pub enum Lifecycle {
     Available,
     /// Being removed.
     Deleting,
-    /// It could not be made usable; the log says why, and the next start tries again.
+    /// It cannot be made usable now; the log and `coffer status` say why, and it is tried again.
     Error,
 }
 
@@ -205,12 +206,15 @@ pub(crate) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, ControlError> 
 pub(crate) fn decode<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, ControlError> {
     match bytes.split_first() {
         Some((&VERSION, json)) => {
-            serde_json::from_slice(json).map_err(|cause| ControlError::Damaged(format!("{name}: {cause}")))
+            serde_json::from_slice(json).map_err(|cause| ControlError::Damaged(format!("{name}: {cause}; {CURE}")))
         }
         Some((version, _)) => {
-            Err(ControlError::Damaged(format!("{name}: written by another version (format {version})")))
+            let cure = "start the version that wrote it";
+            Err(ControlError::Damaged(format!(
+                "{name}: format version {version}, but this server reads {VERSION}; {cure}"
+            )))
         }
-        None => Err(ControlError::Damaged(format!("{name}: empty"))),
+        None => Err(ControlError::Damaged(format!("{name}: empty; {CURE}"))),
     }
 }
 

@@ -14,7 +14,8 @@ fn id_of<'a>(cx: &CallContext, text: &'a str, kind: &str) -> Option<&'a str> {
         return Some(text);
     }
     let arn = Arn::parse(text)?;
-    let here = arn.service == "elasticfilesystem" && arn.account == cx.account && arn.region == cx.region;
+    let own = arn.partition == "aws" && arn.service == "elasticfilesystem";
+    let here = own && arn.account == cx.account && arn.region == cx.region;
     let (_, resource) = text.rsplit_once(':')?;
     let (found, id) = resource.split_once('/')?;
     (here && found == kind).then_some(id)

@@ -75,7 +75,9 @@ fn read(name: &str, bytes: &[u8]) -> Result<Edit, ControlError> {
         let record: SubnetRecord = decode(name, bytes)?;
         Edit::PutLastAddress(subnet.to_owned(), record.last)
     } else {
-        return Err(ControlError::Damaged(format!("{name}: a record of a kind this version does not know")));
+        return Err(ControlError::Damaged(format!(
+            "{name}: a record of a kind this version does not know; start the version that wrote it"
+        )));
     })
 }
 

@@ -1,4 +1,4 @@
-//! Locks of what is being made or removed, and of nothing else.
+//! What is being made or removed: its locks, and what stands in its way.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 #[derive(Default)]
 pub(crate) struct Work {
     locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Why mount targets are in `error`, by id. In memory only: each start finds out anew.
+    pub(crate) troubles: Mutex<HashMap<String, String>>,
     /// File systems are created one at a time.
     pub(crate) creating: tokio::sync::Mutex<()>,
 }

@@ -4,6 +4,7 @@
 mod support;
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use aws_wire::ApiError;
 use control::{Control, Lifecycle, model, ops};
@@ -122,6 +123,41 @@ async fn mount_targets_come_back_after_a_restart() {
     let control = world.open().await;
     assert!(control.mount_targets().is_empty());
     assert_eq!(world.outside.count("attach"), 3);
+}
+
+/// EFS API, LifeCycleState: a mount target in `error` is tried again without a restart and says why until it works; it can
+/// be deleted meanwhile, and at once.
+#[tokio::test]
+async fn a_mount_target_in_error_is_tried_again() {
+    let world = World::new(9);
+    let control = world.open().await;
+    let id = create(&control, "t").await;
+    world.outside.fail("attach");
+    let made = mount_target(&control, &id, "subnet-00000000").await.unwrap().mount_target_id;
+    for _ in 0..12 {
+        assert_eq!(of(&control, &id).await[0].life_cycle_state, LifeCycleState::Error);
+        assert_eq!(control.mount_target_trouble(&made).as_deref(), Some("does not work"));
+        world.simulation.advance(Duration::from_secs(60));
+        settle().await;
+    }
+    assert!(world.outside.count("attach") >= 12);
+    world.outside.heal();
+    world.simulation.advance(Duration::from_secs(60));
+    settle().await;
+    assert_eq!(of(&control, &id).await[0].life_cycle_state, LifeCycleState::Available);
+    assert_eq!(control.mount_target_trouble(&made), None);
+    let tries = world.outside.count("attach");
+    world.simulation.advance(Duration::from_secs(600));
+    settle().await;
+    assert_eq!(world.outside.count("attach"), tries);
+
+    world.outside.fail("attach");
+    let other = mount_target(&control, &id, "subnet-00000001").await.unwrap().mount_target_id;
+    assert_eq!(remove(&control, &other).await, "ok");
+    assert_eq!(control.mount_targets().len(), 1);
+    world.simulation.advance(Duration::from_secs(60));
+    settle().await;
+    assert_eq!(control.mount_target_trouble(&other), None);
 }
 
 /// EFS API, DescribeMountTargets and the security groups: exactly one of three names, and the default group.

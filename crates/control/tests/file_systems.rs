@@ -148,6 +148,24 @@ async fn life_cycles_go_on_after_a_crash() {
     assert_eq!(code(delete(&control, &id).await), "FileSystemNotFound");
 }
 
+/// Architecture section 6: only what a crash left is undone; a creation that is at work when the start goes on is not.
+#[tokio::test]
+async fn a_creation_at_work_is_not_undone() {
+    let world = World::new(60);
+    let control = world.open().await;
+    world.outside.hang("make");
+    let creating = control.clone();
+    let call =
+        tokio::spawn(async move { ops::create_file_system::run(&creating, &root(), request("t")).await.is_ok() });
+    settle().await;
+    control.resume().await;
+    assert_eq!(world.outside.count("destroy keys"), 0);
+    call.abort();
+    world.outside.heal();
+    world.open().await;
+    assert_eq!(world.outside.count("destroy keys"), 1);
+}
+
 /// Architecture section 6: a step that fails is tried again, ever more slowly, until it succeeds.
 #[tokio::test]
 async fn a_step_that_fails_is_tried_again() {

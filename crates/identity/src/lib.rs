@@ -30,7 +30,10 @@ pub enum IdentityError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// A record opened, but it does not say what an identity record says.
-    #[error("the record {0} cannot be read: it was written by another version or is damaged")]
+    #[error(
+        "the control record {0} is damaged or was written by another version; restore the data directory from a backup, or \
+         start the version that wrote it"
+    )]
     Unreadable(String),
     /// There are root credentials already.
     #[error("this data directory has root credentials already")]

@@ -63,7 +63,8 @@ async fn failures_are_recorded() {
     assert_eq!(completed(&records, "Sign")["errorCode"], "UnsupportedOperationException");
 }
 
-/// Architecture section 6 and KMS: neither plaintexts nor ciphertexts nor secrets nor signatures are ever in the log.
+/// Architecture section 6 and KMS: neither plaintexts nor ciphertexts nor secrets nor signatures nor grant tokens are ever
+/// in the log.
 #[tokio::test]
 async fn the_log_holds_no_secret() {
     let house = House::new().await;
@@ -72,11 +73,17 @@ async fn the_log_holds_no_secret() {
     let blob = house.kms("Encrypt", json!({"KeyId": id, "Plaintext": canary})).await.json()["CiphertextBlob"].clone();
     house.kms("Decrypt", json!({"CiphertextBlob": blob})).await;
     let made = house.kms("GenerateDataKey", json!({"KeyId": id, "KeySpec": "AES_256"})).await.json();
-    house.records().await;
+    let grant = json!({"KeyId": id, "GranteePrincipal": "arn:aws:iam::000000000001:user/x", "Operations": ["Decrypt"]});
+    let token = house.kms("CreateGrant", grant).await.json()["GrantToken"].clone();
+    assert!(token.is_string());
+    // Used, refused as one too many, and given back: each call is recorded without it.
+    house.kms("Encrypt", json!({"KeyId": id, "Plaintext": canary, "GrantTokens": [token]})).await;
+    house.kms("DescribeKey", json!({"KeyId": id, "GrantTokens": vec![token.clone(); 11]})).await;
+    house.kms("RetireGrant", json!({"GrantToken": token})).await;
+    assert_eq!(completed(&house.records().await, "RetireGrant")["errorCode"], Value::Null);
     let text = std::fs::read_to_string(&house.audit).unwrap();
-    for secret in
-        [canary.as_str(), blob.as_str().unwrap(), made["Plaintext"].as_str().unwrap(), house.key.secret.as_str()]
-    {
+    let texts = [&blob, &made["Plaintext"], &token].map(|value| value.as_str().unwrap());
+    for secret in texts.into_iter().chain([canary.as_str(), house.key.secret.as_str()]) {
         assert!(!text.contains(secret));
     }
     assert!(!text.contains("Signature="));

@@ -51,6 +51,16 @@ async fn large_bodies_are_refused() {
     assert!(reply.status == 413 || reply.status == 0, "{reply:?}");
 }
 
+/// House rule: parsed JSON takes many times the memory of its text; a body of very many parts is refused, and recorded.
+#[tokio::test]
+async fn bodies_of_many_parts_are_not_parsed() {
+    let house = house().await;
+    let reply = house.kms_text("Encrypt", format!("[{}[]]", "[],".repeat(300_000))).await;
+    assert_eq!((reply.status, &reply.json()["__type"]), (400, &json!("ValidationException")), "{reply:?}");
+    let records = house.records().await;
+    assert!(records.iter().any(|line| line["record"]["errorCode"] == "ValidationException"));
+}
+
 /// KMS, order of judgement: the signature comes first, so nobody unsigned makes the server parse a body.
 #[tokio::test]
 async fn unsigned_bodies_are_not_parsed() {

@@ -119,6 +119,6 @@ pub(crate) async fn control(records: Arc<SealedRecords>, kms: Kms, env: Env) -> 
     })
     .await
     .unwrap();
-    control.resume().await.unwrap();
+    control.resume().await;
     control
 }

@@ -17,6 +17,19 @@ async fn health_needs_no_signature() {
     assert_eq!((reply.status, reply.body.as_str()), (200, "{\"status\":\"ok\"}"));
 }
 
+/// docs/api.md: while the house opens `/health` says so, and calls are answered all the same.
+#[tokio::test]
+async fn a_starting_server_says_so_and_answers() {
+    let house = House::new().await;
+    house.server.set_starting(true);
+    let health = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let reply = house.send(health).await;
+    assert_eq!((reply.status, &reply.json()["status"]), (503, &json!("starting")));
+    assert_eq!(house.kms("ListKeys", json!({})).await.status, 200);
+    house.server.set_starting(false);
+    assert_eq!(house.send(health).await.status, 200);
+}
+
 /// STS API, GetCallerIdentity: by form and by presigned URL.
 #[tokio::test]
 async fn sts_says_who_signed() {

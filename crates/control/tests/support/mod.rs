@@ -158,7 +158,7 @@ impl World {
             env: self.env.clone(),
         };
         let control = Control::open(parts).await.unwrap();
-        control.resume().await.unwrap();
+        control.resume().await;
         settle().await;
         control
     }

@@ -1,0 +1,201 @@
+//! The commands as an administrator runs them: what they say and how they end.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+struct Installed {
+    directory: tempfile::TempDir,
+}
+
+impl Installed {
+    fn new() -> Self {
+        let installed = Self { directory: tempfile::tempdir().unwrap() };
+        let (code, said) = installed.run(&[
+            "init",
+            "--data",
+            &installed.path("data").to_string_lossy(),
+            "--keys",
+            &installed.path("keys").to_string_lossy(),
+            "--api-listen",
+            &format!("127.0.0.1:{}", free_port()),
+        ]);
+        assert_eq!(code, 0, "{said}");
+        installed
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn edit(&self, from: &str, to: &str) {
+        let path = self.path("coffer.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(path, text.replace(from, to)).unwrap();
+    }
+
+    /// Runs `coffer` with this configuration: exit code and everything it printed.
+    fn run(&self, arguments: &[&str]) -> (i32, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
+        let output = command.args(arguments).arg("--config").arg(self.path("coffer.toml")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code().unwrap(), said)
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A running server; killed if the test fails.
+struct Serving(Child);
+
+impl Serving {
+    fn start(installed: &Installed) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
+        command.arg("serve").arg("--config").arg(installed.path("coffer.toml"));
+        Self(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    fn stop(mut self) {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Asks `coffer status` until it says what is wanted.
+fn until(installed: &Installed, wanted: impl Fn(&str) -> bool) -> String {
+    let mut last = String::new();
+    for _ in 0..1200 {
+        let (code, said) = installed.run(&["status"]);
+        if code == 0 && wanted(&said) {
+            return said;
+        }
+        last = said;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("not within a minute: {last}");
+}
+
+/// docs/operations.md, "Watching": a mount target whose address is taken says so with the cure, to whoever makes it and in
+/// `coffer status`, and works by itself once the address is free.
+#[test]
+fn a_mount_target_in_error_recovers_by_itself() {
+    let installed = Installed::new();
+    let port = free_port();
+    installed.edit("port = 2049", &format!("port = {port}"));
+    let other = TcpListener::bind((Ipv4Addr::new(127, 77, 0, 4), port)).unwrap();
+    let server = Serving::start(&installed);
+    until(&installed, |said| !said.contains("starting"));
+
+    let (code, said) = installed.run(&["fs", "create"]);
+    assert_eq!(code, 1, "{said}");
+    let reason =
+        format!("is error: 127.77.0.4:{port}: Address already in use (os error 98); another program listens there");
+    assert!(said.contains(&reason) && said.contains("exists; `aws efs delete-file-system"), "{said}");
+    until(&installed, |said| said.contains(": error: 127.77.0.4:") && said.contains("another program listens there"));
+    drop(other);
+    let said = until(&installed, |said| !said.contains("another program listens there"));
+    assert_eq!(
+        said.lines().filter(|line| line.starts_with("fsmt-") && line.ends_with("available")).count(),
+        1,
+        "{said}"
+    );
+
+    // A running server is a reason not to look, and no verdict.
+    assert_eq!(installed.run(&["fsck"]).0, 2);
+    server.stop();
+    let (code, said) = installed.run(&["fsck"]);
+    assert!(code == 0 && said.contains(": clean: "), "{code} {said}");
+    assert_eq!(installed.run(&["audit", "verify"]).0, 0);
+}
+
+/// docs/operations.md, "Checking": 0 all is sound, 1 something was found, 2 it could not look.
+#[test]
+fn fsck_ends_by_what_it_found() {
+    let installed = Installed::new();
+    assert_eq!(installed.run(&["fsck"]), (0, String::new()));
+
+    let stray = installed.path("data/fs/fs-0123456789abcdef0");
+    fs::create_dir(&stray).unwrap();
+    fs::create_dir(installed.path("data/fs/.gone-fs-0123456789abcdef1")).unwrap();
+    let (code, said) = installed.run(&["fsck"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("fs-0123456789abcdef0: no file system has this directory"), "{said}");
+    assert!(said.contains(".gone-fs-0123456789abcdef1: the rest of a deleted file system"), "{said}");
+    fs::remove_dir(stray).unwrap();
+    // What a deletion left is no damage.
+    assert_eq!(installed.run(&["fsck"]).0, 0);
+
+    let (code, said) = installed.run(&["fsck", "fs-0123456789abcdef0"]);
+    assert!(code == 2 && said.contains("no such file system"), "{code} {said}");
+    fs::rename(installed.path("keys/root.key"), installed.path("keys/away")).unwrap();
+    let (code, said) = installed.run(&["fsck"]);
+    assert!(code == 2 && said.contains("root.key"), "{code} {said}");
+    fs::remove_file(installed.path("coffer.toml")).unwrap();
+    let (code, said) = installed.run(&["fsck"]);
+    assert!(code == 2 && said.contains("coffer init --config"), "{code} {said}");
+}
+
+/// docs/operations.md: region and account are fixed when the installation is made; another one would hide everything.
+#[test]
+fn another_region_is_refused() {
+    let installed = Installed::new();
+    installed.edit("us-east-1\"", "eu-west-1\"");
+    let (code, said) = installed.run(&["fsck"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("was made for region us-east-1 and account 000000000001"), "{said}");
+    assert!(said.contains("the configuration says eu-west-1"), "{said}");
+    installed.edit("eu-west-1\"", "us-east-1\"");
+    assert_eq!(installed.run(&["fsck"]).0, 0);
+}
+
+/// docs/operations.md: a flipped bit of a control record names the directory and the cure, and a missing installation is
+/// docs/operations.md: a missing installation is told from one that cannot be looked at.
+#[test]
+fn a_missing_installation_is_called_so() {
+    let installed = Installed::new();
+    fs::rename(installed.path("data/control"), installed.path("control")).unwrap();
+    let (code, said) = installed.run(&["fsck"]);
+    assert!(code == 2 && said.contains("make one with `coffer init`"), "{code} {said}");
+    // Something that is there and cannot be looked at is another matter.
+    fs::write(installed.path("data/control"), b"").unwrap();
+    let (code, said) = installed.run(&["fsck"]);
+    assert!(code == 2 && !said.contains("coffer init"), "{code} {said}");
+}
+
+/// docs/operations.md, "Checking": the audit log is whole, or the place is named; a log that cannot be read is neither.
+#[test]
+fn the_audit_log_is_verified() {
+    let installed = Installed::new();
+    let (code, said) = installed.run(&["audit", "verify"]);
+    assert_eq!(code, 2, "no server has run yet: {said}");
+    assert_eq!(installed.run(&["fsck"]).0, 0);
+    let (code, said) = installed.run(&["audit", "verify"]);
+    assert!(code == 0 && said.contains("lines, each follows from the one before"), "{code} {said}");
+    let path = installed.path("data/audit.log");
+    fs::write(&path, b"{\"hash\":\"x\"}\n").unwrap();
+    let (code, said) = installed.run(&["audit", "verify"]);
+    assert!(code == 1 && said.contains("broken at byte 0"), "{code} {said}");
+}
+
+/// docs/operations.md: `--subnet` is judged before anything is made, without a server.
+#[test]
+fn a_misspelt_subnet_makes_nothing() {
+    let installed = Installed::new();
+    let (code, said) = installed.run(&["fs", "create", "--subnet", "subnet-0000000f"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("--subnet subnet-0000000f: not configured; there is subnet-00000000"), "{said}");
+}
