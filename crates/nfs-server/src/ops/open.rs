@@ -101,6 +101,15 @@ async fn open_state(cx: &Compound, object: &Object, opening: &Opening<'_>) -> Re
     Ok(opened?)
 }
 
+/// Whether share reservations would forbid the open.
+fn check_share(cx: &Compound, object: &Object, opening: &Opening<'_>) -> Result<(), NfsError> {
+    object.check_regular()?;
+    let (now, file) = (cx.shared.env.now(), object.node.fileid());
+    // Asking changes nothing, so there are no effects.
+    let (checked, _) = object.view.served.holdings.with(|state, _| state.check_share(now, file, opening.share));
+    Ok(checked?)
+}
+
 /// A sealed file system opens nothing, but gives back what was open before a restart: no object is touched for that.
 async fn settle(cx: &Compound, object: &Object, reclaim: bool, effects: Effects) -> Result<(), NfsError> {
     if reclaim {
@@ -242,14 +251,16 @@ async fn reopen(
         access = access.or(AccessMask::MODIFY);
     }
     filesystem.check_open(&object.cx(), &object.node, access).await?;
-    let stateid = open_state(cx, &object, opening).await?;
     let mut attrset = Bitmap4::EMPTY;
     if truncate {
+        // Cut only what may be opened, and open only what was cut: a client that gets an error knows of no open to close.
+        check_share(cx, &object, opening)?;
         cx.hold_reply(&object);
         let size = SetAttributes { size: Some(0), ..SetAttributes::default() };
         filesystem.set_attributes(&object.cx_with(cx.hold()), &object.node, &size, true).await?;
         attrset.insert(Attribute::Size);
     }
+    let stateid = open_state(cx, &object, opening).await?;
     let cinfo = unchanged(directory).await?;
     Ok(Some(Opened { object, stateid, cinfo, attrset }))
 }

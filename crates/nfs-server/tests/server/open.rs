@@ -2,9 +2,14 @@
 //! first.
 
 use crate::harness::client::{Client, Connection, at, component, mode, sys};
-use crate::harness::server::Rig;
-use nfs_wire::nfs4::{Createhow4, Creatverfattr, Openflag4, Remove4Args, Setattr4Args, Stateid4};
-use nfs_wire::{ArgOp, Bitmap4, NfsStat4, ResOp};
+use crate::harness::server::{FS, Rig};
+use nfs_wire::nfs4::{
+    Createhow4, Creatverfattr, Open4Args, OpenClaim4, Openflag4, Remove4Args, Setattr4Args, StableHow4, StateOwner4,
+    Stateid4, share,
+};
+use nfs_wire::{ArgOp, Attribute, Bitmap4, Fattr4, NfsStat4, Opaque, ResOp};
+use storage::StorageError;
+use storage::faulty::ReadFault;
 
 /// A client of this user.
 async fn user(rig: &Rig, uid: u32, owner: &'static str) -> Client {
@@ -71,4 +76,52 @@ async fn a_file_that_appears_meanwhile_is_not_opened_without_its_permission() {
     }
     done.store(true, std::sync::atomic::Ordering::Relaxed);
     spin.await.unwrap();
+}
+
+/// RFC 8881 section 18.16: an OPEN that fails leaves no open behind, since its client knows of none that it could close.
+#[tokio::test]
+async fn a_truncation_that_fails_leaves_no_open() {
+    let rig = Rig::start().await;
+    let mut client = user(&rig, 0, "truncates").await;
+    let (handle, opened) = client.open("/", "file").await;
+    client.write(&handle, opened.stateid, 0, &[7; 100_000], StableHow4::FileSync).await;
+    client.close(&handle, opened.stateid).await;
+    let rig = rig.crash().await;
+    client.connection = Connection::clear(rig.address).await;
+    client.renew_identity().await;
+    client.reclaim_complete().await;
+    client.lookup("/file").await;
+
+    let size = Fattr4 { attrmask: Bitmap4::of(&[Attribute::Size]), attr_vals: Opaque::copied(&[0; 8]).unwrap() };
+    let open = client.open_op("file", Openflag4::Create(Createhow4::Unchecked(size)));
+    rig.exports.faults(FS).never_now(true);
+    rig.exports.faults(FS).reads([ReadFault::Fail(StorageError::NoSpace)]);
+    assert_eq!(client.status([at("/"), vec![open.clone()]].concat()).await, NfsStat4::Io);
+    assert_eq!(rig.server.status().file_systems[0].opens, 0);
+    client.ok([at("/"), vec![open]].concat()).await;
+    assert_eq!(client.attribute::<u64>("/file", Attribute::Size).await, 0);
+}
+
+/// RFC 8881 sections 9.7 and 18.16.3: an OPEN that a share reservation forbids cuts nothing.
+#[tokio::test]
+async fn a_denied_open_does_not_truncate() {
+    let rig = Rig::start().await;
+    let mut one = user(&rig, 0, "one").await;
+    let mut two = user(&rig, 0, "two").await;
+    let (handle, opened) = one.open("/", "file").await;
+    one.write(&handle, opened.stateid, 0, b"kept", StableHow4::FileSync).await;
+    one.close(&handle, opened.stateid).await;
+    let deny = ArgOp::Open(Open4Args {
+        seqid: 0,
+        share_access: share::ACCESS_READ,
+        share_deny: share::DENY_BOTH,
+        owner: StateOwner4 { clientid: 0, owner: Opaque::copied(b"open owner").unwrap() },
+        openhow: Openflag4::Nocreate,
+        claim: OpenClaim4::Null(component("file")),
+    });
+    one.ok([at("/"), vec![deny]].concat()).await;
+    let size = Fattr4 { attrmask: Bitmap4::of(&[Attribute::Size]), attr_vals: Opaque::copied(&[0; 8]).unwrap() };
+    let open = two.open_op("file", Openflag4::Create(Createhow4::Unchecked(size)));
+    assert_eq!(two.status([at("/"), vec![open]].concat()).await, NfsStat4::ShareDenied);
+    assert_eq!(two.attribute::<u64>("/file", Attribute::Size).await, 4);
 }

@@ -18,6 +18,7 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::server::ResolvesServerCert;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use storage::faulty::Faults;
 use storage::memory::Memory;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -75,6 +76,8 @@ pub struct TestExports {
     pub keys: Arc<TestKeys>,
     pub settings: Settings,
     pub open: tokio::sync::Mutex<HashMap<String, FileSystem>>,
+    /// What goes wrong with the store of each open file system: nothing, unless a test says so.
+    faults: Mutex<HashMap<String, Faults>>,
     /// Where connections lead.
     pub admission: Mutex<Result<Admission, Refused>>,
     pub permissions: Mutex<Result<Permissions, Refused>>,
@@ -96,7 +99,9 @@ impl TestExports {
             let fresh = !memories.contains_key(id);
             (memories.entry(id.to_owned()).or_default().clone(), fresh)
         };
-        let (shard, segments) = memory.open();
+        let faults = Faults::new(self.env.clone());
+        let (shard, segments) = faults.wrap(memory.open());
+        self.faults.lock().insert(id.to_owned(), faults);
         let parts = Parts {
             id: id.to_owned(),
             shard,
@@ -114,6 +119,13 @@ impl TestExports {
         let made = made.map_err(|error| Unavailable::Failed(error.to_string()))?;
         open.insert(id.to_owned(), made.clone());
         Ok(made)
+    }
+}
+
+impl TestExports {
+    /// Steers the store of an open file system.
+    pub fn faults(&self, id: &str) -> Faults {
+        self.faults.lock()[id].clone()
     }
 }
 
@@ -184,6 +196,7 @@ impl Rig {
             keys: Arc::clone(&disk.keys),
             settings: Settings::default(),
             open: tokio::sync::Mutex::default(),
+            faults: Mutex::default(),
             admission: Mutex::new(Ok(direct)),
             permissions: Mutex::new(Ok(Permissions { write: true, root: true })),
             peers: Mutex::default(),
