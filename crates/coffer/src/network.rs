@@ -5,16 +5,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use control::{MountTarget, Network, ProvisionError};
+use nfs_server::exports::Door;
 use parking_lot::Mutex;
 use storage::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// One listener for each mount target.
+/// One listener for each mount target. What it stands for is fixed here, when it is bound.
 pub(crate) struct Listeners {
     port: u16,
     server: OnceLock<Arc<nfs_server::Server>>,
-    open: Mutex<BTreeMap<String, JoinHandle<()>>>,
+    open: Mutex<BTreeMap<String, Listener>>,
+}
+
+struct Listener {
+    task: JoinHandle<()>,
+    door: Arc<Door>,
 }
 
 impl Listeners {
@@ -30,8 +36,8 @@ impl Listeners {
 
     /// Stops accepting everywhere.
     pub(crate) fn close(&self) {
-        for (_, task) in std::mem::take(&mut *self.open.lock()) {
-            task.abort();
+        for (_, listener) in std::mem::take(&mut *self.open.lock()) {
+            listener.task.abort();
         }
     }
 
@@ -41,7 +47,7 @@ impl Listeners {
 
     async fn listen(&self, target: &MountTarget) -> Result<(), ProvisionError> {
         let server = self.server.get().ok_or_else(|| ProvisionError("the NFS server is not open yet".to_owned()))?;
-        if self.open.lock().get(&target.id).is_some_and(|task| !task.is_finished()) {
+        if self.open.lock().get(&target.id).is_some_and(|listener| !listener.task.is_finished()) {
             return Ok(());
         }
         let address = self.address(target);
@@ -51,13 +57,15 @@ impl Listeners {
             ))
         })?;
         let (server, id) = (Arc::clone(server), target.id.clone());
+        let door = Door::of_mount_target(&target.id);
+        let through = Arc::clone(&door);
         let task = tokio::spawn(async move {
-            if let Err(error) = server.serve(listener).await {
+            if let Err(error) = server.serve(listener, through).await {
                 tracing::error!(mount_target = id, %error, "accepts no more clients");
             }
         });
-        if let Some(old) = self.open.lock().insert(target.id.clone(), task) {
-            old.abort();
+        if let Some(old) = self.open.lock().insert(target.id.clone(), Listener { task, door }) {
+            old.door.shut();
         }
         tracing::info!(mount_target = target.id, %address, file_system = target.file_system, "accepts clients");
         Ok(())
@@ -71,11 +79,8 @@ impl Network for Listeners {
 
     fn detach<'a>(&'a self, target: &'a MountTarget) -> BoxFuture<'a, Result<(), ProvisionError>> {
         Box::pin(async {
-            if let Some(task) = self.open.lock().remove(&target.id) {
-                task.abort();
-            }
-            if let Some(server) = self.server.get() {
-                server.cut_address(self.address(target));
+            if let Some(listener) = self.open.lock().remove(&target.id) {
+                listener.door.shut();
             }
             Ok(())
         })

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,14 +14,14 @@ use nfs_state::ConnectionId;
 use parking_lot::Mutex;
 use rustls::server::ResolvesServerCert;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::certificate::ClientCertificate;
 use crate::connection;
-use crate::exports::{Authorize, Exports, FileSystemId, Peer};
+use crate::exports::{Authorize, Door, Exports, FileSystemId, Peer};
 use crate::limits::Limits;
 use crate::record::Records;
-use crate::rpc::Rpc;
+use crate::rpc::{Gate, Rpc};
 use crate::shared::Shared;
 use crate::tls::Tls;
 use crate::transport::{Filled, Transport, TransportError};
@@ -61,8 +62,6 @@ pub(crate) struct House {
 /// A connection that is served.
 pub(crate) struct Present {
     pub(crate) remote: SocketAddr,
-    local: SocketAddr,
-    cut: Arc<Notify>,
 }
 
 /// An NFS server. Clones share it.
@@ -86,14 +85,16 @@ impl Server {
         Ok(Self { house: Arc::new(house) })
     }
 
-    /// Accepts connections until the server stops. May be called for many listeners; dropping it ends the accepting, and
-    /// the connections that came through it stay.
-    pub async fn serve(&self, listener: TcpListener) -> io::Result<()> {
+    /// Accepts connections through the door until it is shut or the server stops. May be called for many listeners; dropping
+    /// it ends the accepting, and the connections that came through it stay.
+    pub async fn serve(&self, listener: TcpListener, door: Arc<Door>) -> io::Result<()> {
         let mut stop = self.house.stop.subscribe();
+        let mut shut = pin!(door.is_shut());
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                () = &mut shut => return Ok(()),
             };
             match accepted {
                 Ok((stream, remote)) => {
@@ -101,8 +102,8 @@ impl Server {
                         tracing::warn!(%remote, "connection dropped: too many");
                         continue;
                     }
-                    let house = Arc::clone(&self.house);
-                    tokio::spawn(async move { house.connection(stream, remote).await });
+                    let (house, door) = (Arc::clone(&self.house), Arc::clone(&door));
+                    tokio::spawn(async move { house.admit(stream, remote, door).await });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -134,13 +135,6 @@ impl Server {
         let deadline = self.house.shared.env.now() + STOP_MAX;
         while !self.house.connections.lock().is_empty() && self.house.shared.env.now() < deadline {
             self.house.shared.env.sleep(Duration::from_millis(10)).await;
-        }
-    }
-
-    /// Ends every connection that came to this address, whatever runs on it: its mount target is gone.
-    pub fn cut_address(&self, address: SocketAddr) {
-        for present in self.house.connections.lock().values().filter(|present| present.local == address) {
-            present.cut.notify_one();
         }
     }
 
@@ -177,13 +171,39 @@ impl From<io::Error> for NotGreeted {
     }
 }
 
+/// A connection among those that are served; however it ends, it is forgotten.
+struct Listed<'a> {
+    house: &'a House,
+    id: ConnectionId,
+    gate: Arc<Gate>,
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.house.connections.lock().remove(&self.id);
+        if let Some(admitted) = self.gate.admitted() {
+            admitted.server.state.lock().connection_closed(self.id);
+        }
+    }
+}
+
 impl House {
-    async fn connection(self: Arc<Self>, stream: TcpStream, remote: SocketAddr) {
+    /// A connection from its accept to its end, which comes at the latest when its door is shut.
+    async fn admit(self: Arc<Self>, stream: TcpStream, remote: SocketAddr, door: Arc<Door>) {
+        let shut = door.is_shut();
+        tokio::select! {
+            biased;
+            () = shut => tracing::debug!(%remote, "connection ended: its mount target is gone"),
+            () = self.connection(stream, remote, door) => {}
+        }
+    }
+
+    async fn connection(&self, stream: TcpStream, remote: SocketAddr, door: Arc<Door>) {
         // Replies are written whole; nothing is gained by waiting for more.
         let _ = stream.set_nodelay(true);
         let mut place = self.waiting.enter(remote.ip());
         let greeted = tokio::select! {
-            greeted = self.greet(stream) => greeted,
+            greeted = self.greet(stream, door) => greeted,
             () = self.shared.env.sleep(self.shared.limits.handshake_max) => Err(NotGreeted::TooLong),
             () = place.lost() => Err(NotGreeted::GaveWay),
         };
@@ -196,29 +216,29 @@ impl House {
             }
         };
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-        let cut = Arc::new(Notify::new());
-        let present = Present { remote, local: peer.local, cut: Arc::clone(&cut) };
-        self.connections.lock().insert(id, present);
         let rpc = Rpc::new(Arc::clone(&self.shared), id, peer);
         let gate = rpc.gate();
+        let present = self.list(id, remote, rpc.gate());
         let served =
             connection::serve(transport, records, rpc, &self.shared.limits, &self.shared.env, self.stop.subscribe());
         let ended = tokio::select! {
             ended = served => ended,
             () = gate.gone() => Ok(()),
-            () = cut.notified() => Ok(()),
         };
         if let Err(reason) = ended {
             tracing::debug!(%remote, %reason, "connection ended");
         }
-        self.connections.lock().remove(&id);
-        if let Some(admitted) = gate.admitted() {
-            admitted.server.state.lock().connection_closed(id);
-        }
+        drop(present);
+    }
+
+    /// Counts the connection among those that are served, until what is returned goes.
+    fn list(&self, id: ConnectionId, remote: SocketAddr, gate: Arc<Gate>) -> Listed<'_> {
+        self.connections.lock().insert(id, Present { remote });
+        Listed { house: self, id, gate }
     }
 
     /// From the first byte to the first whole request.
-    async fn greet(&self, stream: TcpStream) -> Result<(Transport, Records, Peer), NotGreeted> {
+    async fn greet(&self, stream: TcpStream, door: Arc<Door>) -> Result<(Transport, Records, Peer), NotGreeted> {
         let mut first = [0];
         if stream.peek(&mut first).await? == 0 {
             return Err(NotGreeted::Ended);
@@ -250,6 +270,6 @@ impl House {
                 return Err(NotGreeted::Ended);
             }
         }
-        Ok((transport, records, Peer { remote, local, secure, server_name, certificate }))
+        Ok((transport, records, Peer { remote, local, door, secure, server_name, certificate }))
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::harness::client::{Client, Connection, mkdir, putfh};
-use crate::harness::server::{Disk, Rig, quick};
+use crate::harness::server::{Disk, MOUNT_TARGET, Rig, quick};
 use nfs_server::Limits;
+use nfs_server::exports::Door;
 use nfs_wire::nfs4::{Compound4Args, NfsFh4};
 use nfs_wire::rpc::{Accepted, AuthStat, MismatchInfo, Outcome, Rejected, ReplyHeader};
 use nfs_wire::xdr::Decoder;
@@ -265,13 +266,35 @@ async fn a_client_certificate_reaches_the_exports() {
     assert_eq!(claimed.as_deref(), Some("fs-0123456789abcdef0ab"));
 }
 
-/// Architecture section 2.3: what is cut with its mount target's address is cut, whatever runs.
+/// Architecture section 2.3: a mount target's end ends what came through its door, whatever runs, and also who has not said
+/// anything yet; others do not notice.
 #[tokio::test]
-async fn connections_of_an_address_are_cut() {
+async fn connections_end_with_their_mount_target() {
     let rig = Rig::start().await;
-    let mut client = Client::mount(Connection::clear(rig.address).await, "cut").await;
-    rig.server.cut_address(rig.address);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let door = Door::of_mount_target("fsmt-0fedcba9876543210");
+    let (server, through) = (rig.server.clone(), std::sync::Arc::clone(&door));
+    let serving = tokio::spawn(async move { server.serve(listener, through).await });
+
+    let mut client = Client::mount(Connection::clear(address).await, "cut").await;
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let mut half = TcpStream::connect(address).await.unwrap();
+    half.write_all(&[0x16, 3, 1, 2, 0, 1]).await.unwrap();
+    // All three have been accepted.
+    while rig.server.status().waiting < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    door.shut();
+    assert!(closed(&mut silent).await && closed(&mut half).await);
     let record = client.connection.encode(100_003, 4, 0, |_| {});
     assert!(client.connection.send(&record).await.is_err() || client.connection.receive().await.is_err());
+    tokio::time::timeout(Duration::from_secs(10), serving).await.unwrap().unwrap().unwrap();
+    while rig.server.status().connections > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     others_are_served(&rig).await;
+    let doors: Vec<_> =
+        rig.exports.peers.lock().iter().map(|peer| peer.door.mount_target().map(str::to_owned)).collect();
+    assert_eq!(doors, [Some("fsmt-0fedcba9876543210".to_owned()), Some(MOUNT_TARGET.to_owned())]);
 }

@@ -9,7 +9,7 @@ use env::Env;
 use filesystem::lease::{KeySource, KeyTrouble, Which};
 use filesystem::{Budget, FileSystem, Parts, Settings};
 use nfs_server::exports::{
-    AccessPointView, AccessRequest, Admission, Authorize, BoxFuture, Exports, FileSystemId, Peer, Permissions,
+    AccessPointView, AccessRequest, Admission, Authorize, BoxFuture, Door, Exports, FileSystemId, Peer, Permissions,
     Principal, Refused, Target, Unavailable,
 };
 use nfs_server::{Limits, Server, ServerParts};
@@ -25,6 +25,8 @@ use tokio::task::JoinHandle;
 
 /// The file system that most tests use.
 pub const FS: &str = "fs-0123456789abcdef0";
+/// The mount target at the test server's address.
+pub const MOUNT_TARGET: &str = "fsmt-0123456789abcdef0";
 /// The host name of the test server's certificate.
 pub const NAME: &str = "fs-0123456789abcdef0.efs.us-east-1.coffer.internal";
 
@@ -164,6 +166,8 @@ pub struct Rig {
     pub server: Server,
     pub exports: Arc<TestExports>,
     pub address: SocketAddr,
+    /// The one that the server's address is the door of.
+    pub door: Arc<Door>,
     pub disk: Disk,
     pub root: CertificateDer<'static>,
     pub limits: Limits,
@@ -214,12 +218,13 @@ impl Rig {
         .unwrap();
         let listener = TcpListener::bind(listen).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (serving, sweeping) = (server.clone(), server.clone());
+        let (serving, sweeping, door) = (server.clone(), server.clone(), Door::of_mount_target(MOUNT_TARGET));
+        let through = Arc::clone(&door);
         let tasks = vec![
-            tokio::spawn(async move { serving.serve(listener).await.unwrap() }),
+            tokio::spawn(async move { serving.serve(listener, through).await.unwrap() }),
             tokio::spawn(async move { sweeping.sweep().await }),
         ];
-        Self { server, exports, address, disk, root, limits, tasks }
+        Self { server, exports, address, door, disk, root, limits, tasks }
     }
 
     /// Ends the server without a word, as a crash would, and starts another over the same disk.
