@@ -21,7 +21,7 @@ use crate::reply::{Reply, ReplyHeader};
 use crate::shared::Shared;
 use crate::status::NfsError;
 
-/// How much of a request tells it from another on the same slot and sequence.
+/// How much of a request behind SEQUENCE tells it from another on the same slot and sequence.
 const FINGERPRINT_BYTES: usize = 1024;
 
 /// One connection's requests.
@@ -129,10 +129,11 @@ impl Service for Rpc {
         match (call.program, call.version, call.procedure) {
             (nfs4::PROGRAM, nfs4::VERSION, nfs4::PROCEDURE_NULL) => done(ReplyHeader { xid: call.xid }.empty()),
             (nfs4::PROGRAM, nfs4::VERSION, nfs4::PROCEDURE_COMPOUND) => {
-                let fingerprint = fingerprint(&call.credential, decoder.as_slice());
+                let content = Compound4Args::behind_sequence(decoder.as_slice()).map_or(0, content);
                 match Compound4Args::decode_rest(decoder) {
                     Ok(args) => {
                         let repeatable = args.operations.iter().all(|op| op.rules().contains(Rules::REPEATABLE));
+                        let fingerprint = fingerprint(&call.credential, &args, content);
                         self.compound(call, args, Facts { bytes, fingerprint, repeatable })
                     }
                     Err(_) => accepted(Accepted::GarbageArgs),
@@ -161,16 +162,27 @@ fn reply_weight(operation: &ArgOp) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX).min(nfs_wire::bounded::PAYLOAD_BYTES_MAX)
 }
 
-/// Tells requests apart by who asks and what they ask. Neither the xid nor the credential's time stamp is part of it: a retry
-/// may have others.
-fn fingerprint(credential: &Credential, arguments: &[u8]) -> u64 {
+/// Tells requests apart by who asks and what they ask. Only what stays the same in a retry is part of it: neither the xid, nor
+/// the credential's time stamp, the tag, or what SEQUENCE says of the client's other slots. RFC 8881 section 2.10.6.1.3.1.
+fn fingerprint(credential: &Credential, args: &Compound4Args, content: u64) -> u64 {
     let mut hasher = DefaultHasher::new();
     if let Credential::Sys(sys) = credential {
         hasher.write_u32(sys.uid);
         hasher.write_u32(sys.gid);
     }
-    hasher.write(arguments.get(..arguments.len().min(FINGERPRINT_BYTES)).unwrap_or_default());
-    hasher.write_usize(arguments.len());
+    if let Some(ArgOp::Sequence(sequence)) = args.operations.first() {
+        hasher.write_u8(u8::from(sequence.cachethis));
+    }
+    hasher.write_u32(args.declared);
+    hasher.write_u64(content);
+    hasher.finish()
+}
+
+/// Tells what follows SEQUENCE from other operations.
+fn content(behind_sequence: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(behind_sequence.get(..behind_sequence.len().min(FINGERPRINT_BYTES)).unwrap_or_default());
+    hasher.write_usize(behind_sequence.len());
     hasher.finish()
 }
 

@@ -19,7 +19,7 @@ pub struct RequestFacts {
     pub bytes: usize,
     /// How many operations the compound declares, SEQUENCE included.
     pub operations: u32,
-    /// A hash of the whole request behind its xid, so that a false retry is seen.
+    /// A hash of what stays the same when the request is sent again, so that a false retry is seen.
     pub fingerprint: u64,
     /// Whether the request may run twice, since it only reads. See [`nfs_wire::Rules::REPEATABLE`].
     pub repeatable: bool,

@@ -433,3 +433,28 @@ fn bits_beyond_the_table_are_noticed() {
 fn change_info_survives_a_round_trip() {
     read_back(&ChangeInfo4 { atomic: true, before: 1, after: 2 });
 }
+
+/// RFC 8881 section 2.10.6.1.3.1: a retry is known by what follows SEQUENCE, wherever the tag lets that begin.
+#[test]
+fn what_follows_sequence_is_found_behind_any_tag() {
+    let sequence = |highest_slotid| {
+        ArgOp::Sequence(Sequence4Args { sessionid: [9; 16], sequenceid: 1, slotid: 0, highest_slotid, cachethis: true })
+    };
+    let encode = |tag: &[u8], operations: Vec<ArgOp>| {
+        let mut encoder = Encoder::new();
+        Compound4Args::new(Opaque::copied(tag).unwrap(), operations).encode(&mut encoder);
+        encoder.into_bytes()
+    };
+    let body = [0, 0, 0, 24, 0, 0, 0, 10];
+    for tag in [&b""[..], b"a", b"abcd", b"abcde", &[b'x'; 1024]] {
+        for highest in [0, 7] {
+            let with = encode(tag, vec![sequence(highest), ArgOp::Putrootfh(()), ArgOp::Getfh(())]);
+            assert_eq!(Compound4Args::behind_sequence(&with), Some(&body[..]));
+            for cut in 0..with.len() - body.len() {
+                assert_eq!(Compound4Args::behind_sequence(&with[..cut]), None);
+            }
+        }
+        assert_eq!(Compound4Args::behind_sequence(&encode(tag, vec![ArgOp::Putrootfh(())])), None);
+    }
+    assert_eq!(Compound4Args::behind_sequence(&[0xff; 64]), None);
+}

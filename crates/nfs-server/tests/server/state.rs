@@ -249,3 +249,29 @@ async fn an_expired_client_gives_way() {
     let remove = ArgOp::Remove(Remove4Args { target: component("file") });
     two.ok(vec![ArgOp::Putrootfh(()), remove]).await;
 }
+
+/// RFC 8881 section 2.10.6.1.3.1: a client that sends a request again after a reconnect tells of the slots in use then, and
+/// under another tag; it gets the reply, and the change does not run twice. Other operations are a false retry.
+#[tokio::test]
+async fn a_retry_may_tell_of_other_slots() {
+    let rig = Rig::start().await;
+    let mut client = client(&rig, "resends").await;
+    let make = |highest, tag: &[u8], operations: &[ArgOp], sequence: &ArgOp| {
+        let mut sequence = sequence.clone();
+        if let ArgOp::Sequence(sequence) = &mut sequence {
+            sequence.highest_slotid = highest;
+        }
+        let operations = [std::slice::from_ref(&sequence), operations].concat();
+        nfs_wire::nfs4::Compound4Args::new(Opaque::copied(tag).unwrap(), operations)
+    };
+    let sequence = client.sequence(0, true);
+    let operations = [ArgOp::Putrootfh(()), mkdir("once")];
+    let first = client.connection.compound_args(&make(3, b"", &operations, &sequence)).await.unwrap();
+    assert_eq!(first.status, NfsStat4::Ok);
+    client.connection = Connection::clear(rig.address).await;
+    let again = client.connection.compound_args(&make(9, b"later", &operations, &sequence)).await.unwrap();
+    assert_eq!(again.resarray, first.resarray);
+    let other = [ArgOp::Putrootfh(()), mkdir("more")];
+    let refused = client.connection.compound_args(&make(3, b"", &other, &sequence)).await.unwrap();
+    assert_eq!(refused.status, NfsStat4::SeqFalseRetry);
+}

@@ -12,6 +12,10 @@ pub const TAG_BYTES_MAX: usize = 1024;
 /// The most operations that are decoded of one compound. A session's `maxoperations` is lower or equal.
 pub const OPERATIONS_MAX: usize = 128;
 
+/// `OP_SEQUENCE`.
+const SEQUENCE: u32 = 53;
+/// What `SEQUENCE4args` always takes.
+const SEQUENCE_ARGS_BYTES: usize = 16 + 4 * 4;
 /// The only minor version whose operations are decoded.
 const MINOR_VERSION: u32 = 1;
 
@@ -64,6 +68,19 @@ impl Compound4Args {
             decoder.finish()?;
         }
         Ok(Self { tag, minorversion, declared: length_of(count), operations })
+    }
+
+    /// What follows SEQUENCE in encoded arguments: where a retry is the same as the request. SEQUENCE itself need not be: a
+    /// client that sends a request again after a reconnect says which slots are in use then. None without SEQUENCE first.
+    pub fn behind_sequence(arguments: &[u8]) -> Option<&[u8]> {
+        let word = |at: usize| arguments.get(at..)?.first_chunk().copied().map(u32::from_be_bytes);
+        let tag = usize::try_from(word(0)?).ok().filter(|length| *length <= TAG_BYTES_MAX)?;
+        // The tag with its length and padding, the minor version, the count.
+        let first = 4_usize.checked_add(tag.checked_next_multiple_of(4)?)?.checked_add(8)?;
+        if word(first)? != SEQUENCE {
+            return None;
+        }
+        arguments.get(first.checked_add(4 + SEQUENCE_ARGS_BYTES)?..)
     }
 
     /// Appends the arguments, for a client.
