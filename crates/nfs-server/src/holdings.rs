@@ -10,6 +10,7 @@ use filesystem::{FileSystem, FsError, LeaseState, OpenHold};
 use nfs_state::{ClientKey, Durable, Effects, FileState, GraceStatus, StateError, Ticket};
 use nfs_wire::nfs4::Stateid4;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::status::NfsError;
 
@@ -125,23 +126,12 @@ impl Holdings {
     }
 
     /// Lives as long as the file system is open: begins grace, pauses it during seals, and tidies up when it is over.
-    pub(crate) async fn attend(&self, filesystem: &FileSystem, env: &Env) -> Result<(), FsError> {
+    pub(crate) async fn attend(&self, filesystem: &FileSystem, env: &Env, replies_kept: Duration) {
+        let opened = env.now();
+        // First of all, so that sessions of this opening are not among them.
+        let sessions = filesystem.reply_sessions().await;
+        self.begin_grace(filesystem, env).await;
         let mut lease = filesystem.lease_watch();
-        // What the server before this one promised, as far as it can be read.
-        let (records, sessions) = loop {
-            match self.recorded(filesystem).await {
-                Ok(recorded) => break recorded,
-                Err(FsError::Sealed(_) | FsError::Delay) => {
-                    let _ = tokio::time::timeout(TICK, lease.changed()).await;
-                }
-                Err(error) => return Err(error),
-            }
-        };
-        let begun = self.state.lock().begin_grace(env.now(), records);
-        if let Err(malformed) = begun {
-            tracing::error!(file_system = filesystem.id(), %malformed, "recovery records cannot be read; nothing can be reclaimed");
-            let _ = self.state.lock().begin_grace(env.now(), Vec::new());
-        }
         loop {
             let sealed = matches!(&*lease.borrow_and_update(), LeaseState::Sealed { .. });
             let ((), effects) = self.with(|state, effects| {
@@ -157,23 +147,51 @@ impl Holdings {
                 let _ = self.settle(filesystem, effects).await;
                 break;
             }
-            let _ = tokio::time::timeout(TICK, lease.changed()).await;
+            changed_or_tick(&mut lease, env).await;
         }
         filesystem.collect_orphans();
-        for session in sessions {
-            filesystem.forget_session(&session).await?;
+        // Who held nothing is not waited for in grace, but may still come for the reply to its last request.
+        env.sleep_until(opened + replies_kept).await;
+        match sessions {
+            Ok(sessions) => forget_replies(filesystem, sessions).await,
+            Err(error) => tracing::warn!(file_system = filesystem.id(), %error, "stored replies are kept"),
         }
-        Ok(())
     }
 
-    #[allow(clippy::type_complexity, reason = "records and sessions, used once")]
-    async fn recorded(
-        &self,
-        filesystem: &FileSystem,
-    ) -> Result<(Vec<(bytes::Bytes, bytes::Bytes)>, Vec<[u8; 16]>), FsError> {
-        let records = filesystem.list_records(RECOVERY).await?;
-        let sessions = filesystem.reply_sessions().await?;
+    /// Begins grace with what the server before this one promised, as soon as a key lets it be read.
+    async fn begin_grace(&self, filesystem: &FileSystem, env: &Env) {
+        let mut lease = filesystem.lease_watch();
+        let records = loop {
+            match filesystem.list_records(RECOVERY).await {
+                Ok(records) => break records,
+                Err(FsError::Sealed(_) | FsError::Delay) => changed_or_tick(&mut lease, env).await,
+                Err(error) => {
+                    tracing::error!(file_system = filesystem.id(), %error, "recovery records cannot be read; nothing can be reclaimed");
+                    break Vec::new();
+                }
+            }
+        };
         let records = records.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
-        Ok((records, sessions))
+        if let Err(malformed) = self.state.lock().begin_grace(env.now(), records) {
+            tracing::error!(file_system = filesystem.id(), %malformed, "recovery records cannot be read; nothing can be reclaimed");
+            let _ = self.state.lock().begin_grace(env.now(), Vec::new());
+        }
+    }
+}
+
+/// Waits until the lease changes or it is time to look again.
+async fn changed_or_tick(lease: &mut watch::Receiver<LeaseState>, env: &Env) {
+    tokio::select! {
+        // The file system lives as long as its lease is watched; without one there is only time.
+        Ok(()) = lease.changed() => {}
+        () = env.sleep(TICK) => {}
+    }
+}
+
+async fn forget_replies(filesystem: &FileSystem, sessions: Vec<[u8; 16]>) {
+    for session in sessions {
+        if let Err(error) = filesystem.forget_session(&session).await {
+            tracing::warn!(file_system = filesystem.id(), %error, "stored replies are kept until the next start");
+        }
     }
 }

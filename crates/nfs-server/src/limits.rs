@@ -31,6 +31,9 @@ pub struct Limits {
     pub io_bytes_max: u32,
     /// The lease of clients, in seconds.
     pub lease_seconds: u32,
+    /// Stored replies of sessions from before a restart are kept at least this long, and at least a lease: Linux clients may
+    /// take their time to come back and ask for theirs.
+    pub replies_kept_min: Duration,
     /// Slots of one session.
     pub slots_max: u32,
     /// Operations of one compound.
@@ -55,6 +58,7 @@ impl Default for Limits {
             pending_bytes_max: 4 << 20,
             io_bytes_max: 1 << 20,
             lease_seconds: 60,
+            replies_kept_min: Duration::from_secs(90),
             slots_max: 64,
             operations_max: 64,
             pseudo_entries_max: 4_096,
@@ -66,6 +70,11 @@ impl Limits {
     /// The lease of clients.
     pub fn lease(&self) -> Duration {
         Duration::from_secs(u64::from(self.lease_seconds))
+    }
+
+    /// How long replies from before a restart are kept after the file system is opened.
+    pub(crate) fn replies_kept(&self) -> Duration {
+        self.replies_kept_min.max(self.lease())
     }
 
     /// The bounds of client state.

@@ -48,9 +48,7 @@ impl Shared {
         let mut gone = served.gone.subscribe();
         let mut failed = served.filesystem.failed();
         let life = async {
-            if let Err(error) = served.holdings.attend(&served.filesystem, &self.env).await {
-                tracing::error!(file_system = %served.id, %error, "recovery");
-            }
+            served.holdings.attend(&served.filesystem, &self.env, self.limits.replies_kept()).await;
             std::future::pending::<()>().await;
         };
         tokio::select! {

@@ -1,11 +1,13 @@
 //! A crash of the server and what its clients notice of it: retries get their replies, sessions are dead, state is reclaimed.
 
 use crate::harness::client::{Client, Connection, at, component, getattr, mkdir, ok, putfh};
-use crate::harness::server::Rig;
+use crate::harness::server::{Disk, Rig};
+use nfs_server::Limits;
 use nfs_wire::nfs4::{
     Commit4Args, Open4Args, OpenClaim4, OpenDelegationType4, Openflag4, Remove4Args, StableHow4, StateOwner4, share,
 };
 use nfs_wire::{ArgOp, Attribute, NfsStat4, Opaque, ResOp};
+use std::time::Duration;
 
 async fn client(rig: &Rig) -> Client {
     Client::mount(Connection::clear(rig.address).await, "restart test").await
@@ -39,6 +41,32 @@ async fn a_retry_after_a_crash_gets_its_stored_reply() {
     assert_eq!(client.status(vec![ArgOp::Putrootfh(())]).await, NfsStat4::Deadsession);
     client.renew_identity().await;
     assert_eq!(client.status(vec![ArgOp::Putrootfh(()), mkdir("once")]).await, NfsStat4::Exist);
+}
+
+/// Architecture section 3, "Durable replies": a client that held nothing is not waited for in grace, and still gets its reply when
+/// it comes back later than the others. After that time the replies go.
+#[tokio::test]
+async fn stored_replies_wait_for_clients_that_held_nothing() {
+    let limits = Limits { lease_seconds: 1, replies_kept_min: Duration::from_secs(4), ..Limits::default() };
+    let rig = Rig::start_on(Disk::default(), limits, "127.0.0.1:0").await;
+    let mut clients = Vec::new();
+    for (owner, name) in [("first", "a"), ("second", "b"), ("third", "c")] {
+        let mut client = Client::mount(Connection::clear(rig.address).await, owner).await;
+        let make = vec![client.sequence(3, true), ArgOp::Putrootfh(()), mkdir(name)];
+        let reply = ok(client.connection.compound(make.clone()).await);
+        clients.push((client, make, reply));
+    }
+    let rig = rig.crash().await;
+    for (waits, (mut client, make, reply)) in [0, 2, 4].into_iter().zip(clients) {
+        tokio::time::sleep(Duration::from_secs(waits)).await;
+        client.connection = Connection::clear(rig.address).await;
+        let again = client.connection.compound(make).await;
+        if waits < 4 {
+            assert_eq!(again.resarray, reply);
+        } else {
+            assert_eq!(again.status, NfsStat4::Deadsession);
+        }
+    }
 }
 
 /// Architecture section 3, "Durable replies": an exclusive OPEN that was answered to nobody is not a spurious EEXIST, and the file that
@@ -135,7 +163,7 @@ async fn grace_ends_without_a_client_that_stays_away() {
     let plain = [at("/"), vec![open(OpenClaim4::Null(component("file")))]].concat();
     assert_eq!(other.status(plain.clone()).await, NfsStat4::Grace);
     for _ in 0..35 {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
         other.ok(vec![ArgOp::Putrootfh(())]).await;
     }
     other.ok(plain).await;
