@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use filesystem::{Node, ReplyKey};
+use filesystem::{FsError, Node, ReplyKey};
 use nfs_state::{Dropped, Effects};
 use nfs_wire::nfs4::NfsFh4;
 use nfs_wire::rpc::Credential;
@@ -145,9 +145,13 @@ impl Admitted {
         }
     }
 
-    /// The reply that a server before this one stored for the request.
+    /// The reply that is stored for the request, by a server before this one or by a compound that got no answer. A file system
+    /// that failed says nothing: what it has in store may not be what a new opening finds.
     pub(crate) async fn stored_reply(&self, key: &ReplyKey) -> Result<Option<Bytes>, NfsError> {
         for served in self.reached() {
+            if *served.filesystem.failed().borrow() {
+                return Err(FsError::Failed.into());
+            }
             if let Some(reply) = served.filesystem.stored_reply(key).await? {
                 return Ok(Some(reply));
             }

@@ -146,7 +146,13 @@ impl Compound {
             }
         }
         if let Some(session) = self.session.take() {
-            self.admitted.server.state.lock().finish(&session.token, body.filter(|_| keep));
+            let mut state = self.admitted.server.state.lock();
+            if self.silent {
+                // A retry on another connection must not be told what may be lost.
+                state.finish_lost(&session.token);
+            } else {
+                state.finish(&session.token, body.filter(|_| keep));
+            }
         }
         (!self.silent).then_some(reply)
     }

@@ -76,6 +76,9 @@ pub enum Verdict {
     InProgress,
     /// It ran before, but its reply was not kept: SEQUENCE succeeds, the next operation is NFS4ERR_RETRY_UNCACHED_REP.
     ReplayUncached(Box<Sequence4Resok>),
+    /// It ran before, and whether what it did is durable was not known when it ended: a stored reply for (session, slot,
+    /// sequence) if there is one, else NFS4ERR_DEADSESSION.
+    ReplyLost,
     /// The session is of an earlier instance: a stored reply for (session, slot, sequence) if there is one, else
     /// NFS4ERR_DEADSESSION.
     EarlierInstance,
@@ -88,6 +91,8 @@ pub enum Verdict {
 enum Kept {
     Whole(Bytes),
     NotKept,
+    /// There was none that could have been given.
+    Lost,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -228,6 +233,7 @@ impl Session {
                 }
                 Slot::Busy { .. } => Verdict::InProgress,
                 Slot::Idle { reply: Kept::Whole(reply), .. } => Verdict::Replay(reply.clone()),
+                Slot::Idle { reply: Kept::Lost, .. } => Verdict::ReplyLost,
                 // Reading once more does no harm, and spares the client an error that it may know no way out of.
                 Slot::Idle { reply: Kept::NotKept, .. } if facts.repeatable => self.run(args, facts),
                 Slot::Idle { reply: Kept::NotKept, .. } => Verdict::ReplayUncached(Box::new(resok)),
@@ -279,6 +285,11 @@ impl Session {
         };
         let (sequence, fingerprint) = (token.sequence, token.fingerprint);
         self.set_slot(token.slot, Slot::Idle { sequence, fingerprint, reply });
+    }
+
+    pub(crate) fn finish_lost(&mut self, token: &SlotToken) {
+        let (sequence, fingerprint) = (token.sequence, token.fingerprint);
+        self.set_slot(token.slot, Slot::Idle { sequence, fingerprint, reply: Kept::Lost });
     }
 
     fn set_slot(&mut self, index: u32, state: Slot) {

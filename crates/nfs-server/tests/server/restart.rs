@@ -1,10 +1,11 @@
 //! A crash of the server and what its clients notice of it: retries get their replies, sessions are dead, state is reclaimed.
 
 use crate::harness::client::{Client, Connection, at, component, getattr, mkdir, ok, putfh};
-use crate::harness::server::{Disk, Rig};
+use crate::harness::server::{Disk, FS, Rig};
 use nfs_server::Limits;
 use nfs_wire::nfs4::{
-    Commit4Args, Open4Args, OpenClaim4, OpenDelegationType4, Openflag4, Remove4Args, StableHow4, StateOwner4, share,
+    Commit4Args, Compound4Args, Open4Args, OpenClaim4, OpenDelegationType4, Openflag4, Remove4Args, StableHow4,
+    StateOwner4, share,
 };
 use nfs_wire::{ArgOp, Attribute, NfsStat4, Opaque, ResOp};
 use std::time::Duration;
@@ -99,13 +100,47 @@ async fn a_retry_through_the_pseudo_root_gets_its_stored_reply() {
     let rig = Rig::start().await;
     pseudo(&rig);
     let mut client = client(&rig).await;
-    let root = client.lookup(crate::harness::server::FS).await;
+    let root = client.lookup(FS).await;
     let make = vec![client.sequence(3, true), putfh(&root), mkdir("once")];
     let first = ok(client.connection.compound(make.clone()).await);
     let rig = rig.crash().await;
     pseudo(&rig);
     client.connection = Connection::clear(rig.address).await;
     assert_eq!(client.connection.compound(make).await.resarray, first);
+}
+
+/// Architecture section 3, "Operations and the committer": when a commit fails nobody is answered, neither the request nor a retry of
+/// it that waits on another connection.
+#[tokio::test]
+async fn a_retry_is_not_told_what_was_lost() {
+    let rig = Rig::start().await;
+    let mut client = client(&rig).await;
+    client.lookup("/").await;
+    let make = vec![client.sequence(3, true), ArgOp::Putrootfh(()), mkdir("lost"), getattr(&[Attribute::Fileid])];
+    let record =
+        client.connection.encode(100_003, 4, 1, |out| Compound4Args::new(Opaque::default(), make.clone()).encode(out));
+    let faults = rig.exports.faults(FS);
+    faults.hold_commits();
+    client.connection.send(&record).await.unwrap();
+    while faults.held() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut others = Vec::new();
+    for _ in 0..16 {
+        let mut other = Connection::clear(rig.address).await;
+        other.send(&record).await.unwrap();
+        others.push(other);
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    faults.cut();
+    assert!(client.connection.receive().await.is_err());
+    for other in &mut others {
+        assert!(other.receive().await.is_err());
+    }
+    client.connection = Connection::clear(rig.address).await;
+    assert_eq!(client.connection.compound(make).await.status, NfsStat4::Deadsession);
+    client.renew_identity().await;
+    client.ok(vec![ArgOp::Putrootfh(()), mkdir("lost")]).await;
 }
 
 /// Architecture section 3: what failed is not stored, and what changed nothing runs again in a new session.

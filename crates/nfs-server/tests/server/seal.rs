@@ -119,3 +119,21 @@ async fn reclaims_wait_while_the_metadata_key_is_withheld() {
     };
     assert_eq!(reclaimed, NfsStat4::Ok);
 }
+
+/// Architecture section 5: SEQUENCE goes on under a seal. A retry whose stored reply cannot be opened now is told to wait, and gets it
+/// when the key is back; any error that uses its number up would make the change run again.
+#[tokio::test]
+async fn a_retry_waits_for_its_sealed_reply() {
+    let rig = Rig::start().await;
+    let mut client = Client::mount(Connection::clear(rig.address).await, "sealed retry").await;
+    let make = vec![client.sequence(3, true), ArgOp::Putrootfh(()), mkdir("once")];
+    let first = client.connection.compound(make.clone()).await;
+    assert_eq!(first.status, NfsStat4::Ok);
+    rig.disk.keys.withhold(Some(KeyTrouble::Refused("disabled".into())));
+    let rig = rig.crash().await;
+    client.connection = Connection::clear(rig.address).await;
+    let waits = client.connection.compound(make.clone()).await;
+    assert_eq!((waits.status, waits.resarray.len()), (NfsStat4::Delay, 1));
+    withhold(&rig, None).await;
+    assert_eq!(client.connection.compound(make).await, first);
+}
