@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nfs_server::exports::FileSystemId;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
@@ -81,12 +82,12 @@ async fn serve(config: Config) -> Result<(), CofferError> {
     Ok(())
 }
 
-/// Opens what clients may still hold state on.
+/// Opens what clients may still hold state on, through the NFS server, which begins grace with it.
 async fn open_all(house: &House) {
     for file_system in house.control.file_systems() {
         if file_system.state == control::Lifecycle::Available {
             // What cannot be opened is logged by the owner, shown by `coffer status`, and tried again on use.
-            let _ = house.owner.open(&file_system.id).await;
+            let _ = house.nfs.open(&FileSystemId::new(&file_system.id)).await;
         }
     }
 }
@@ -108,7 +109,7 @@ async fn gone_file_systems(house: Arc<House>) {
     let mut gone = house.owner.gone();
     loop {
         match gone.recv().await {
-            Ok(id) => house.nfs.drop_file_system(&nfs_server::exports::FileSystemId::new(&id)),
+            Ok(id) => house.nfs.drop_file_system(&FileSystemId::new(&id)),
             Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
         }

@@ -162,7 +162,14 @@ impl Admitted {
     /// Carries out what the virtual server says of clients and sessions that are no more.
     pub(crate) async fn settle_dropped(&self, dropped: Dropped) -> Result<(), NfsError> {
         for served in self.reached() {
-            self.shared.forget(&served, &dropped).await?;
+            match self.shared.forget(&served, &dropped).await {
+                Ok(()) => {}
+                // Of several file systems one that fails must not stand in the way of the others.
+                Err(error) if self.direct().is_none() => {
+                    tracing::warn!(file_system = %served.id, %error, "clients that are gone leave records behind");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

@@ -33,6 +33,8 @@ pub struct FileSystemStatus {
     pub locks: usize,
     /// Where grace stands.
     pub grace: GraceStatus,
+    /// Recovery records that could not be read at the opening: as many clients lost what they held.
+    pub damaged_records: usize,
 }
 
 /// One client of one virtual server.
@@ -82,7 +84,13 @@ impl Server {
 
     fn file_system(&self, served: &Served) -> FileSystemStatus {
         let (opens, locks) = served.holdings.counts();
-        FileSystemStatus { id: served.id.clone(), opens, locks, grace: served.holdings.grace(&self.house.shared.env) }
+        FileSystemStatus {
+            id: served.id.clone(),
+            opens,
+            locks,
+            grace: served.holdings.grace(&self.house.shared.env),
+            damaged_records: served.holdings.damaged_records(),
+        }
     }
 
     fn clients(&self, server: &Virtual) -> Vec<ClientStatus> {

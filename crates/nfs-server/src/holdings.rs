@@ -3,11 +3,13 @@
 //! RFC 8881 section 8.4, Architecture section 3, "Recovery records".
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use env::Env;
-use filesystem::{FileSystem, FsError, LeaseState, OpenHold};
-use nfs_state::{ClientKey, Durable, Effects, FileState, GraceStatus, StateError, Ticket};
+use filesystem::{FileSystem, FoundRecords, FsError, LeaseState, OpenHold, RecordChange};
+use nfs_state::{ClientKey, Durable, Effects, FileState, GraceStatus, StateError, Ticket, is_readable_record};
 use nfs_wire::nfs4::Stateid4;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -26,11 +28,18 @@ pub(crate) struct Holdings {
     open: Mutex<HashMap<u64, OpenHold>>,
     /// Held while records are written, in their order.
     writing: tokio::sync::Mutex<()>,
+    /// Recovery records that could not be read at the opening.
+    damaged: AtomicUsize,
 }
 
 impl Holdings {
     pub(crate) fn new(state: FileState) -> Self {
-        Self { state: Mutex::new(state), open: Mutex::default(), writing: tokio::sync::Mutex::default() }
+        Self {
+            state: Mutex::new(state),
+            open: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
+            damaged: AtomicUsize::new(0),
+        }
     }
 
     /// Asks or changes the state. What it says must be done comes back with the answer; see [`Holdings::settle`].
@@ -94,6 +103,9 @@ impl Holdings {
     }
 
     async fn write_records(&self, filesystem: &FileSystem, ticket: Ticket) -> Result<(), NfsError> {
+        if ticket == Ticket::default() {
+            return Ok(());
+        }
         if self.state.lock().durable() >= ticket {
             return Ok(());
         }
@@ -105,12 +117,15 @@ impl Holdings {
             }
             state.pending()
         };
-        for record in &records {
-            match record {
-                Durable::Put { key, value } => filesystem.put_record(RECOVERY, key, value).await?,
-                Durable::Delete { key } => filesystem.delete_record(RECOVERY, key).await?,
-            }
-        }
+        // All at once: at the end of grace there may be one for each client that did not come back.
+        let changes: Vec<_> = records
+            .iter()
+            .map(|record| match record {
+                Durable::Put { key, value } => RecordChange::Put(key, value),
+                Durable::Delete { key } => RecordChange::Delete(key),
+            })
+            .collect();
+        filesystem.change_records(RECOVERY, &changes).await?;
         self.state.lock().made_durable(reached);
         Ok(())
     }
@@ -118,6 +133,12 @@ impl Holdings {
     /// How many opens and byte-range locks there are.
     pub(crate) fn counts(&self) -> (usize, usize) {
         self.state.lock().counts()
+    }
+
+    /// The file system is dropped: nobody holds anything here any more, and who lives on on others is not charged for it.
+    pub(crate) fn abandon(&self) {
+        self.state.lock().abandon();
+        self.open.lock().clear();
     }
 
     /// Where grace stands.
@@ -161,21 +182,43 @@ impl Holdings {
     /// Begins grace with what the server before this one promised, as soon as a key lets it be read.
     async fn begin_grace(&self, filesystem: &FileSystem, env: &Env) {
         let mut lease = filesystem.lease_watch();
-        let records = loop {
-            match filesystem.list_records(RECOVERY).await {
-                Ok(records) => break records,
+        let mut found = loop {
+            match filesystem.find_records(RECOVERY).await {
+                Ok(found) => break found,
                 Err(FsError::Sealed(_) | FsError::Delay) => changed_or_tick(&mut lease, env).await,
                 Err(error) => {
                     tracing::error!(file_system = filesystem.id(), %error, "recovery records cannot be read; nothing can be reclaimed");
-                    break Vec::new();
+                    break FoundRecords::default();
                 }
             }
         };
-        let records = records.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
-        if let Err(malformed) = self.state.lock().begin_grace(env.now(), records) {
-            tracing::error!(file_system = filesystem.id(), %malformed, "recovery records cannot be read; nothing can be reclaimed");
-            let _ = self.state.lock().begin_grace(env.now(), Vec::new());
+        let mut records = Vec::new();
+        for (key, value) in std::mem::take(&mut found.records) {
+            let (key, value): (Bytes, Bytes) = (key.into(), value.into());
+            if is_readable_record(&key, &value) {
+                records.push((key, value));
+            } else {
+                found.damaged.push(String::from_utf8_lossy(&key).escape_debug().to_string());
+            }
         }
+        // A damaged record costs its client what it held, not everybody the file system.
+        for record in &found.damaged {
+            tracing::error!(
+                file_system = filesystem.id(),
+                record,
+                "a recovery record is damaged; its client cannot reclaim"
+            );
+        }
+        self.damaged.store(found.damaged.len(), Ordering::Relaxed);
+        if let Err(malformed) = self.state.lock().begin_grace(env.now(), records) {
+            // Each was readable a moment ago.
+            tracing::error!(file_system = filesystem.id(), %malformed, "grace did not begin");
+        }
+    }
+
+    /// How many recovery records were damaged when the file system was opened.
+    pub(crate) fn damaged_records(&self) -> usize {
+        self.damaged.load(Ordering::Relaxed)
     }
 }
 

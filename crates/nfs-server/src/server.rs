@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::certificate::ClientCertificate;
 use crate::connection;
-use crate::exports::{Authorize, Door, Exports, FileSystemId, Peer};
+use crate::exports::{Authorize, Door, Exports, FileSystemId, Peer, Unavailable};
 use crate::limits::Limits;
 use crate::record::Records;
 use crate::rpc::{Gate, Rpc};
@@ -138,7 +138,13 @@ impl Server {
         }
     }
 
+    /// Opens a file system before anybody asks for it, so that its grace begins now.
+    pub async fn open(&self, id: &FileSystemId) -> Result<(), Unavailable> {
+        self.house.shared.open(id).await.map(drop)
+    }
+
     /// Forgets a file system that failed, was deleted or moved: its connections end, and the next one opens it again.
+    /// Connections of the pseudo-root go on with the others.
     pub fn drop_file_system(&self, id: &FileSystemId) {
         self.house.shared.registry.drop_file_system(id);
     }

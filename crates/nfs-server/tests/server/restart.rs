@@ -249,3 +249,38 @@ async fn a_stop_ends_connections() {
     let mut again = Client::mount(Connection::clear(rig.address).await, "again").await;
     again.lookup("/kept").await;
 }
+
+/// Architecture section 3, "Recovery records": a damaged record costs its client what it held; the others reclaim and the file
+/// system serves.
+#[tokio::test]
+async fn a_damaged_recovery_record_stops_nobody() {
+    let rig = Rig::start().await;
+    let mut client = client(&rig).await;
+    let (handle, _) = client.open("/", "file").await;
+    let filesystem = rig.exports.filesystem(FS).await.unwrap();
+    filesystem.put_record(1, b"no client", &[7; 100]).await.unwrap();
+    filesystem.put_record(1, b"", b"").await.unwrap();
+    rig.disk.damage_shortest_record(FS, b"P\x01").await;
+    let rig = rig.crash().await;
+    let mut other = Client::mount(Connection::clear(rig.address).await, "other").await;
+    client.connection = Connection::clear(rig.address).await;
+    client.renew_identity().await;
+    client.ok(vec![putfh(&handle), open(OpenClaim4::Previous(OpenDelegationType4::None))]).await;
+    client.reclaim_complete().await;
+    assert_eq!(rig.server.status().file_systems[0].damaged_records, 2);
+    other.open("/", "new").await;
+}
+
+/// RFC 8881 section 8.4.2: grace runs from the opening of the file system, not from its first mount.
+#[tokio::test]
+async fn grace_begins_before_the_first_mount() {
+    let rig = Rig::start().await;
+    client(&rig).await.open("/", "file").await;
+    let rig = rig.crash().await;
+    let id = nfs_server::exports::FileSystemId::new(FS);
+    rig.server.open(&id).await.unwrap();
+    // The client of before never comes back.
+    tokio::time::sleep(rig.limits.lease() + Duration::from_millis(200)).await;
+    let mut late = Client::mount(Connection::clear(rig.address).await, "late").await;
+    late.open("/", "file").await;
+}

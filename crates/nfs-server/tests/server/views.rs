@@ -173,3 +173,72 @@ async fn identities_are_numbers() {
     let set = ArgOp::Setattr(Setattr4Args { stateid: Stateid4::ANONYMOUS, obj_attributes: named });
     assert_eq!(root.status([at("/file"), vec![set]].concat()).await, NfsStat4::Badowner);
 }
+
+/// Architecture section 2.5: file systems behind one pseudo-root do not depend on each other. When one fails, who uses another
+/// keeps its connection, its session and what it holds there, and finds the first one opened again.
+#[tokio::test]
+async fn a_failed_file_system_leaves_the_others_alone() {
+    const OTHER: &str = "fs-0fedcba9876543210";
+    let rig = Rig::start().await;
+    rig.exports.filesystem(OTHER).await.unwrap();
+    through(&rig, None, Target::PseudoRoot);
+    let mut client = client(&rig, "two").await;
+    for id in [FS, OTHER] {
+        client.lookup(id).await;
+    }
+    // Opened by that, they read their recovery records.
+    while rig.server.status().file_systems.iter().any(|found| found.grace != nfs_server::GraceStatus::Over) {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let (handle, opened) = client.open(OTHER, "file").await;
+    client.open(FS, "file").await;
+    rig.exports.faults(FS).commits([storage::faulty::CommitFault::CutBefore]);
+    let filesystem = rig.exports.filesystem(OTHER).await.unwrap();
+    let failing = [at(FS), vec![mkdir("d")]].concat();
+    let sequence = client.sequence(3, true);
+    let record = {
+        let args =
+            nfs_wire::nfs4::Compound4Args::new(nfs_wire::Opaque::default(), [vec![sequence], failing.clone()].concat());
+        client.connection.encode(100_003, 4, 1, |out| args.encode(out))
+    };
+    client.connection.send(&record).await.unwrap();
+    assert!(client.connection.receive().await.is_err());
+    client.connection = Connection::clear(rig.address).await;
+    client.write(&handle, opened.stateid, 0, b"held", nfs_wire::nfs4::StableHow4::FileSync).await;
+    assert!(!*filesystem.failed().borrow());
+    assert_eq!(rig.server.status().clients.len(), 1);
+    client.ok(failing).await;
+}
+
+/// Architecture section 2.5: clients of one file system neither wait for nor learn of the trouble of another when an expired client
+/// gives way.
+#[tokio::test]
+async fn an_expired_client_gives_way_whatever_ails_another_file_system() {
+    const OTHER: &str = "fs-0fedcba9876543210";
+    let rig = Rig::start().await;
+    let mut holder = client(&rig, "holder").await;
+    let deny = |client: &Client, share_deny| {
+        let open = client
+            .open_op("file", nfs_wire::nfs4::Openflag4::Create(nfs_wire::nfs4::Createhow4::Unchecked(Fattr4::empty())));
+        let ArgOp::Open(mut open) = open else { panic!() };
+        open.share_deny = share_deny;
+        [at("/"), vec![ArgOp::Open(open)]].concat()
+    };
+    holder.ok(deny(&holder, 3)).await;
+    through(&rig, None, Target::FileSystem(nfs_server::exports::FileSystemId::new(OTHER)));
+    let mut bystander = client(&rig, "bystander").await;
+    bystander.open("/", "file").await;
+    through(&rig, None, file_system());
+    let mut wants = client(&rig, "wants").await;
+    for _ in 0..30 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        wants.ok(vec![ArgOp::Putrootfh(())]).await;
+        bystander.ok(vec![ArgOp::Putrootfh(())]).await;
+    }
+    let hit = rig.exports.filesystem(OTHER).await.unwrap();
+    rig.exports.faults(OTHER).cut();
+    let operations = deny(&wants, 0);
+    wants.ok(operations).await;
+    assert!(!rig.server.status().clients.iter().any(|client| client.owner == "holder"));
+    drop(hit);
+}

@@ -20,6 +20,7 @@ use rustls::server::ResolvesServerCert;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use storage::faulty::Faults;
 use storage::memory::Memory;
+use storage::{Batch, Keyspace, Scan};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -68,6 +69,20 @@ fn key(byte: u8) -> Key {
 pub struct Disk {
     memories: Arc<Mutex<BTreeMap<String, Memory>>>,
     pub keys: Arc<TestKeys>,
+}
+
+impl Disk {
+    /// Turns a bit of the shortest record whose name begins so, as a bad disk does. The file system that is open there fails.
+    pub async fn damage_shortest_record(&self, id: &str, prefix: &[u8]) {
+        let (shard, _) = self.memories.lock()[id].open();
+        let page = shard.scan(Scan::prefix(Keyspace::Records, prefix)).await.unwrap();
+        let (name, value) = page.items.iter().min_by_key(|(_, value)| value.len()).unwrap();
+        let mut damaged = value.to_vec();
+        *damaged.last_mut().unwrap() ^= 1;
+        let mut batch = Batch::new(1);
+        batch.put(Keyspace::Records, name.clone(), damaged);
+        shard.commit(batch).await.unwrap();
+    }
 }
 
 /// Exports over file systems in memory.
