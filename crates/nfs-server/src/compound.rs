@@ -46,8 +46,22 @@ pub(crate) struct Compound {
     /// Whether the one changing operation is still to come, and where its reply goes once it has come.
     pub(crate) hold_wanted: bool,
     pub(crate) hold: Option<(ReplyHold, Arc<Seen>)>,
+    /// Under which leases data was read: it may only go out while they are valid.
+    pub(crate) leases: Vec<(Arc<Seen>, u64)>,
+    /// Where in the reply that data begins.
+    pub(crate) data: Option<Data>,
     /// Set by a failure after which nothing may be answered.
     pub(crate) silent: bool,
+}
+
+/// The first result with data of a file.
+pub(crate) struct Data {
+    /// The operation's number.
+    pub(crate) number: u32,
+    /// Where its result begins.
+    pub(crate) place: nfs_wire::nfs4::ResultPlace,
+    /// Whether an operation behind it changed something.
+    pub(crate) changed_since: bool,
 }
 
 /// The record of a request, as SEQUENCE judges it.
@@ -78,6 +92,8 @@ impl Compound {
             seen: Vec::new(),
             hold_wanted: false,
             hold: None,
+            leases: Vec::new(),
+            data: None,
             silent: false,
         }
     }

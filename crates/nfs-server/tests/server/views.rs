@@ -242,3 +242,37 @@ async fn an_expired_client_gives_way_whatever_ails_another_file_system() {
     assert!(!rig.server.status().clients.iter().any(|client| client.owner == "holder"));
     drop(hit);
 }
+
+/// Architecture section 3, "Operations and the committer": the pseudo-root shows nothing of a file system that a crash could take back.
+#[tokio::test]
+async fn the_pseudo_root_waits_for_what_it_shows() {
+    let rig = Rig::start().await;
+    let mut maker = client(&rig, "maker").await;
+    maker.lookup("/").await;
+    through(&rig, None, Target::PseudoRoot);
+    let mut client = client(&rig, "reader").await;
+    client.lookup(FS).await;
+    let read = ArgOp::Readdir(Readdir4Args {
+        cookie: 0,
+        cookieverf: [0; 8],
+        dircount: 0,
+        maxcount: 4096,
+        attr_request: Bitmap4::of(&[Attribute::Numlinks]),
+    });
+    let faults = rig.exports.faults(FS);
+    faults.hold_commits();
+    let make = {
+        let operations = vec![maker.sequence(1, false), ArgOp::Putrootfh(()), mkdir("d")];
+        let args = nfs_wire::nfs4::Compound4Args::new(nfs_wire::Opaque::default(), operations);
+        maker.connection.encode(100_003, 4, 1, |out| args.encode(out))
+    };
+    maker.connection.send(&make).await.unwrap();
+    while faults.held() == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let listing = client.call(vec![ArgOp::Putrootfh(()), read]);
+    let mut listing = std::pin::pin!(listing);
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(200), &mut listing).await.is_err());
+    faults.release();
+    assert_eq!(listing.await.status, NfsStat4::Ok);
+}

@@ -125,8 +125,15 @@ impl Xdr for Compound4Res {
     }
 }
 
+/// A place between two results of a COMPOUND reply.
+#[derive(Debug, Clone, Copy)]
+pub struct ResultPlace {
+    encoder: Mark,
+    results: u32,
+}
+
 /// Writes a COMPOUND reply one result at a time, so that its size is known before the next operation runs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CompoundEncoder {
     encoder: Encoder,
     status: Mark,
@@ -160,6 +167,18 @@ impl CompoundEncoder {
         self.encoder.rewind(self.before_last);
         result.encode(&mut self.encoder);
         self.settle(result.status());
+    }
+
+    /// The place behind the last result.
+    pub fn place(&self) -> ResultPlace {
+        ResultPlace { encoder: self.encoder.mark(), results: self.results }
+    }
+
+    /// Takes back every result from the place on and ends with this one.
+    pub fn end_at(&mut self, place: ResultPlace, result: &ResOp) {
+        self.encoder.rewind(place.encoder);
+        self.results = place.results;
+        self.push(result);
     }
 
     /// Sets the status where no operation has a result (NFS4ERR_MINOR_VERS_MISMATCH).
