@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use audit::{AuditLog, Event, Outcome};
+use audit::{AuditError, AuditLog, Event, Outcome};
 use aws_wire::{Arn, Caller, Timestamp};
 use control::{AccessPoint, Control, Lifecycle};
 use filesystem::FileSystem;
 use nfs_server::exports::{
-    AccessPointView, AccessRequest, Admission, Authorize, BoxFuture, Creation, Exports, FileSystemId, Peer,
-    Permissions, PosixUser, Principal, Refused, Target, Unavailable,
+    AccessPointView, AccessRequest, Admission, Authorize, BoxFuture, Creation, Exports, FileSystemId, NotAuthorized,
+    Peer, Permissions, PosixUser, Principal, Refused, Target, Unavailable,
 };
 use policy::{Conditions, Decision, Request};
 
@@ -158,7 +158,7 @@ impl Exports for ControlledExports {
 }
 
 impl ControlledExports {
-    async fn decide(&self, request: AccessRequest<'_>) -> Result<Permissions, Refused> {
+    async fn decide(&self, request: AccessRequest<'_>) -> Result<Permissions, NotAuthorized> {
         let id = request.file_system.as_str();
         let found = self.control.file_system(id).ok_or_else(|| Refused(format!("{id} does not exist")))?;
         let resource = Arn::parse(&found.arn()).ok_or_else(|| Refused(format!("{id} has a malformed ARN")))?;
@@ -176,15 +176,22 @@ impl ControlledExports {
             self.authorize.decide(&question)
         };
         if let Decision::Deny(why) = ask("elasticfilesystem:ClientMount") {
-            self.note(request, &found, Err(&why)).await?;
-            return Err(Refused(why));
+            if let Err(error) = self.note(request, &found, Err(&why)).await {
+                // A denial stands, recorded or not.
+                tracing::error!(file_system = id, %error, "a refused mount is not in the audit log");
+            }
+            return Err(Refused(why).into());
         }
         let may = |action: &str| matches!(ask(action), Decision::Allow);
         let permissions = Permissions {
             write: may("elasticfilesystem:ClientWrite"),
             root: may("elasticfilesystem:ClientRootAccess"),
         };
-        self.note(request, &found, Ok(permissions)).await?;
+        if request.before != Some(permissions) {
+            // Nobody is let in unrecorded; that it cannot be recorded now is nothing that the caller is denied for.
+            let noted = self.note(request, &found, Ok(permissions)).await;
+            noted.map_err(|error| NotAuthorized::Later(format!("the audit log cannot be written: {error}")))?;
+        }
         Ok(permissions)
     }
 
@@ -194,7 +201,7 @@ impl ControlledExports {
         request: AccessRequest<'_>,
         found: &control::FileSystem,
         outcome: Result<Permissions, &String>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), AuditError> {
         let wall = self.env.wall();
         let time = Timestamp::from_unix(wall.seconds, wall.nanoseconds);
         let source = "elasticfilesystem.amazonaws.com";
@@ -214,13 +221,12 @@ impl ControlledExports {
             },
             Err(why) => Outcome::failure("AccessDenied", why),
         };
-        let noted = self.audit.note(event, outcome).await;
-        noted.map_err(|error| Refused(format!("the audit log cannot be written: {error}")))
+        self.audit.note(event, outcome).await
     }
 }
 
 impl Authorize for ControlledExports {
-    fn authorize<'a>(&'a self, request: AccessRequest<'a>) -> BoxFuture<'a, Result<Permissions, Refused>> {
+    fn authorize<'a>(&'a self, request: AccessRequest<'a>) -> BoxFuture<'a, Result<Permissions, NotAuthorized>> {
         Box::pin(self.decide(request))
     }
 }

@@ -82,6 +82,9 @@ impl Network for Listeners {
             if let Some(listener) = self.open.lock().remove(&target.id) {
                 listener.door.shut();
             }
+            if let Some(server) = self.server.get() {
+                server.policies_changed();
+            }
             Ok(())
         })
     }

@@ -91,6 +91,9 @@ pub struct Peer {
     pub server_name: Option<String>,
     /// The client certificate, its signature and the possession of its key already verified.
     pub certificate: Option<Arc<ClientCertificate>>,
+    /// Whether what the client certificate says could be read. If not the peer is refused without being asked for: a claim that
+    /// cannot be read is not the same as no claim.
+    pub credible: bool,
 }
 
 /// The identity behind a connection.
@@ -196,6 +199,19 @@ pub struct AccessRequest<'a> {
     pub file_system: &'a FileSystemId,
     /// Through which access point.
     pub access_point: Option<&'a str>,
+    /// What the same connection was allowed when it was asked before. The same answer again is no news.
+    pub before: Option<Permissions>,
+}
+
+/// Why a caller has no rights on a file system.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotAuthorized {
+    /// The policies deny it: `NFS4ERR_ACCESS`.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// It cannot be said now, or not be recorded; the text is for the log, the caller sees `NFS4ERR_DELAY`.
+    #[error("{0}")]
+    Later(String),
 }
 
 /// The file systems of this server.
@@ -215,6 +231,9 @@ pub trait Exports: Send + Sync + 'static {
 
 /// The policies of the data path.
 pub trait Authorize: Send + Sync + 'static {
-    /// The rights of a caller on a file system, or the refusal to mount it. Writes the audit record.
-    fn authorize<'a>(&'a self, request: AccessRequest<'a>) -> BoxFuture<'a, Result<Permissions, Refused>>;
+    /// The rights of a caller on a file system, or the refusal to mount it. Writes the audit record, unless the answer is what the
+    /// connection got before. Asked at a connection's first request, and again while it is used: after
+    /// [`Limits::authorize_every`](crate::Limits::authorize_every), and at once after
+    /// [`Server::policies_changed`](crate::Server::policies_changed).
+    fn authorize<'a>(&'a self, request: AccessRequest<'a>) -> BoxFuture<'a, Result<Permissions, NotAuthorized>>;
 }

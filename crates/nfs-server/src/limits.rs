@@ -34,6 +34,8 @@ pub struct Limits {
     /// Stored replies of sessions from before a restart are kept at least this long, and at least a lease: Linux clients may
     /// take their time to come back and ask for theirs.
     pub replies_kept_min: Duration,
+    /// How long an answer of the policies holds for a connection in use.
+    pub authorize_every: Duration,
     /// Slots of one session.
     pub slots_max: u32,
     /// Operations of one compound.
@@ -59,6 +61,7 @@ impl Default for Limits {
             io_bytes_max: 1 << 20,
             lease_seconds: 60,
             replies_kept_min: Duration::from_secs(90),
+            authorize_every: Duration::from_secs(60),
             slots_max: 64,
             operations_max: 64,
             pseudo_entries_max: 4_096,

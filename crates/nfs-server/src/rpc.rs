@@ -4,13 +4,16 @@
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use env::Instant;
 use nfs_state::ConnectionId;
 use nfs_wire::nfs4::{self, Compound4Args, CompoundEncoder};
 use nfs_wire::rpc::{self, Accepted, CallTrouble, Credential, MismatchInfo, Outcome};
 use nfs_wire::xdr::Decoder;
 use nfs_wire::{ArgOp, NfsStat4, Rules};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::admission::Admitted;
@@ -31,27 +34,75 @@ pub(crate) struct Rpc {
     gate: Arc<Gate>,
 }
 
-/// A connection's admission, once it has been asked for.
+/// A connection's admission: what was answered when it was last asked for, and for how long that holds.
 pub(crate) struct Gate {
     peer: Peer,
     admitted: watch::Sender<Option<Arc<Admitted>>>,
     asking: tokio::sync::Mutex<()>,
+    answer: Mutex<Answer>,
     ended: watch::Sender<bool>,
 }
 
+/// The last answer.
+struct Answer {
+    /// When it was given, and by which policies.
+    given: Option<(Instant, u64)>,
+    /// Why the connection is refused now.
+    refused: Option<NfsError>,
+    /// Refusals in a row.
+    refusals: u32,
+}
+
+/// So many times a refused connection is asked for again at once, as a mount that is being set up may need it.
+const REFUSALS_AT_ONCE: u32 = 4;
+/// Then a refusal holds for so long: it costs a line in the log and one in the audit log each time.
+const REFUSAL_HOLDS: Duration = Duration::from_secs(1);
+
 impl Gate {
-    /// The admission; asked for if it has not been given yet.
+    /// The admission; asked for if it has not been given yet or has held for long enough.
     async fn pass(&self, shared: &Arc<Shared>) -> Result<Arc<Admitted>, NfsError> {
-        if let Some(admitted) = self.admitted() {
-            return Ok(admitted);
+        if let Some(answer) = self.answered(shared) {
+            return answer;
         }
         let _one_at_a_time = self.asking.lock().await;
-        if let Some(admitted) = self.admitted() {
-            return Ok(admitted);
+        if let Some(answer) = self.answered(shared) {
+            return answer;
         }
-        let admitted = Admitted::admit(shared, self.peer.clone()).await?;
-        self.admitted.send_replace(Some(Arc::clone(&admitted)));
-        Ok(admitted)
+        let policies = shared.policies();
+        let asked = Admitted::admit(shared, self.peer.clone(), self.admitted().as_deref()).await;
+        let mut answer = self.answer.lock();
+        answer.given = Some((shared.env.now(), policies));
+        match asked {
+            Ok(admitted) => {
+                (answer.refused, answer.refusals) = (None, 0);
+                self.admitted.send_replace(Some(Arc::clone(&admitted)));
+                Ok(admitted)
+            }
+            Err(error) => {
+                answer.refused = Some(error.clone());
+                answer.refusals = answer.refusals.saturating_add(1);
+                Err(error)
+            }
+        }
+    }
+
+    /// The answer that still holds.
+    fn answered(&self, shared: &Shared) -> Option<Result<Arc<Admitted>, NfsError>> {
+        if !self.peer.credible {
+            return Some(Err(NfsError::Refused));
+        }
+        let answer = self.answer.lock();
+        let (at, policies) = answer.given?;
+        let age = shared.env.now().since(at);
+        if policies != shared.policies() {
+            return None;
+        }
+        match &answer.refused {
+            Some(_) if answer.refusals < REFUSALS_AT_ONCE || age >= REFUSAL_HOLDS => None,
+            Some(error) => Some(Err(error.clone())),
+            None if age >= shared.limits.authorize_every => None,
+            None => self.admitted().map(Ok),
+        }
     }
 
     pub(crate) fn admitted(&self) -> Option<Arc<Admitted>> {
@@ -84,6 +135,7 @@ impl Rpc {
             peer,
             admitted: watch::Sender::new(None),
             asking: tokio::sync::Mutex::default(),
+            answer: Mutex::new(Answer { given: None, refused: None, refusals: 0 }),
             ended: watch::Sender::new(false),
         });
         Self { shared, connection, gate }

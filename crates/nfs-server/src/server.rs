@@ -143,6 +143,11 @@ impl Server {
         self.house.shared.open(id).await.map(drop)
     }
 
+    /// Policies, mount targets or access points have changed: each connection is asked for again at its next request.
+    pub fn policies_changed(&self) {
+        self.house.shared.policies_changed();
+    }
+
     /// Forgets a file system that failed, was deleted or moved: its connections end, and the next one opens it again.
     /// Connections of the pseudo-root go on with the others.
     pub fn drop_file_system(&self, id: &FileSystemId) {
@@ -259,14 +264,14 @@ impl House {
         transport.handshake(&mut records).await?;
         let (remote, local) = transport.addresses()?;
         let certificate = transport.tls().and_then(|tls| tls.certificate()).map(ClientCertificate::read);
-        let certificate = match certificate {
-            Some(Ok(certificate)) => Some(Arc::new(certificate)),
+        let (certificate, credible) = match certificate {
+            Some(Ok(certificate)) => (Some(Arc::new(certificate)), true),
             Some(Err(bad)) => {
-                // A claim that cannot be read is not the same as no claim.
-                tracing::warn!(%remote, reason = %bad, "connection refused");
-                return Err(NotGreeted::Ended);
+                // A mount then fails with a reason; one whose connection just ends tries again without end.
+                tracing::warn!(%remote, reason = %bad, "its requests are refused");
+                (None, false)
             }
-            None => None,
+            None => (None, true),
         };
         let server_name = transport.tls().and_then(|tls| tls.server_name());
         let secure = transport.tls().is_some();
@@ -276,6 +281,6 @@ impl House {
                 return Err(NotGreeted::Ended);
             }
         }
-        Ok((transport, records, Peer { remote, local, door, secure, server_name, certificate }))
+        Ok((transport, records, Peer { remote, local, door, secure, server_name, certificate, credible }))
     }
 }

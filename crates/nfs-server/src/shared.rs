@@ -1,6 +1,7 @@
 //! What all connections of a server share: file systems that open, fail and go; state that is settled; leases that run out.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crypto::Prf;
 use env::Env;
@@ -19,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) env: Env,
     pub(crate) limits: Limits,
+    /// How often policies are known to have changed.
+    policies: AtomicU64,
 }
 
 impl Shared {
@@ -30,7 +33,17 @@ impl Shared {
         limits: Limits,
     ) -> Self {
         let registry = Registry::new(Arc::clone(&exports), identity, env.clone(), limits.clone());
-        Self { exports, authorize, registry, env, limits }
+        Self { exports, authorize, registry, env, limits, policies: AtomicU64::new(0) }
+    }
+
+    /// Answers of the policies from before now hold no more.
+    pub(crate) fn policies_changed(&self) {
+        self.policies.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The state of the policies, to be compared with that of an answer.
+    pub(crate) fn policies(&self) -> u64 {
+        self.policies.load(Ordering::Relaxed)
     }
 
     /// Opens a file system and attends to it until it is gone.

@@ -266,6 +266,25 @@ async fn a_client_certificate_reaches_the_exports() {
     assert_eq!(claimed.as_deref(), Some("fs-0123456789abcdef0ab"));
 }
 
+/// Architecture section 2.4: a client certificate whose claims cannot be read is a denial that a mount can report, not a connection
+/// that ends and is made anew without end.
+#[tokio::test]
+async fn unreadable_claims_are_denied() {
+    let rig = Rig::start().await;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    let truncated = b"\x0c\x50fs-".to_vec();
+    params.custom_extensions =
+        vec![rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 4843, 7, 3], truncated)];
+    let certificate = params.self_signed(&key).unwrap().der().clone();
+    let private = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+    let mut connection = Connection::tls(rig.address, &rig.root, Some((certificate, private))).await.unwrap();
+    for _ in 0..10 {
+        assert_eq!(connection.compound(vec![ArgOp::Putrootfh(())]).await.status, NfsStat4::Access);
+    }
+    assert!(rig.exports.peers.lock().is_empty(), "nobody is asked about it");
+}
+
 /// Architecture section 2.3: a mount target's end ends what came through its door, whatever runs, and also who has not said
 /// anything yet; others do not notice.
 #[tokio::test]

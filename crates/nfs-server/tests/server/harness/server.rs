@@ -9,8 +9,8 @@ use env::Env;
 use filesystem::lease::{KeySource, KeyTrouble, Which};
 use filesystem::{Budget, FileSystem, Parts, Settings};
 use nfs_server::exports::{
-    AccessPointView, AccessRequest, Admission, Authorize, BoxFuture, Door, Exports, FileSystemId, Peer, Permissions,
-    Principal, Refused, Target, Unavailable,
+    AccessPointView, AccessRequest, Admission, Authorize, BoxFuture, Door, Exports, FileSystemId, NotAuthorized, Peer,
+    Permissions, Principal, Refused, Target, Unavailable,
 };
 use nfs_server::{Limits, Server, ServerParts};
 use parking_lot::Mutex;
@@ -97,7 +97,9 @@ pub struct TestExports {
     faults: Mutex<HashMap<String, Faults>>,
     /// Where connections lead.
     pub admission: Mutex<Result<Admission, Refused>>,
-    pub permissions: Mutex<Result<Permissions, Refused>>,
+    pub permissions: Mutex<Result<Permissions, NotAuthorized>>,
+    /// What each question to the policies said of the answer before.
+    pub asked: Mutex<Vec<Option<Permissions>>>,
     /// Peers that asked for admission.
     pub peers: Mutex<Vec<Peer>>,
 }
@@ -171,7 +173,8 @@ impl Exports for TestExports {
 }
 
 impl Authorize for TestExports {
-    fn authorize<'a>(&'a self, _request: AccessRequest<'a>) -> BoxFuture<'a, Result<Permissions, Refused>> {
+    fn authorize<'a>(&'a self, request: AccessRequest<'a>) -> BoxFuture<'a, Result<Permissions, NotAuthorized>> {
+        self.asked.lock().push(request.before);
         Box::pin(std::future::ready(self.permissions.lock().clone()))
     }
 }
@@ -218,6 +221,7 @@ impl Rig {
             faults: Mutex::default(),
             admission: Mutex::new(Ok(direct)),
             permissions: Mutex::new(Ok(Permissions { write: true, root: true })),
+            asked: Mutex::default(),
             peers: Mutex::default(),
         });
         exports.filesystem(FS).await.unwrap();
