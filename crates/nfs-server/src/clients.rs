@@ -14,7 +14,7 @@ use crate::server::Server;
 pub struct ServerStatus {
     /// Connections that are served.
     pub connections: usize,
-    /// Connections that have not sent a valid request yet.
+    /// Connections without a session, those that have not sent a valid request yet among them.
     pub waiting: usize,
     /// The file systems that are open.
     pub file_systems: Vec<FileSystemStatus>,

@@ -10,6 +10,7 @@ use nfs_wire::nfs4::Stateid4;
 use nfs_wire::rpc::Credential;
 
 use crate::admission::Admitted;
+use crate::rpc::Gate;
 use crate::shared::Shared;
 use crate::status::NfsError;
 use crate::view::{Object, Seen, View};
@@ -37,6 +38,10 @@ pub(crate) struct Compound {
     pub(crate) admitted: Arc<Admitted>,
     pub(crate) connection: ConnectionId,
     pub(crate) credential: Credential,
+    /// The connection's own part: what it is allowed, and whether it has a session.
+    pub(crate) gate: Arc<Gate>,
+    /// The bytes of the request, in which the data of a WRITE lies.
+    pub(crate) record_bytes: usize,
     pub(crate) session: Option<InSession>,
     pub(crate) current: Option<Place>,
     pub(crate) saved: Option<Place>,
@@ -76,7 +81,7 @@ impl Compound {
     pub(crate) fn new(
         shared: Arc<Shared>,
         admitted: Arc<Admitted>,
-        connection: ConnectionId,
+        (connection, gate): (ConnectionId, Arc<Gate>),
         credential: Credential,
     ) -> Self {
         Self {
@@ -84,6 +89,8 @@ impl Compound {
             admitted,
             connection,
             credential,
+            gate,
+            record_bytes: 0,
             session: None,
             current: None,
             saved: None,
@@ -235,5 +242,15 @@ impl Compound {
     /// The place for the reply, as changing calls take it.
     pub(crate) fn hold(&self) -> Option<&ReplyHold> {
         self.hold.as_ref().map(|(hold, _)| hold)
+    }
+}
+
+impl Drop for Compound {
+    /// A compound that did not come to its end, since it panicked or the server stops, leaves a slot in which nobody may see a
+    /// success, and not one that is busy for ever.
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.admitted.server.state.lock().finish_lost(&session.token);
+        }
     }
 }

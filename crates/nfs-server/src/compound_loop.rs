@@ -11,6 +11,7 @@ use crate::reply::{Reply, ReplyHeader};
 impl Compound {
     /// Runs the compound. `None`: nothing may be said, and the connection ends.
     pub(crate) async fn run(mut self, args: Compound4Args, facts: Facts, header: ReplyHeader) -> Option<Reply> {
+        self.record_bytes = facts.bytes;
         let mut out = CompoundEncoder::new(header.encoder(), &args.tag);
         let declared = args.declared;
         let mut operations = args.operations.into_iter();

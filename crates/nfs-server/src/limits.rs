@@ -7,9 +7,9 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections in all.
     pub connections_max: usize,
-    /// Connections from one address that have not yet sent a valid request.
+    /// Connections from one address that have no session yet; the oldest gives way to a new one.
     pub waiting_per_source_max: usize,
-    /// Connections in all that have not yet sent a valid request.
+    /// Connections in all that have no session yet.
     pub waiting_max: usize,
     /// From the connection to its first request, handshake included.
     pub handshake_max: Duration,

@@ -2,8 +2,12 @@
 //! official client's relay asks for 400123 first and waits. RFC 5531.
 
 use std::collections::hash_map::DefaultHasher;
+use std::future::poll_fn;
 use std::hash::Hasher as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +18,7 @@ use nfs_wire::rpc::{self, Accepted, CallTrouble, Credential, MismatchInfo, Outco
 use nfs_wire::xdr::Decoder;
 use nfs_wire::{ArgOp, NfsStat4, Rules};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::admission::Admitted;
 use crate::compound::{Compound, Facts};
@@ -40,6 +44,8 @@ pub(crate) struct Gate {
     admitted: watch::Sender<Option<Arc<Admitted>>>,
     asking: tokio::sync::Mutex<()>,
     answer: Mutex<Answer>,
+    in_session: AtomicBool,
+    begun: Notify,
     ended: watch::Sender<bool>,
 }
 
@@ -109,6 +115,21 @@ impl Gate {
         self.admitted.borrow().clone()
     }
 
+    /// The connection carries a session: its peer is a client.
+    pub(crate) fn session_begun(&self) {
+        if !self.in_session.load(Ordering::Relaxed) {
+            self.in_session.store(true, Ordering::Relaxed);
+            self.begun.notify_one();
+        }
+    }
+
+    /// Ends when the connection carries a session. For one who waits.
+    pub(crate) async fn in_session(&self) {
+        while !self.in_session.load(Ordering::Relaxed) {
+            self.begun.notified().await;
+        }
+    }
+
     /// Ends when the connection must: its file system is gone, or a request cannot be answered.
     pub(crate) async fn gone(&self) {
         let mut ended = self.ended.subscribe();
@@ -136,6 +157,8 @@ impl Rpc {
             admitted: watch::Sender::new(None),
             asking: tokio::sync::Mutex::default(),
             answer: Mutex::new(Answer { given: None, refused: None, refusals: 0 }),
+            in_session: AtomicBool::new(false),
+            begun: Notify::new(),
             ended: watch::Sender::new(false),
         });
         Self { shared, connection, gate }
@@ -149,20 +172,25 @@ impl Rpc {
         let (shared, gate, connection) = (Arc::clone(&self.shared), Arc::clone(&self.gate), self.connection);
         let weight = args.operations.iter().map(reply_weight).sum();
         let header = ReplyHeader { xid: call.xid };
+        let ended = Arc::clone(&self.gate);
         let run = async move {
-            let reply = match gate.pass(&shared).await {
+            match gate.pass(&shared).await {
                 Ok(admitted) => {
-                    let compound = Compound::new(shared, admitted, connection, call.credential);
+                    let at = (connection, Arc::clone(&gate));
+                    let compound = Compound::new(shared, admitted, at, call.credential);
                     compound.run(args, facts, header).await
                 }
                 Err(error) => error.status().map(|status| refused(header, &args, status)),
-            };
+            }
+        };
+        let answered = async move {
+            let reply = guarded(run).await;
             if reply.is_none() {
-                gate.ended.send_replace(true);
+                ended.ended.send_replace(true);
             }
             reply.map(Reply::into_parts)
         };
-        Call::Run(Box::pin(run), weight)
+        Call::Run(Box::pin(answered), weight)
     }
 }
 
@@ -198,6 +226,19 @@ impl Service for Rpc {
             _ => accepted(Accepted::ProgUnavail),
         }
     }
+}
+
+/// A compound, of which a panic makes silence: its connection ends, others go on. What it held is given back as it is dropped.
+async fn guarded(run: impl Future<Output = Option<Reply>>) -> Option<Reply> {
+    let mut run = Box::pin(run);
+    poll_fn(move |cx| {
+        match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(cx))) {
+            Ok(poll) => poll,
+            // The panic itself is logged by its hook.
+            Err(_) => Poll::Ready(None),
+        }
+    })
+    .await
 }
 
 fn done(reply: Reply) -> Call {
@@ -247,4 +288,21 @@ fn refused(header: ReplyHeader, args: &Compound4Args, status: NfsStat4) -> Reply
         None => {}
     }
     header.whole(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reply, guarded};
+
+    /// STYLE 2.3: a broken invariant of ours costs one connection, not the server, and nothing is said.
+    #[tokio::test]
+    async fn a_panic_is_silence() {
+        let broken: Option<Option<Reply>> = None;
+        assert!(guarded(async move { broken.unwrap() }).await.is_none());
+        let late = async {
+            tokio::task::yield_now().await;
+            None::<Option<Reply>>.unwrap()
+        };
+        assert!(guarded(late).await.is_none());
+    }
 }

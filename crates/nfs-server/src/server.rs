@@ -25,7 +25,7 @@ use crate::rpc::{Gate, Rpc};
 use crate::shared::Shared;
 use crate::tls::Tls;
 use crate::transport::{Filled, Transport, TransportError};
-use crate::waiting::Waiting;
+use crate::waiting::{Place, Waiting};
 
 /// The pause after an accept that failed for want of files or memory.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -182,6 +182,17 @@ impl From<io::Error> for NotGreeted {
     }
 }
 
+/// Ends when a connection without a session has to give way.
+async fn lost(mut place: Place, gate: &Gate) {
+    tokio::select! {
+        () = place.lost() => tracing::debug!("a connection without a session gave way"),
+        () = gate.in_session() => {
+            drop(place);
+            std::future::pending().await
+        }
+    }
+}
+
 /// A connection among those that are served; however it ends, it is forgotten.
 struct Listed<'a> {
     house: &'a House,
@@ -218,7 +229,6 @@ impl House {
             () = self.shared.env.sleep(self.shared.limits.handshake_max) => Err(NotGreeted::TooLong),
             () = place.lost() => Err(NotGreeted::GaveWay),
         };
-        drop(place);
         let (transport, records, peer) = match greeted {
             Ok(greeted) => greeted,
             Err(reason) => {
@@ -235,6 +245,8 @@ impl House {
         let ended = tokio::select! {
             ended = served => ended,
             () = gate.gone() => Ok(()),
+            // Until it has a session it stands at the door, where nobody can keep others out.
+            () = lost(place, &gate) => Ok(()),
         };
         if let Err(reason) = ended {
             tracing::debug!(%remote, %reason, "connection ended");

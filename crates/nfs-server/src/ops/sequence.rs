@@ -41,6 +41,7 @@ pub(crate) async fn begin(
     };
     match judge(cx, args, facts).await {
         Verdict::Run(admitted) => {
+            cx.gate.session_begun();
             let admitted = *admitted;
             cx.session = Some(InSession {
                 client: admitted.client,

@@ -266,6 +266,30 @@ async fn a_client_certificate_reaches_the_exports() {
     assert_eq!(claimed.as_deref(), Some("fs-0123456789abcdef0ab"));
 }
 
+/// Architecture section 2.1: requests that anybody may send do not earn a place for ever. Connections without a session are bounded for
+/// each source and the oldest gives way; a client with a session stays.
+#[tokio::test]
+async fn a_source_cannot_shut_the_door_with_idle_connections() {
+    let limits = Limits { waiting_per_source_max: 4, ..quick() };
+    let rig = Rig::start_on(Disk::default(), limits, "127.0.0.1:0").await;
+    let mut client = Client::mount(Connection::clear(rig.address).await, "stays").await;
+    let mut idle = Vec::new();
+    for _ in 0..12 {
+        let mut stream = TcpStream::connect(rig.address).await.unwrap();
+        let null = client.connection.encode(100_003, 4, 0, |_| {});
+        let mark = u32::try_from(null.len()).unwrap() | 0x8000_0000;
+        stream.write_all(&[&mark.to_be_bytes()[..], &null].concat()).await.unwrap();
+        let mut reply = [0; 28];
+        stream.read_exact(&mut reply).await.unwrap();
+        idle.push(stream);
+    }
+    for stream in idle.iter_mut().take(8) {
+        assert!(closed(stream).await);
+    }
+    assert!(rig.server.status().waiting <= 4);
+    client.ok(vec![ArgOp::Putrootfh(())]).await;
+}
+
 /// Architecture section 2.4: a client certificate whose claims cannot be read is a denial that a mount can report, not a connection
 /// that ends and is made anew without end.
 #[tokio::test]
