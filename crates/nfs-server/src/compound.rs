@@ -10,7 +10,7 @@ use nfs_wire::nfs4::Stateid4;
 use nfs_wire::rpc::Credential;
 
 use crate::admission::Admitted;
-use crate::rpc::Gate;
+use crate::gate::Gate;
 use crate::shared::Shared;
 use crate::status::NfsError;
 use crate::view::{Object, Seen, View};

@@ -15,6 +15,7 @@ mod compound;
 mod compound_loop;
 mod connection;
 pub mod exports;
+mod gate;
 mod handle;
 mod holdings;
 mod limits;

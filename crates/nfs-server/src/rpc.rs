@@ -6,27 +6,21 @@ use std::future::poll_fn;
 use std::hash::Hasher as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::Bytes;
-use env::Instant;
 use nfs_state::ConnectionId;
 use nfs_wire::nfs4::{self, Compound4Args, CompoundEncoder};
 use nfs_wire::rpc::{self, Accepted, CallTrouble, Credential, MismatchInfo, Outcome};
 use nfs_wire::xdr::Decoder;
 use nfs_wire::{ArgOp, NfsStat4, Rules};
-use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
 
-use crate::admission::Admitted;
 use crate::compound::{Compound, Facts};
 use crate::connection::{Call, Service};
 use crate::exports::Peer;
+use crate::gate::Gate;
 use crate::reply::{Reply, ReplyHeader};
 use crate::shared::Shared;
-use crate::status::NfsError;
 
 /// How much of a request behind SEQUENCE tells it from another on the same slot and sequence.
 const FINGERPRINT_BYTES: usize = 1024;
@@ -38,130 +32,9 @@ pub(crate) struct Rpc {
     gate: Arc<Gate>,
 }
 
-/// A connection's admission: what was answered when it was last asked for, and for how long that holds.
-pub(crate) struct Gate {
-    peer: Peer,
-    admitted: watch::Sender<Option<Arc<Admitted>>>,
-    asking: tokio::sync::Mutex<()>,
-    answer: Mutex<Answer>,
-    in_session: AtomicBool,
-    begun: Notify,
-    ended: watch::Sender<bool>,
-}
-
-/// The last answer.
-struct Answer {
-    /// When it was given, and by which policies.
-    given: Option<(Instant, u64)>,
-    /// Why the connection is refused now.
-    refused: Option<NfsError>,
-    /// Refusals in a row.
-    refusals: u32,
-}
-
-/// So many times a refused connection is asked for again at once, as a mount that is being set up may need it.
-const REFUSALS_AT_ONCE: u32 = 4;
-/// Then a refusal holds for so long: it costs a line in the log and one in the audit log each time.
-const REFUSAL_HOLDS: Duration = Duration::from_secs(1);
-
-impl Gate {
-    /// The admission; asked for if it has not been given yet or has held for long enough.
-    async fn pass(&self, shared: &Arc<Shared>) -> Result<Arc<Admitted>, NfsError> {
-        if let Some(answer) = self.answered(shared) {
-            return answer;
-        }
-        let _one_at_a_time = self.asking.lock().await;
-        if let Some(answer) = self.answered(shared) {
-            return answer;
-        }
-        let policies = shared.policies();
-        let asked = Admitted::admit(shared, self.peer.clone(), self.admitted().as_deref()).await;
-        let mut answer = self.answer.lock();
-        answer.given = Some((shared.env.now(), policies));
-        match asked {
-            Ok(admitted) => {
-                (answer.refused, answer.refusals) = (None, 0);
-                self.admitted.send_replace(Some(Arc::clone(&admitted)));
-                Ok(admitted)
-            }
-            Err(error) => {
-                answer.refused = Some(error.clone());
-                answer.refusals = answer.refusals.saturating_add(1);
-                Err(error)
-            }
-        }
-    }
-
-    /// The answer that still holds.
-    fn answered(&self, shared: &Shared) -> Option<Result<Arc<Admitted>, NfsError>> {
-        if !self.peer.credible {
-            return Some(Err(NfsError::Refused));
-        }
-        let answer = self.answer.lock();
-        let (at, policies) = answer.given?;
-        let age = shared.env.now().since(at);
-        if policies != shared.policies() {
-            return None;
-        }
-        match &answer.refused {
-            Some(_) if answer.refusals < REFUSALS_AT_ONCE || age >= REFUSAL_HOLDS => None,
-            Some(error) => Some(Err(error.clone())),
-            None if age >= shared.limits.authorize_every => None,
-            None => self.admitted().map(Ok),
-        }
-    }
-
-    pub(crate) fn admitted(&self) -> Option<Arc<Admitted>> {
-        self.admitted.borrow().clone()
-    }
-
-    /// The connection carries a session: its peer is a client.
-    pub(crate) fn session_begun(&self) {
-        if !self.in_session.load(Ordering::Relaxed) {
-            self.in_session.store(true, Ordering::Relaxed);
-            self.begun.notify_one();
-        }
-    }
-
-    /// Ends when the connection carries a session. For one who waits.
-    pub(crate) async fn in_session(&self) {
-        while !self.in_session.load(Ordering::Relaxed) {
-            self.begun.notified().await;
-        }
-    }
-
-    /// Ends when the connection must: its file system is gone, or a request cannot be answered.
-    pub(crate) async fn gone(&self) {
-        let mut ended = self.ended.subscribe();
-        let virtual_server_gone = async {
-            let mut admitted = self.admitted.subscribe();
-            let server = admitted
-                .wait_for(Option::is_some)
-                .await
-                .ok()
-                .and_then(|admitted| admitted.as_ref().map(|admitted| Arc::clone(&admitted.server)));
-            let Some(server) = server else { return std::future::pending().await };
-            let _ = server.gone.subscribe().wait_for(|gone| *gone).await;
-        };
-        tokio::select! {
-            _ = ended.wait_for(|ended| *ended) => {}
-            () = virtual_server_gone => {}
-        }
-    }
-}
-
 impl Rpc {
     pub(crate) fn new(shared: Arc<Shared>, connection: ConnectionId, peer: Peer) -> Self {
-        let gate = Arc::new(Gate {
-            peer,
-            admitted: watch::Sender::new(None),
-            asking: tokio::sync::Mutex::default(),
-            answer: Mutex::new(Answer { given: None, refused: None, refusals: 0 }),
-            in_session: AtomicBool::new(false),
-            begun: Notify::new(),
-            ended: watch::Sender::new(false),
-        });
-        Self { shared, connection, gate }
+        Self { shared, connection, gate: Arc::new(Gate::new(peer)) }
     }
 
     pub(crate) fn gate(&self) -> Arc<Gate> {
@@ -186,7 +59,7 @@ impl Rpc {
         let answered = async move {
             let reply = guarded(run).await;
             if reply.is_none() {
-                ended.ended.send_replace(true);
+                ended.end();
             }
             reply.map(Reply::into_parts)
         };
@@ -297,11 +170,11 @@ mod tests {
     /// STYLE 2.3: a broken invariant of ours costs one connection, not the server, and nothing is said.
     #[tokio::test]
     async fn a_panic_is_silence() {
-        let broken: Option<Option<Reply>> = None;
-        assert!(guarded(async move { broken.unwrap() }).await.is_none());
+        let broken = || Vec::<Option<Reply>>::new().pop().unwrap();
+        assert!(guarded(async { broken() }).await.is_none());
         let late = async {
             tokio::task::yield_now().await;
-            None::<Option<Reply>>.unwrap()
+            broken()
         };
         assert!(guarded(late).await.is_none());
     }

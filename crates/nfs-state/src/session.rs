@@ -88,7 +88,7 @@ pub enum Verdict {
 
 /// The reply to the last request of a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Kept {
+enum Remembered {
     Whole(Bytes),
     NotKept,
     /// There was none that could have been given.
@@ -102,7 +102,7 @@ enum Slot {
     Idle {
         sequence: u32,
         fingerprint: u64,
-        reply: Kept,
+        reply: Remembered,
     },
     Busy {
         sequence: u32,
@@ -232,11 +232,11 @@ impl Session {
                     Verdict::Refuse(NfsStat4::SeqFalseRetry)
                 }
                 Slot::Busy { .. } => Verdict::InProgress,
-                Slot::Idle { reply: Kept::Whole(reply), .. } => Verdict::Replay(reply.clone()),
-                Slot::Idle { reply: Kept::Lost, .. } => Verdict::ReplyLost,
+                Slot::Idle { reply: Remembered::Whole(reply), .. } => Verdict::Replay(reply.clone()),
+                Slot::Idle { reply: Remembered::Lost, .. } => Verdict::ReplyLost,
                 // Reading once more does no harm, and spares the client an error that it may know no way out of.
-                Slot::Idle { reply: Kept::NotKept, .. } if facts.repeatable => self.run(args, facts),
-                Slot::Idle { reply: Kept::NotKept, .. } => Verdict::ReplayUncached(Box::new(resok)),
+                Slot::Idle { reply: Remembered::NotKept, .. } if facts.repeatable => self.run(args, facts),
+                Slot::Idle { reply: Remembered::NotKept, .. } => Verdict::ReplayUncached(Box::new(resok)),
             };
         }
         if args.sequenceid != slot.sequence().wrapping_add(1) || matches!(slot, Slot::Busy { .. }) {
@@ -280,8 +280,8 @@ impl Session {
     pub(crate) fn finish(&mut self, token: &SlotToken, reply: Option<Bytes>) {
         let limit = self.kept_bytes_max(token.cachethis);
         let reply = match reply {
-            Some(reply) if reply.len().saturating_add(RPC_REPLY_BYTES) <= limit => Kept::Whole(reply),
-            Some(_) | None => Kept::NotKept,
+            Some(reply) if reply.len().saturating_add(RPC_REPLY_BYTES) <= limit => Remembered::Whole(reply),
+            Some(_) | None => Remembered::NotKept,
         };
         let (sequence, fingerprint) = (token.sequence, token.fingerprint);
         self.set_slot(token.slot, Slot::Idle { sequence, fingerprint, reply });
@@ -289,7 +289,7 @@ impl Session {
 
     pub(crate) fn finish_lost(&mut self, token: &SlotToken) {
         let (sequence, fingerprint) = (token.sequence, token.fingerprint);
-        self.set_slot(token.slot, Slot::Idle { sequence, fingerprint, reply: Kept::Lost });
+        self.set_slot(token.slot, Slot::Idle { sequence, fingerprint, reply: Remembered::Lost });
     }
 
     fn set_slot(&mut self, index: u32, state: Slot) {
