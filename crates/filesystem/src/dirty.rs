@@ -194,19 +194,20 @@ mod tests {
     /// not keep all of it.
     #[test]
     fn remains_do_not_keep_what_was_written_over() {
-        let whole = 1 << 20;
+        const WHOLE: usize = 1 << 20;
+        let whole = WHOLE as u64;
         let mut dirty = Dirty::default();
         for round in 0..64_u64 {
             let at = round * 2 * whole;
-            dirty.write(at, Bytes::from(vec![1; whole as usize]));
-            dirty.write(at + 1, Bytes::from(vec![2; whole as usize]));
+            dirty.write(at, Bytes::from(vec![1; WHOLE]));
+            dirty.write(at + 1, Bytes::from(vec![2; WHOLE]));
             dirty.clear(at + 1, at + 1 + whole);
         }
         let kept: usize = dirty.ranges.values().map(|piece| piece.memory).sum();
         assert_eq!((dirty.bytes(), kept), (64, 64));
         // Cut in smaller and smaller parts, which are each more than half of the one before.
         let mut dirty = Dirty::default();
-        dirty.write(0, Bytes::from(vec![1; whole as usize]));
+        dirty.write(0, Bytes::from(vec![1; WHOLE]));
         let mut length = whole;
         while length > 1 {
             length = length * 2 / 3;
