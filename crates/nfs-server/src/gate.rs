@@ -20,7 +20,7 @@ pub(crate) struct Gate {
     admitted: watch::Sender<Option<Arc<Admitted>>>,
     asking: tokio::sync::Mutex<()>,
     answer: Mutex<Answer>,
-    in_session: AtomicBool,
+    in_session: Arc<AtomicBool>,
     begun: Notify,
     ended: watch::Sender<bool>,
 }
@@ -41,14 +41,14 @@ const REFUSALS_AT_ONCE: u32 = 4;
 const REFUSAL_HOLDS: Duration = Duration::from_secs(1);
 
 impl Gate {
-    /// Not asked for yet.
-    pub(crate) fn new(peer: Peer) -> Self {
+    /// Not asked for yet. `in_session` is set when the connection carries a session.
+    pub(crate) fn new(peer: Peer, in_session: Arc<AtomicBool>) -> Self {
         Self {
             peer,
             admitted: watch::Sender::new(None),
             asking: tokio::sync::Mutex::default(),
             answer: Mutex::new(Answer { given: None, refused: None, refusals: 0 }),
-            in_session: AtomicBool::new(false),
+            in_session,
             begun: Notify::new(),
             ended: watch::Sender::new(false),
         }

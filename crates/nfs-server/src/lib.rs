@@ -19,6 +19,7 @@ mod gate;
 mod handle;
 mod holdings;
 mod limits;
+mod memory;
 mod ops;
 mod pseudo_root;
 mod record;

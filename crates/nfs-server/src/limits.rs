@@ -27,6 +27,9 @@ pub struct Limits {
     pub running_bytes_max: usize,
     /// Bytes of replies that wait for the peer before its requests are no longer read.
     pub pending_bytes_max: usize,
+    /// Bytes of requests and replies of all connections together, before nobody's next request is read. Connections without a
+    /// session may take a quarter of it.
+    pub memory_bytes_max: usize,
     /// The largest READ and WRITE.
     pub io_bytes_max: u32,
     /// The lease of clients, in seconds.
@@ -58,6 +61,7 @@ impl Default for Limits {
             running_max: 128,
             running_bytes_max: 16 << 20,
             pending_bytes_max: 4 << 20,
+            memory_bytes_max: 128 << 20,
             io_bytes_max: 1 << 20,
             lease_seconds: 60,
             replies_kept_min: Duration::from_secs(90),

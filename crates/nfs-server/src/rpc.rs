@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::hash::Hasher as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -33,8 +34,8 @@ pub(crate) struct Rpc {
 }
 
 impl Rpc {
-    pub(crate) fn new(shared: Arc<Shared>, connection: ConnectionId, peer: Peer) -> Self {
-        Self { shared, connection, gate: Arc::new(Gate::new(peer)) }
+    pub(crate) fn new(shared: Arc<Shared>, connection: ConnectionId, peer: Peer, session: Arc<AtomicBool>) -> Self {
+        Self { shared, connection, gate: Arc::new(Gate::new(peer, session)) }
     }
 
     pub(crate) fn gate(&self) -> Arc<Gate> {

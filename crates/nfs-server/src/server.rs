@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crypto::Prf;
@@ -21,6 +21,7 @@ use crate::connection;
 use crate::exports::{Authorize, Door, Exports, FileSystemId, Peer, Unavailable};
 use crate::gate::Gate;
 use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::record::Records;
 use crate::rpc::Rpc;
 use crate::shared::Shared;
@@ -54,6 +55,7 @@ pub(crate) struct House {
     pub(crate) shared: Arc<Shared>,
     tls: Tls,
     pub(crate) waiting: Arc<Waiting>,
+    memory: Arc<Memory>,
     stop: watch::Sender<bool>,
     next_connection: AtomicU64,
     /// Those that are served.
@@ -78,6 +80,7 @@ impl Server {
         let house = House {
             tls: Tls::new(certificates)?,
             waiting: Waiting::new(limits.waiting_per_source_max, limits.waiting_max),
+            memory: Memory::new(limits.memory_bytes_max),
             stop: watch::Sender::new(false),
             next_connection: AtomicU64::new(1),
             connections: Mutex::default(),
@@ -225,8 +228,9 @@ impl House {
         // Replies are written whole; nothing is gained by waiting for more.
         let _ = stream.set_nodelay(true);
         let mut place = self.waiting.enter(remote.ip());
+        let session = Arc::new(AtomicBool::new(false));
         let greeted = tokio::select! {
-            greeted = self.greet(stream, door) => greeted,
+            greeted = self.greet(stream, door, Arc::clone(&session)) => greeted,
             () = self.shared.env.sleep(self.shared.limits.handshake_max) => Err(NotGreeted::TooLong),
             () = place.lost() => Err(NotGreeted::GaveWay),
         };
@@ -238,7 +242,7 @@ impl House {
             }
         };
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-        let rpc = Rpc::new(Arc::clone(&self.shared), id, peer);
+        let rpc = Rpc::new(Arc::clone(&self.shared), id, peer, session);
         let gate = rpc.gate();
         let present = self.list(id, remote, rpc.gate());
         let served =
@@ -262,7 +266,12 @@ impl House {
     }
 
     /// From the first byte to the first whole request.
-    async fn greet(&self, stream: TcpStream, door: Arc<Door>) -> Result<(Transport, Records, Peer), NotGreeted> {
+    async fn greet(
+        &self,
+        stream: TcpStream,
+        door: Arc<Door>,
+        session: Arc<AtomicBool>,
+    ) -> Result<(Transport, Records, Peer), NotGreeted> {
         let mut first = [0];
         if stream.peek(&mut first).await? == 0 {
             return Err(NotGreeted::Ended);
@@ -272,7 +281,7 @@ impl House {
             [0x80 | 0x00] => None,
             _ => return Err(NotGreeted::NeitherTlsNorRpc),
         };
-        let mut records = Records::new(self.shared.limits.record_bytes_max);
+        let mut records = Records::new(self.shared.limits.record_bytes_max).sharing(self.memory.share(session));
         let mut transport = Transport::new(stream, tls);
         transport.handshake(&mut records).await?;
         let (remote, local) = transport.addresses()?;
@@ -289,6 +298,10 @@ impl House {
         let server_name = transport.tls().and_then(|tls| tls.server_name());
         let secure = transport.tls().is_some();
         while !records.has_complete() {
+            records.account(0);
+            if !records.has_room() {
+                records.room().await;
+            }
             transport.ready(true, false).await?;
             if transport.fill(&mut records)? == Filled::End && !records.has_complete() {
                 return Err(NotGreeted::Ended);

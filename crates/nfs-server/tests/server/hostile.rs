@@ -290,6 +290,30 @@ async fn a_source_cannot_shut_the_door_with_idle_connections() {
     client.ok(vec![ArgOp::Putrootfh(())]).await;
 }
 
+/// Architecture section 2.7: requests of all connections together are bounded. Strangers that begin large requests and do not end them
+/// take their part at most; clients are served, and a client's own large requests are served one after the other.
+#[tokio::test]
+async fn unfinished_requests_of_strangers_leave_room_for_clients() {
+    let limits = Limits { memory_bytes_max: 4 << 20, ..quick() };
+    let rig = Rig::start_on(Disk::default(), limits, "127.0.0.1:0").await;
+    let mut client = Client::mount(Connection::clear(rig.address).await, "client").await;
+    let (handle, opened) = client.open("/", "file").await;
+    let mut strangers = Vec::new();
+    for _ in 0..40 {
+        let mut stream = TcpStream::connect(rig.address).await.unwrap();
+        stream.write_all(&(0x8000_0000_u32 | (1 << 20)).to_be_bytes()).await.unwrap();
+        let _ = stream.try_write(&[0; 200_000]);
+        strangers.push(stream);
+    }
+    let data = vec![7; 1 << 20];
+    for offset in 0..8_u64 {
+        client.write(&handle, opened.stateid, offset << 20, &data, nfs_wire::nfs4::StableHow4::FileSync).await;
+    }
+    assert_eq!(client.read(&handle, opened.stateid, 0, 1 << 20).await.0.len(), 1 << 20);
+    drop(strangers);
+    others_are_served(&rig).await;
+}
+
 /// Architecture section 2.4: a client certificate whose claims cannot be read is a denial that a mount can report, not a connection
 /// that ends and is made anew without end.
 #[tokio::test]
