@@ -1,15 +1,14 @@
 //! Which file system a connection means, who its caller is and what the caller may do there, for the NFS server.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use audit::{AuditLog, Event, Outcome};
+use audit::{AuditError, AuditLog, Event, Outcome};
 use aws_wire::{Arn, Caller, Timestamp};
 use control::{AccessPoint, Control, Lifecycle};
 use filesystem::FileSystem;
 use nfs_server::exports::{
-    AccessPointView, AccessRequest, Admission, Authorize, BoxFuture, Creation, Exports, FileSystemId, Peer,
-    Permissions, PosixUser, Principal, Refused, Target, Unavailable,
+    AccessPointView, AccessRequest, Admission, Authorize, BoxFuture, Creation, Exports, FileSystemId, NotAuthorized,
+    Peer, Permissions, PosixUser, Principal, Refused, Target, Unavailable,
 };
 use policy::{Conditions, Decision, Request};
 
@@ -41,28 +40,26 @@ impl ControlledExports {
         labels.rsplit('.').next().filter(|label| label.starts_with("fs-"))
     }
 
+    /// The file system of a mount target that is not being deleted.
+    fn file_system_of(&self, mount_target: &str) -> Option<String> {
+        let targets = self.control.mount_targets();
+        let found = targets.iter().find(|target| target.id == mount_target && target.state != Lifecycle::Deleting);
+        found.map(|target| target.file_system.clone())
+    }
+
     fn target(&self, peer: &Peer) -> Result<Target, Refused> {
-        let attached = match peer.local.ip() {
-            IpAddr::V4(address) => self.control.mount_target_at(address),
-            IpAddr::V6(_) => None,
-        };
-        let attached = attached.map(|target| target.file_system.clone());
         let named = peer.certificate.as_ref().and_then(|certificate| certificate.file_system.as_deref());
         let named = named.or_else(|| peer.server_name.as_deref().and_then(|name| self.id_of_name(name)));
-        let refused = |why: String| Err(Refused(why));
-        match (named, attached) {
-            (Some(named), Some(attached)) if named != attached => {
-                refused(format!("{named} was asked for at the mount target of {attached}"))
-            }
-            (Some(id), _) => match self.usable(id) {
+        let door = match peer.door.mount_target() {
+            Some(id) => Through::MountTarget(id, self.file_system_of(id)),
+            None => Through::PseudoRoot,
+        };
+        match door.leads_to(named)? {
+            Some(id) => match self.usable(&id) {
                 Some(id) => Ok(Target::FileSystem(id)),
-                None => refused(format!("{id} is not an available file system")),
+                None => Err(Refused(format!("{id} is not an available file system"))),
             },
-            (None, Some(id)) => match self.usable(&id) {
-                Some(id) => Ok(Target::FileSystem(id)),
-                None => refused(format!("{id} is not available")),
-            },
-            (None, None) => Ok(Target::PseudoRoot),
+            None => Ok(Target::PseudoRoot),
         }
     }
 
@@ -91,6 +88,28 @@ impl ControlledExports {
         let wanted = peer.certificate.as_ref().and_then(|certificate| certificate.access_point.as_deref());
         let access_point = wanted.map(|id| self.access_point(id, &target)).transpose()?;
         Ok(Admission { target, access_point, principal: Principal::Anonymous })
+    }
+}
+
+/// Where a connection came in.
+enum Through<'a> {
+    /// A mount target, with its file system while it exists.
+    MountTarget(&'a str, Option<String>),
+    /// The pseudo-root.
+    PseudoRoot,
+}
+
+impl Through<'_> {
+    /// The file system meant, if one is; a mount target leads to its own and to nothing else, least of all to all of them.
+    fn leads_to(self, named: Option<&str>) -> Result<Option<String>, Refused> {
+        match (self, named) {
+            (Self::MountTarget(id, None), _) => Err(Refused(format!("{id} is no mount target any more"))),
+            (Self::MountTarget(_, Some(own)), Some(named)) if named != own => {
+                Err(Refused(format!("{named} was asked for at the mount target of {own}")))
+            }
+            (Self::MountTarget(_, own), _) => Ok(own),
+            (Self::PseudoRoot, named) => Ok(named.map(str::to_owned)),
+        }
     }
 }
 
@@ -139,15 +158,16 @@ impl Exports for ControlledExports {
 }
 
 impl ControlledExports {
-    async fn decide(&self, request: AccessRequest<'_>) -> Result<Permissions, Refused> {
+    async fn decide(&self, request: AccessRequest<'_>) -> Result<Permissions, NotAuthorized> {
         let id = request.file_system.as_str();
         let found = self.control.file_system(id).ok_or_else(|| Refused(format!("{id} does not exist")))?;
         let resource = Arn::parse(&found.arn()).ok_or_else(|| Refused(format!("{id} has a malformed ARN")))?;
         let caller = Caller::anonymous();
+        let through_mount_target = request.peer.door.mount_target().is_some();
         let mut conditions = Conditions::new()
             .with("aws:SecureTransport", request.peer.secure.to_string())
             .with("aws:SourceIp", request.peer.remote.ip().to_string())
-            .with("elasticfilesystem:AccessedViaMountTarget", "true");
+            .with("elasticfilesystem:AccessedViaMountTarget", through_mount_target.to_string());
         if let Some(access_point) = request.access_point.and_then(|id| self.control.access_point(id)) {
             conditions = conditions.with("elasticfilesystem:AccessPointArn", access_point.arn());
         }
@@ -156,15 +176,22 @@ impl ControlledExports {
             self.authorize.decide(&question)
         };
         if let Decision::Deny(why) = ask("elasticfilesystem:ClientMount") {
-            self.note(request, &found, Err(&why)).await?;
-            return Err(Refused(why));
+            if let Err(error) = self.note(request, &found, Err(&why)).await {
+                // A denial stands, recorded or not.
+                tracing::error!(file_system = id, %error, "a refused mount is not in the audit log");
+            }
+            return Err(Refused(why).into());
         }
         let may = |action: &str| matches!(ask(action), Decision::Allow);
         let permissions = Permissions {
             write: may("elasticfilesystem:ClientWrite"),
             root: may("elasticfilesystem:ClientRootAccess"),
         };
-        self.note(request, &found, Ok(permissions)).await?;
+        if request.before != Some(permissions) {
+            // Nobody is let in unrecorded; that it cannot be recorded now is nothing that the caller is denied for.
+            let noted = self.note(request, &found, Ok(permissions)).await;
+            noted.map_err(|error| NotAuthorized::Later(format!("the audit log cannot be written: {error}")))?;
+        }
         Ok(permissions)
     }
 
@@ -174,7 +201,7 @@ impl ControlledExports {
         request: AccessRequest<'_>,
         found: &control::FileSystem,
         outcome: Result<Permissions, &String>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), AuditError> {
         let wall = self.env.wall();
         let time = Timestamp::from_unix(wall.seconds, wall.nanoseconds);
         let source = "elasticfilesystem.amazonaws.com";
@@ -194,13 +221,32 @@ impl ControlledExports {
             },
             Err(why) => Outcome::failure("AccessDenied", why),
         };
-        let noted = self.audit.note(event, outcome).await;
-        noted.map_err(|error| Refused(format!("the audit log cannot be written: {error}")))
+        self.audit.note(event, outcome).await
     }
 }
 
 impl Authorize for ControlledExports {
-    fn authorize<'a>(&'a self, request: AccessRequest<'a>) -> BoxFuture<'a, Result<Permissions, Refused>> {
+    fn authorize<'a>(&'a self, request: AccessRequest<'a>) -> BoxFuture<'a, Result<Permissions, NotAuthorized>> {
         Box::pin(self.decide(request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Through;
+
+    /// Architecture section 2.3: a mount target leads to its own file system; when it is gone it leads nowhere, whatever name the
+    /// client gives.
+    #[test]
+    fn a_mount_target_leads_to_its_own_file_system_or_nowhere() {
+        let leads =
+            |own: Option<&str>, named| Through::MountTarget("fsmt-1", own.map(str::to_owned)).leads_to(named).ok();
+        assert_eq!(leads(Some("fs-1"), None), Some(Some("fs-1".to_owned())));
+        assert_eq!(leads(Some("fs-1"), Some("fs-1")), Some(Some("fs-1".to_owned())));
+        assert_eq!(leads(Some("fs-1"), Some("fs-2")), None);
+        assert_eq!(leads(None, None), None);
+        assert_eq!(leads(None, Some("fs-2")), None);
+        assert_eq!(Through::PseudoRoot.leads_to(None).ok(), Some(None));
+        assert_eq!(Through::PseudoRoot.leads_to(Some("fs-2")).ok(), Some(Some("fs-2".to_owned())));
     }
 }

@@ -6,16 +6,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use control::{MountTarget, Network, ProvisionError};
+use nfs_server::exports::Door;
 use parking_lot::Mutex;
 use storage::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// One listener for each mount target.
+/// One listener for each mount target. What it stands for is fixed here, when it is bound.
 pub(crate) struct Listeners {
     port: u16,
     server: OnceLock<Arc<nfs_server::Server>>,
-    open: Mutex<BTreeMap<String, JoinHandle<()>>>,
+    open: Mutex<BTreeMap<String, Listener>>,
+}
+
+struct Listener {
+    task: JoinHandle<()>,
+    door: Arc<Door>,
 }
 
 impl Listeners {
@@ -31,8 +37,8 @@ impl Listeners {
 
     /// Stops accepting everywhere.
     pub(crate) fn close(&self) {
-        for (_, task) in std::mem::take(&mut *self.open.lock()) {
-            task.abort();
+        for (_, listener) in std::mem::take(&mut *self.open.lock()) {
+            listener.task.abort();
         }
     }
 
@@ -42,19 +48,21 @@ impl Listeners {
 
     async fn listen(&self, target: &MountTarget) -> Result<(), ProvisionError> {
         let server = self.server.get().ok_or_else(|| ProvisionError("the NFS server is not open yet".to_owned()))?;
-        if self.open.lock().get(&target.id).is_some_and(|task| !task.is_finished()) {
+        if self.open.lock().get(&target.id).is_some_and(|listener| !listener.task.is_finished()) {
             return Ok(());
         }
         let address = self.address(target);
         let listener = TcpListener::bind(address).await.map_err(|error| not_bound(address, &error))?;
         let (server, id) = (Arc::clone(server), target.id.clone());
+        let door = Door::of_mount_target(&target.id);
+        let through = Arc::clone(&door);
         let task = tokio::spawn(async move {
-            if let Err(error) = server.serve(listener).await {
+            if let Err(error) = server.serve(listener, through).await {
                 tracing::error!(mount_target = id, %error, "accepts no more clients");
             }
         });
-        if let Some(old) = self.open.lock().insert(target.id.clone(), task) {
-            old.abort();
+        if let Some(old) = self.open.lock().insert(target.id.clone(), Listener { task, door }) {
+            old.door.shut();
         }
         tracing::info!(mount_target = target.id, %address, file_system = target.file_system, "accepts clients");
         Ok(())
@@ -81,14 +89,14 @@ impl Network for Listeners {
 
     fn detach<'a>(&'a self, target: &'a MountTarget) -> BoxFuture<'a, Result<(), ProvisionError>> {
         Box::pin(async {
-            let task = self.open.lock().remove(&target.id);
-            if let Some(task) = task {
-                task.abort();
+            let listener = self.open.lock().remove(&target.id);
+            if let Some(listener) = listener {
+                listener.door.shut();
                 // The socket is closed when the task is gone; the address may be asked for again at once.
-                let _ = task.await;
+                let _ = listener.task.await;
             }
             if let Some(server) = self.server.get() {
-                server.cut_address(self.address(target));
+                server.policies_changed();
             }
             Ok(())
         })

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nfs_server::exports::FileSystemId;
 use storage::Shard;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -150,18 +151,19 @@ async fn open_house(house: Arc<House>, config: Config) {
     tracing::info!(api = %config.api.listen, nfs_port = config.nfs.port, data = %config.data.display(), "serving");
 }
 
-/// Opens what clients may still hold state on, a few at a time: one with a long journal does not hold up the others.
+/// Opens what clients may still hold state on, through the NFS server, which begins grace with it; a few at a time, so that
+/// one with a long journal does not hold up the others.
 async fn open_all(house: &House) {
     let places = Arc::new(Semaphore::new(OPENED_AT_ONCE));
     let mut opening = JoinSet::new();
     for file_system in house.control.file_systems() {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let (control, owner) = (house.control.clone(), house.owner.clone());
+        let (control, nfs) = (house.control.clone(), Arc::clone(&house.nfs));
         opening.spawn(async move {
             let now = control.file_system(&file_system.id);
             if now.is_some_and(|now| now.state == control::Lifecycle::Available) {
                 // What cannot be opened is logged by the owner, shown by `coffer status`, and tried again on use.
-                let _ = owner.open(&file_system.id).await;
+                let _ = nfs.open(&FileSystemId::new(&file_system.id)).await;
             }
             drop(place);
         });
@@ -186,7 +188,7 @@ async fn gone_file_systems(house: Arc<House>) {
     let mut gone = house.owner.gone();
     loop {
         match gone.recv().await {
-            Ok(id) => house.nfs.drop_file_system(&nfs_server::exports::FileSystemId::new(&id)),
+            Ok(id) => house.nfs.drop_file_system(&FileSystemId::new(&id)),
             Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
         }

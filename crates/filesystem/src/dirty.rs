@@ -1,6 +1,6 @@
 //! Written bytes that are not in the extent map yet: ranges of a file that never overlap.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeBounds};
 
 use bytes::Bytes;
 
@@ -9,10 +9,33 @@ use crate::plain::Wiped;
 /// Small pieces of a large request buffer are copied, so that they do not keep the buffer.
 const COPY_BELOW: usize = 16 << 10;
 
+/// Some written bytes, and how many the memory that they lie in has: a piece keeps all of it.
+#[derive(Clone)]
+struct Piece {
+    data: Bytes,
+    memory: usize,
+}
+
+impl Piece {
+    fn new(data: Bytes) -> Self {
+        Self { memory: data.len(), data }
+    }
+
+    /// A part. What is left of much is copied, or a few bytes could keep a megabyte that no budget counts.
+    fn part(&self, range: impl RangeBounds<usize>) -> Self {
+        let data = self.data.slice(range);
+        if data.len() < self.memory / 2 {
+            Self::new(Bytes::copy_from_slice(&data))
+        } else {
+            Self { data, memory: self.memory }
+        }
+    }
+}
+
 /// Ranges of bytes by their offsets.
 #[derive(Clone, Default)]
 pub(crate) struct Dirty {
-    ranges: BTreeMap<u64, Bytes>,
+    ranges: BTreeMap<u64, Piece>,
     bytes: usize,
 }
 
@@ -35,25 +58,25 @@ impl Dirty {
 
     /// Where the last range ends.
     pub(crate) fn end(&self) -> u64 {
-        self.ranges.last_key_value().map_or(0, |(offset, data)| end(*offset, data))
+        self.ranges.last_key_value().map_or(0, |(offset, piece)| end(*offset, &piece.data))
     }
 
-    /// Writes over whatever is there.
+    /// Writes over whatever is there. The memory that the data lies in should not be much larger than the data: it is kept.
     pub(crate) fn write(&mut self, offset: u64, data: Bytes) {
         let data = if data.len() < COPY_BELOW { Wiped::new(data.to_vec()).share() } else { data };
         self.clear(offset, end(offset, &data));
-        self.put(offset, data);
+        self.put(offset, Piece::new(data));
     }
 
-    fn put(&mut self, offset: u64, data: Bytes) {
-        if !data.is_empty() {
-            self.bytes += data.len();
-            self.ranges.insert(offset, data);
+    fn put(&mut self, offset: u64, piece: Piece) {
+        if !piece.data.is_empty() {
+            self.bytes += piece.data.len();
+            self.ranges.insert(offset, piece);
         }
     }
 
-    fn take(&mut self, offset: u64) -> Option<Bytes> {
-        self.ranges.remove(&offset).inspect(|data| self.bytes -= data.len())
+    fn take(&mut self, offset: u64) -> Option<Piece> {
+        self.ranges.remove(&offset).inspect(|piece| self.bytes -= piece.data.len())
     }
 
     /// Forgets what lies between.
@@ -62,17 +85,17 @@ impl Dirty {
             return;
         }
         // The one that begins before and reaches in, then all that begin within.
-        let before = self.ranges.range(..from).next_back().filter(|(offset, data)| end(**offset, data) > from);
+        let before = self.ranges.range(..from).next_back().filter(|(offset, piece)| end(**offset, &piece.data) > from);
         let mut touched: Vec<u64> = before.map(|(offset, _)| *offset).into_iter().collect();
         touched.extend(self.ranges.range(from..to).map(|(offset, _)| *offset));
         for offset in touched {
-            let Some(data) = self.take(offset) else { continue };
-            let data_end = end(offset, &data);
+            let Some(piece) = self.take(offset) else { continue };
+            let piece_end = end(offset, &piece.data);
             if offset < from {
-                self.put(offset, data.slice(..distance(offset, from)));
+                self.put(offset, piece.part(..distance(offset, from)));
             }
-            if data_end > to {
-                self.put(to, data.slice(distance(offset, to)..));
+            if piece_end > to {
+                self.put(to, piece.part(distance(offset, to)..));
             }
         }
     }
@@ -80,9 +103,9 @@ impl Dirty {
     /// Puts `older` back beneath what has been written since.
     pub(crate) fn put_beneath(&mut self, older: Self) {
         let newer = std::mem::replace(self, older);
-        for (offset, data) in newer.ranges {
-            self.clear(offset, end(offset, &data));
-            self.put(offset, data);
+        for (offset, piece) in newer.ranges {
+            self.clear(offset, end(offset, &piece.data));
+            self.put(offset, piece);
         }
     }
 
@@ -92,17 +115,17 @@ impl Dirty {
             return std::mem::take(self);
         }
         let mut taken = Self::default();
-        while let Some((offset, data)) = self.ranges.first_key_value().map(|(offset, data)| (*offset, data.clone())) {
+        while let Some(offset) = self.ranges.first_key_value().map(|(offset, _)| *offset) {
             let room = bytes_max.saturating_sub(taken.bytes);
             if room == 0 || taken.ranges.len() >= ranges_max {
                 break;
             }
-            self.take(offset);
-            if data.len() > room {
-                taken.put(offset, data.slice(..room));
-                self.put(offset + room as u64, data.slice(room..));
+            let Some(piece) = self.take(offset) else { break };
+            if piece.data.len() > room {
+                taken.put(offset, piece.part(..room));
+                self.put(offset + room as u64, piece.part(room..));
             } else {
-                taken.put(offset, data);
+                taken.put(offset, piece);
             }
         }
         taken
@@ -110,17 +133,17 @@ impl Dirty {
 
     /// The parts of ranges within `from..to`, in order.
     pub(crate) fn within(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, Bytes)> {
-        let before = self.ranges.range(..from).next_back().filter(|(offset, data)| end(**offset, data) > from);
+        let before = self.ranges.range(..from).next_back().filter(|(offset, piece)| end(**offset, &piece.data) > from);
         let inside = if from < to { Some(self.ranges.range(from..to)) } else { None };
-        before.into_iter().chain(inside.into_iter().flatten()).map(move |(offset, data)| {
+        before.into_iter().chain(inside.into_iter().flatten()).map(move |(offset, piece)| {
             let low = (*offset).max(from);
-            let high = end(*offset, data).min(to);
-            (low, data.slice(distance(*offset, low)..distance(*offset, high)))
+            let high = end(*offset, &piece.data).min(to);
+            (low, piece.data.slice(distance(*offset, low)..distance(*offset, high)))
         })
     }
 
     pub(crate) fn ranges(&self) -> impl Iterator<Item = (u64, &Bytes)> {
-        self.ranges.iter().map(|(offset, data)| (*offset, data))
+        self.ranges.iter().map(|(offset, piece)| (*offset, &piece.data))
     }
 }
 
@@ -167,5 +190,32 @@ mod tests {
         assert_eq!(text(&dirty), "0:0 1:NN 3:3 4:456789 20:xy ");
         assert_eq!(text(&dirty.take_some(100, 9)), "0:0 1:NN 3:3 4:456789 20:xy ");
         assert!(dirty.is_empty());
+    }
+
+    /// Architecture section 3, "Data": the buffer is bounded by what it holds in memory, so what is left of a large write does
+    /// not keep all of it.
+    #[test]
+    fn remains_do_not_keep_what_was_written_over() {
+        const WHOLE: usize = 1 << 20;
+        let whole = WHOLE as u64;
+        let mut dirty = Dirty::default();
+        for round in 0..64_u64 {
+            let at = round * 2 * whole;
+            dirty.write(at, Bytes::from(vec![1; WHOLE]));
+            dirty.write(at + 1, Bytes::from(vec![2; WHOLE]));
+            dirty.clear(at + 1, at + 1 + whole);
+        }
+        let kept: usize = dirty.ranges.values().map(|piece| piece.memory).sum();
+        assert_eq!((dirty.bytes(), kept), (64, 64));
+        // Cut in smaller and smaller parts, which are each more than half of the one before.
+        let mut dirty = Dirty::default();
+        dirty.write(0, Bytes::from(vec![1; WHOLE]));
+        let mut length = whole;
+        while length > 1 {
+            length = length * 2 / 3;
+            dirty.clear(length, u64::MAX);
+            let kept: usize = dirty.ranges.values().map(|piece| piece.memory).sum();
+            assert!(kept <= 2 * dirty.bytes() + 1, "{kept} for {}", dirty.bytes());
+        }
     }
 }

@@ -53,7 +53,7 @@ pub use ops::{
     CreateHow, Created, DirectoryPage, Entry, NewObject, OpenCreated, ReadData, RemoveWhat, Removed, Renamed,
     Stability, Written,
 };
-pub use protocol_records::{RECORD_KEY_BYTES_MAX, RECORD_VALUE_BYTES_MAX};
+pub use protocol_records::{FoundRecords, RECORD_KEY_BYTES_MAX, RECORD_VALUE_BYTES_MAX, RecordChange};
 pub use reaper::OpenHold;
 pub use reply::{REPLY_BYTES_MAX, ReplyHold, ReplyKey};
 pub use settings::Settings;

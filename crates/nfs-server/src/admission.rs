@@ -1,17 +1,19 @@
 //! A connection's admission: which file system it means, who the caller is, and with that its virtual server and its views.
-//! Asked once, at the connection's first request. Architecture section 2.3 to 2.6.
+//! Asked at the connection's first request and, while it is used, again from time to time. Architecture section 2.3 to 2.6.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use filesystem::{Node, ReplyKey};
+use filesystem::{FsError, Node, ReplyKey};
 use nfs_state::{Dropped, Effects};
 use nfs_wire::nfs4::NfsFh4;
 use nfs_wire::rpc::Credential;
 use parking_lot::Mutex;
 
-use crate::exports::{AccessPointView, AccessRequest, FileSystemId, Peer, Principal, Target, Unavailable};
+use crate::exports::{
+    AccessPointView, AccessRequest, FileSystemId, NotAuthorized, Peer, Permissions, Principal, Target, Unavailable,
+};
 use crate::handle;
 use crate::registry::{Served, Virtual, VirtualServerKey};
 use crate::shared::Shared;
@@ -27,11 +29,14 @@ pub(crate) struct Admitted {
     access_point: Option<AccessPointView>,
     principal: Principal,
     views: Mutex<HashMap<FileSystemId, Arc<View>>>,
+    /// Views from before the connection was asked for again, until they are asked for again themselves.
+    earlier: Mutex<HashMap<FileSystemId, Arc<View>>>,
 }
 
 impl Admitted {
-    /// Asks for admission.
-    pub(crate) async fn admit(shared: &Arc<Shared>, peer: Peer) -> Result<Arc<Self>, NfsError> {
+    /// Asks for admission, for the first time or again. What has not changed since before stays: views with the roots they know,
+    /// and the virtual server, to which the connection's sessions belong.
+    pub(crate) async fn admit(shared: &Arc<Shared>, peer: Peer, before: Option<&Self>) -> Result<Arc<Self>, NfsError> {
         let admission = match shared.exports.admit(&peer).await {
             Ok(admission) => admission,
             Err(refused) => {
@@ -45,12 +50,10 @@ impl Admitted {
             principal: admission.principal.clone(),
             secure: peer.secure,
         };
-        let direct = match &admission.target {
-            Target::FileSystem(id) => {
-                Some(View::authorized(shared, &peer, &admission.principal, id, admission.access_point.as_ref()).await?)
-            }
-            Target::PseudoRoot => None,
-        };
+        if before.is_some_and(|before| before.server.key != key) {
+            tracing::warn!(remote = %peer.remote, "connection refused: it would lead elsewhere now");
+            return Err(NfsError::Refused);
+        }
         let admitted = Self {
             server: shared.registry.virtual_server(key),
             shared: Arc::clone(shared),
@@ -59,11 +62,19 @@ impl Admitted {
             access_point: admission.access_point,
             principal: admission.principal,
             views: Mutex::default(),
+            earlier: Mutex::new(before.map(Self::known_views).unwrap_or_default()),
         };
-        if let Some(view) = direct {
-            admitted.views.lock().insert(view.served.id.clone(), Arc::new(view));
+        if let Some(id) = admitted.direct().cloned() {
+            admitted.view(&id).await?;
         }
         Ok(Arc::new(admitted))
+    }
+
+    /// The views of now and those that were not asked for again yet.
+    fn known_views(&self) -> HashMap<FileSystemId, Arc<View>> {
+        let mut known = self.earlier.lock().clone();
+        known.extend(self.views.lock().iter().map(|(id, view)| (id.clone(), Arc::clone(view))));
+        known
     }
 
     /// The file system that the connection leads to, unless that is the pseudo-root.
@@ -81,13 +92,26 @@ impl Admitted {
         {
             return Ok(Arc::clone(view));
         }
-        let view = View::authorized(&self.shared, &self.peer, &self.principal, id, self.access_point.as_ref()).await?;
-        let view = Arc::new(match self.direct() {
+        let earlier = self.known_views().remove(id);
+        let before = earlier.as_ref().map(|view| view.permissions());
+        let view = View::authorized(&self.shared, self.request(id, before), self.access_point.as_ref()).await?;
+        let view = match self.direct() {
             Some(_) => view,
             None => view.mounted_on(self.shared.registry.mounted_on(id)),
-        });
+        };
+        let view = match earlier {
+            Some(earlier) => view.after(earlier),
+            None => Arc::new(view),
+        };
+        self.earlier.lock().remove(id);
         self.views.lock().insert(id.clone(), Arc::clone(&view));
         Ok(view)
+    }
+
+    /// The question to the policies.
+    fn request<'a>(&'a self, id: &'a FileSystemId, before: Option<Permissions>) -> AccessRequest<'a> {
+        let access_point = self.access_point.as_ref().map(|point| point.id.as_str());
+        AccessRequest { peer: &self.peer, principal: &self.principal, file_system: id, access_point, before }
     }
 
     /// The file systems of the pseudo-root, sorted: those that the caller may mount.
@@ -145,9 +169,13 @@ impl Admitted {
         }
     }
 
-    /// The reply that a server before this one stored for the request.
+    /// The reply that is stored for the request, by a server before this one or by a compound that got no answer. A file system
+    /// that failed says nothing: what it has in store may not be what a new opening finds.
     pub(crate) async fn stored_reply(&self, key: &ReplyKey) -> Result<Option<Bytes>, NfsError> {
         for served in self.reached() {
+            if *served.filesystem.failed().borrow() {
+                return Err(FsError::Failed.into());
+            }
             if let Some(reply) = served.filesystem.stored_reply(key).await? {
                 return Ok(Some(reply));
             }
@@ -158,7 +186,14 @@ impl Admitted {
     /// Carries out what the virtual server says of clients and sessions that are no more.
     pub(crate) async fn settle_dropped(&self, dropped: Dropped) -> Result<(), NfsError> {
         for served in self.reached() {
-            self.shared.forget(&served, &dropped).await?;
+            match self.shared.forget(&served, &dropped).await {
+                Ok(()) => {}
+                // Of several file systems one that fails must not stand in the way of the others.
+                Err(error) if self.direct().is_none() => {
+                    tracing::warn!(file_system = %served.id, %error, "clients that are gone leave records behind");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -178,18 +213,19 @@ impl View {
     /// Asks the policies, and opens the file system.
     async fn authorized(
         shared: &Arc<Shared>,
-        peer: &Peer,
-        principal: &Principal,
-        id: &FileSystemId,
+        request: AccessRequest<'_>,
         access_point: Option<&AccessPointView>,
     ) -> Result<Self, NfsError> {
-        let access_point_id = access_point.map(|point| point.id.as_str());
-        let request = AccessRequest { peer, principal, file_system: id, access_point: access_point_id };
+        let (id, remote) = (request.file_system, request.peer.remote);
         let permissions = match shared.authorize.authorize(request).await {
             Ok(permissions) => permissions,
-            Err(refused) => {
-                tracing::warn!(remote = %peer.remote, file_system = %id, reason = %refused, "mount refused");
+            Err(NotAuthorized::Refused(refused)) => {
+                tracing::warn!(%remote, file_system = %id, reason = %refused, "mount refused");
                 return Err(NfsError::Refused);
+            }
+            Err(later @ NotAuthorized::Later(_)) => {
+                tracing::error!(%remote, file_system = %id, reason = %later, "mount put off");
+                return Err(NfsError::Unavailable);
             }
         };
         let served = match shared.open(id).await {

@@ -14,7 +14,7 @@ use crate::server::Server;
 pub struct ServerStatus {
     /// Connections that are served.
     pub connections: usize,
-    /// Connections that have not sent a valid request yet.
+    /// Connections without a session, those that have not sent a valid request yet among them.
     pub waiting: usize,
     /// The file systems that are open.
     pub file_systems: Vec<FileSystemStatus>,
@@ -33,6 +33,8 @@ pub struct FileSystemStatus {
     pub locks: usize,
     /// Where grace stands.
     pub grace: GraceStatus,
+    /// Recovery records that could not be read at the opening: as many clients lost what they held.
+    pub damaged_records: usize,
 }
 
 /// One client of one virtual server.
@@ -82,7 +84,13 @@ impl Server {
 
     fn file_system(&self, served: &Served) -> FileSystemStatus {
         let (opens, locks) = served.holdings.counts();
-        FileSystemStatus { id: served.id.clone(), opens, locks, grace: served.holdings.grace(&self.house.shared.env) }
+        FileSystemStatus {
+            id: served.id.clone(),
+            opens,
+            locks,
+            grace: served.holdings.grace(&self.house.shared.env),
+            damaged_records: served.holdings.damaged_records(),
+        }
     }
 
     fn clients(&self, server: &Virtual) -> Vec<ClientStatus> {

@@ -10,6 +10,7 @@ use nfs_wire::nfs4::Stateid4;
 use nfs_wire::rpc::Credential;
 
 use crate::admission::Admitted;
+use crate::gate::Gate;
 use crate::shared::Shared;
 use crate::status::NfsError;
 use crate::view::{Object, Seen, View};
@@ -37,6 +38,10 @@ pub(crate) struct Compound {
     pub(crate) admitted: Arc<Admitted>,
     pub(crate) connection: ConnectionId,
     pub(crate) credential: Credential,
+    /// The connection's own part: what it is allowed, and whether it has a session.
+    pub(crate) gate: Arc<Gate>,
+    /// The bytes of the request, in which the data of a WRITE lies.
+    pub(crate) record_bytes: usize,
     pub(crate) session: Option<InSession>,
     pub(crate) current: Option<Place>,
     pub(crate) saved: Option<Place>,
@@ -46,8 +51,22 @@ pub(crate) struct Compound {
     /// Whether the one changing operation is still to come, and where its reply goes once it has come.
     pub(crate) hold_wanted: bool,
     pub(crate) hold: Option<(ReplyHold, Arc<Seen>)>,
+    /// Under which leases data was read: it may only go out while they are valid.
+    pub(crate) leases: Vec<(Arc<Seen>, u64)>,
+    /// Where in the reply that data begins.
+    pub(crate) data: Option<Data>,
     /// Set by a failure after which nothing may be answered.
     pub(crate) silent: bool,
+}
+
+/// The first result with data of a file.
+pub(crate) struct Data {
+    /// The operation's number.
+    pub(crate) number: u32,
+    /// Where its result begins.
+    pub(crate) place: nfs_wire::nfs4::ResultPlace,
+    /// Whether an operation behind it changed something.
+    pub(crate) changed_since: bool,
 }
 
 /// The record of a request, as SEQUENCE judges it.
@@ -62,7 +81,7 @@ impl Compound {
     pub(crate) fn new(
         shared: Arc<Shared>,
         admitted: Arc<Admitted>,
-        connection: ConnectionId,
+        (connection, gate): (ConnectionId, Arc<Gate>),
         credential: Credential,
     ) -> Self {
         Self {
@@ -70,6 +89,8 @@ impl Compound {
             admitted,
             connection,
             credential,
+            gate,
+            record_bytes: 0,
             session: None,
             current: None,
             saved: None,
@@ -78,6 +99,8 @@ impl Compound {
             seen: Vec::new(),
             hold_wanted: false,
             hold: None,
+            leases: Vec::new(),
+            data: None,
             silent: false,
         }
     }
@@ -219,5 +242,15 @@ impl Compound {
     /// The place for the reply, as changing calls take it.
     pub(crate) fn hold(&self) -> Option<&ReplyHold> {
         self.hold.as_ref().map(|(hold, _)| hold)
+    }
+}
+
+impl Drop for Compound {
+    /// A compound that did not come to its end, since it panicked or the server stops, leaves a slot in which nobody may see a
+    /// success, and not one that is busy for ever.
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.admitted.server.state.lock().finish_lost(&session.token);
+        }
     }
 }

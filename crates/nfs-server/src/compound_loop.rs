@@ -1,16 +1,17 @@
 //! The compound loop: the table's rules, one operation after the other, stop at the first error; and around it the slot, the
 //! stored reply and the wait for durability. RFC 8881 sections 2.10, 16.2 and Architecture section 2.7.
 
-use nfs_wire::nfs4::{Compound4Args, CompoundEncoder};
+use nfs_wire::nfs4::{Compound4Args, CompoundEncoder, ResultPlace, SessionId4};
 use nfs_wire::{ArgOp, NfsStat4, ResOp, Rules};
 
-use crate::compound::{Compound, Facts, Place};
+use crate::compound::{self, Compound, Data, Facts};
 use crate::ops::sequence::{self, Begun};
 use crate::reply::{Reply, ReplyHeader};
 
 impl Compound {
     /// Runs the compound. `None`: nothing may be said, and the connection ends.
     pub(crate) async fn run(mut self, args: Compound4Args, facts: Facts, header: ReplyHeader) -> Option<Reply> {
+        self.record_bytes = facts.bytes;
         let mut out = CompoundEncoder::new(header.encoder(), &args.tag);
         let declared = args.declared;
         let mut operations = args.operations.into_iter();
@@ -25,7 +26,7 @@ impl Compound {
                     Begun::Run(resok) => {
                         out.push(&ResOp::Sequence(Ok(resok)));
                         self.hold_wanted = self.session.as_ref().is_some_and(|session| session.persistent)
-                            && operations.as_slice().iter().filter(|operation| is_stored(operation)).count() == 1;
+                            && stores_its_reply(operations.as_slice());
                         self.run_operations(operations, declared, &mut out).await;
                     }
                     Begun::Refused(status) => out.push(&ResOp::Sequence(Err(status))),
@@ -64,13 +65,17 @@ impl Compound {
 
     async fn run_operations(
         &mut self,
-        operations: std::vec::IntoIter<ArgOp>,
+        mut operations: std::vec::IntoIter<ArgOp>,
         declared: u32,
         out: &mut CompoundEncoder,
     ) {
-        for operation in operations {
+        while let Some(operation) = operations.next() {
             let (number, rules) = (operation.number(), operation.rules());
-            let result = match self.check(&operation, declared) {
+            let refused = self.check(&operation, declared, operations.as_slice());
+            // What changes something must not run and then be told to have failed.
+            let no_room =
+                || operation.changed_bytes_max().and_then(|bytes| self.too_big(out.len().saturating_add(bytes)));
+            let result = match refused.or_else(no_room) {
                 Some(status) => operation.failure(status),
                 None => crate::ops::dispatch(self, operation).await,
             };
@@ -78,7 +83,9 @@ impl Compound {
                 return;
             }
             let failed = result.status() != NfsStat4::Ok;
+            let place = out.place();
             out.push(&result);
+            self.note_data(number, place, failed, rules);
             if let Some(status) = self.too_big(out.len()) {
                 out.replace_last(&ResOp::failure(number, status));
                 return;
@@ -105,8 +112,17 @@ impl Compound {
         }
     }
 
+    /// Remembers where data begins that a seal may still withhold, and whether something was changed behind it.
+    fn note_data(&mut self, number: u32, place: ResultPlace, failed: bool, rules: Rules) {
+        match &mut self.data {
+            None if !self.leases.is_empty() => self.data = Some(Data { number, place, changed_since: false }),
+            Some(data) if rules.contains(Rules::MODIFIES) && !failed => data.changed_since = true,
+            _ => {}
+        }
+    }
+
     /// The rule of the operation's row that stands against it.
-    fn check(&self, operation: &ArgOp, declared: u32) -> Option<NfsStat4> {
+    fn check(&self, operation: &ArgOp, declared: u32, rest: &[ArgOp]) -> Option<NfsStat4> {
         let rules = operation.rules();
         let wants = |rule| rules.contains(rule);
         match operation {
@@ -115,11 +131,21 @@ impl Compound {
             ArgOp::Unsupported(_) => Some(NfsStat4::Notsupp),
             _ if wants(Rules::FIRST_ONLY) => Some(NfsStat4::SequencePos),
             _ if wants(Rules::ALONE) && declared != 1 => Some(NfsStat4::NotOnlyOp),
+            // RFC 8881 §18.37.3: what destroys the session that it runs in comes last.
+            ArgOp::DestroySession(args) if self.is_own_session(&args.sessionid) && !rest.is_empty() => {
+                Some(NfsStat4::NotOnlyOp)
+            }
             _ if wants(Rules::FH) && self.current.is_none() => Some(NfsStat4::Nofilehandle),
             _ if wants(Rules::SAVED_FH) && self.saved.is_none() => Some(NfsStat4::Nofilehandle),
-            _ if wants(Rules::MODIFIES) && matches!(&self.current, Some(Place::PseudoRoot)) => Some(NfsStat4::Rofs),
+            _ if wants(Rules::MODIFIES) && matches!(&self.current, Some(compound::Place::PseudoRoot)) => {
+                Some(NfsStat4::Rofs)
+            }
             _ => None,
         }
+    }
+
+    fn is_own_session(&self, id: &SessionId4) -> bool {
+        self.session.as_ref().is_some_and(|session| session.token.session == *id)
     }
 
     fn too_big(&self, length: usize) -> Option<NfsStat4> {
@@ -132,27 +158,95 @@ impl Compound {
     }
 
     /// The end of a compound: its reply is stored with its change, what it saw becomes durable, the slot is free again.
-    async fn end(mut self, header: ReplyHeader, out: CompoundEncoder) -> Option<Reply> {
-        let length = out.len().saturating_sub(ReplyHeader::MARK_BYTES);
-        let reply = header.whole(out);
-        let keep = self.session.as_ref().is_some_and(|session| length <= session.limits.kept_bytes_max);
-        let body = (keep || self.hold.is_some()).then(|| reply.body());
-        if let (Some((hold, seen)), Some(body), false) = (self.hold.take(), &body, self.silent) {
-            hold.finish(body.clone(), &seen.watermark);
+    async fn end(mut self, header: ReplyHeader, mut out: CompoundEncoder) -> Option<Reply> {
+        if let (Some((hold, seen)), false) = (self.hold.take(), self.silent) {
+            hold.finish(header.whole(out.clone()).body(), &seen.watermark);
         }
         for seen in &self.seen {
             if seen.served.filesystem.durable(&seen.watermark).await.is_err() {
                 self.silent = true;
             }
         }
+        self.withhold_data(&mut out);
+        let length = out.len().saturating_sub(ReplyHeader::MARK_BYTES);
+        let reply = header.whole(out);
         if let Some(session) = self.session.take() {
-            self.admitted.server.state.lock().finish(&session.token, body.filter(|_| keep));
+            let body = (length <= session.limits.kept_bytes_max).then(|| reply.body());
+            let mut state = self.admitted.server.state.lock();
+            if self.silent {
+                // A retry on another connection must not be told what may be lost.
+                state.finish_lost(&session.token);
+            } else {
+                state.finish(&session.token, body);
+            }
         }
         (!self.silent).then_some(reply)
+    }
+
+    /// A key that was withdrawn while the compound ran or waited withholds what was read under it. Architecture section 5.
+    fn withhold_data(&mut self, out: &mut CompoundEncoder) {
+        let Some(data) = &self.data else { return };
+        if self.leases.iter().all(|(seen, lease)| seen.served.filesystem.lease_valid(*lease)) {
+            return;
+        }
+        if data.changed_since {
+            // What was changed cannot be taken back, and its success is not told without the data before it.
+            self.silent = true;
+        } else {
+            out.end_at(data.place, &ResOp::failure(data.number, NfsStat4::Delay));
+        }
     }
 }
 
 /// Whether a retry of the operation after a restart needs its stored reply. WRITE does the same again.
 fn is_stored(operation: &ArgOp) -> bool {
     operation.rules().contains(Rules::MODIFIES) && !matches!(operation, ArgOp::Write(_))
+}
+
+/// Whether the compound's reply is stored with its change: one operation changes something, and what follows it is over soon.
+/// Until its end the change stands at the head of the commit queue, and everybody else's behind it.
+fn stores_its_reply(operations: &[ArgOp]) -> bool {
+    let mut behind = operations.iter().skip_while(|operation| !is_stored(operation)).skip(1);
+    let changes = operations.iter().any(is_stored);
+    changes
+        && behind.all(|operation| {
+            matches!(
+                operation,
+                ArgOp::Getfh(())
+                    | ArgOp::Getattr(_)
+                    | ArgOp::Access(_)
+                    | ArgOp::Putfh(_)
+                    | ArgOp::Savefh(())
+                    | ArgOp::Restorefh(())
+                    | ArgOp::Lookup(_)
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stores_its_reply;
+    use nfs_wire::ArgOp;
+    use nfs_wire::nfs4::{Component4, Getattr4Args, Read4Args, Remove4Args, StableHow4, Stateid4, Write4Args};
+    use nfs_wire::{Bitmap4, Payload};
+
+    /// Architecture section 3, "Durable replies": one change, and behind it only what Linux sends and what is quick.
+    #[test]
+    fn only_quick_compounds_hold_the_commit_queue() {
+        let remove = || ArgOp::Remove(Remove4Args { target: Component4::copied(b"name").unwrap_or_default() });
+        let getattr = || ArgOp::Getattr(Getattr4Args { attr_request: Bitmap4::EMPTY });
+        let read = || ArgOp::Read(Read4Args { stateid: Stateid4::ANONYMOUS, offset: 0, count: 1 });
+        let write = || {
+            let data = Payload("x".into());
+            ArgOp::Write(Write4Args { stateid: Stateid4::ANONYMOUS, offset: 0, stable: StableHow4::FileSync, data })
+        };
+        assert!(stores_its_reply(&[ArgOp::Putrootfh(()), remove()]));
+        assert!(stores_its_reply(&[ArgOp::Putrootfh(()), remove(), ArgOp::Getfh(()), getattr()]));
+        assert!(stores_its_reply(&[write(), read(), remove()]));
+        assert!(!stores_its_reply(&[ArgOp::Putrootfh(()), getattr()]));
+        assert!(!stores_its_reply(&[ArgOp::Putrootfh(()), write()]));
+        for slow in [remove(), read(), write()] {
+            assert!(!stores_its_reply(&[ArgOp::Putrootfh(()), remove(), slow]));
+        }
+    }
 }

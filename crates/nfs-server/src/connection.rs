@@ -123,7 +123,8 @@ pub(crate) async fn serve<S: Service>(
                 break Ok(());
             }
         }
-        let read = !ended && !*stop.borrow() && !records.has_complete() && has_room(&transport, &running, limits);
+        let wanted = !ended && !*stop.borrow() && !records.has_complete() && has_room(&transport, &running, limits);
+        let read = wanted && records.has_room();
         tokio::select! {
             biased;
             Some(done) = running.requests.next() => {
@@ -135,13 +136,13 @@ pub(crate) async fn serve<S: Service>(
                 if let Err(error) = ready {
                     break Err(error.into());
                 }
-                match if read { transport.fill(&mut records) } else { Ok(Filled::Some) } {
-                    Ok(Filled::Some) => {}
-                    Ok(Filled::End) => ended = true,
+                match fill(&mut transport, &mut records, read) {
+                    Ok(end) => ended |= end,
                     Err(error) => break Err(error),
                 }
                 clock.saw(&records);
             }
+            () = records.room(), if wanted && !read => {}
             () = &mut tick => {
                 tick.set(env.sleep(TICK));
                 if let Some(end) = clock.over(&transport, &records, &running, limits) {
@@ -227,6 +228,11 @@ fn finish(transport: &mut Transport, running: &mut Running, done: Finished) -> b
     true
 }
 
+/// Reads what there is, unless others have taken the room since. Says whether the peer has ended.
+fn fill(transport: &mut Transport, records: &mut Records, read: bool) -> Result<bool, TransportError> {
+    Ok(read && records.has_room() && transport.fill(records)? == Filled::End)
+}
+
 /// Starts what has arrived, as far as the bounds allow. False is the connection's end.
 fn start<S: Service>(
     transport: &mut Transport,
@@ -255,6 +261,7 @@ fn start<S: Service>(
             }
         }
     }
+    records.account(running.bytes.saturating_add(transport.pending()));
     true
 }
 

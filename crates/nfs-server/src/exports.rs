@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use filesystem::FileSystem;
+use tokio::sync::watch;
 
 use crate::certificate::ClientCertificate;
 
@@ -36,19 +37,63 @@ impl fmt::Display for FileSystemId {
     }
 }
 
+/// What a listener stands for, fixed when it is bound: a connection never means more than the door it came through, whatever
+/// becomes of the mount target meanwhile.
+#[derive(Debug)]
+pub struct Door {
+    mount_target: Option<String>,
+    shut: watch::Sender<bool>,
+}
+
+impl Door {
+    /// The door of a mount target, by its id.
+    pub fn of_mount_target(id: &str) -> Arc<Self> {
+        Arc::new(Self { mount_target: Some(id.to_owned()), shut: watch::Sender::new(false) })
+    }
+
+    /// The door of the pseudo-root, at which a connection may mean any file system.
+    pub fn of_pseudo_root() -> Arc<Self> {
+        Arc::new(Self { mount_target: None, shut: watch::Sender::new(false) })
+    }
+
+    /// The mount target; none at the door of the pseudo-root.
+    pub fn mount_target(&self) -> Option<&str> {
+        self.mount_target.as_deref()
+    }
+
+    /// For good: its listener accepts no more, and every connection that came through it ends, whatever runs on it and also
+    /// if it has not said anything yet.
+    pub fn shut(&self) {
+        self.shut.send_replace(true);
+    }
+
+    /// Ends when the door is shut.
+    pub(crate) fn is_shut(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut shut = self.shut.subscribe();
+        async move {
+            let _ = shut.wait_for(|shut| *shut).await;
+        }
+    }
+}
+
 /// What is known of a connection's other end once its handshake, if any, is over.
 #[derive(Debug, Clone)]
 pub struct Peer {
     /// The address the connection came from.
     pub remote: SocketAddr,
-    /// The address it came to: a mount target's.
+    /// The address it came to.
     pub local: SocketAddr,
+    /// The door it came through.
+    pub door: Arc<Door>,
     /// Whether TLS protects it.
     pub secure: bool,
     /// The host name of the TLS handshake, where one was sent that is a name.
     pub server_name: Option<String>,
     /// The client certificate, its signature and the possession of its key already verified.
     pub certificate: Option<Arc<ClientCertificate>>,
+    /// Whether what the client certificate says could be read. If not the peer is refused without being asked for: a claim that
+    /// cannot be read is not the same as no claim.
+    pub credible: bool,
 }
 
 /// The identity behind a connection.
@@ -154,13 +199,27 @@ pub struct AccessRequest<'a> {
     pub file_system: &'a FileSystemId,
     /// Through which access point.
     pub access_point: Option<&'a str>,
+    /// What the same connection was allowed when it was asked before. The same answer again is no news.
+    pub before: Option<Permissions>,
+}
+
+/// Why a caller has no rights on a file system.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotAuthorized {
+    /// The policies deny it: `NFS4ERR_ACCESS`.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// It cannot be said now, or not be recorded; the text is for the log, the caller sees `NFS4ERR_DELAY`.
+    #[error("{0}")]
+    Later(String),
 }
 
 /// The file systems of this server.
 pub trait Exports: Send + Sync + 'static {
-    /// Which file system the connection means and who the caller is: certificate extension, host name, local address,
-    /// else the pseudo-root. A malformed or unknown access point, a wrong signature or a file system that differs
-    /// from the mount target's is a refusal.
+    /// Which file system the connection means and who the caller is. At a mount target's door that is the mount target's file
+    /// system; at the pseudo-root's the certificate extension, the host name, else the pseudo-root. A mount target that is no
+    /// more, a malformed or unknown access point, a wrong signature or a file system that differs from the mount target's is
+    /// a refusal.
     fn admit<'a>(&'a self, peer: &'a Peer) -> BoxFuture<'a, Result<Admission, Refused>>;
 
     /// Opens a file system, or gives the one already open. Called again after the file system failed.
@@ -172,6 +231,9 @@ pub trait Exports: Send + Sync + 'static {
 
 /// The policies of the data path.
 pub trait Authorize: Send + Sync + 'static {
-    /// The rights of a caller on a file system, or the refusal to mount it. Writes the audit record.
-    fn authorize<'a>(&'a self, request: AccessRequest<'a>) -> BoxFuture<'a, Result<Permissions, Refused>>;
+    /// The rights of a caller on a file system, or the refusal to mount it. Writes the audit record, unless the answer is what the
+    /// connection got before. Asked at a connection's first request, and again while it is used: after
+    /// [`Limits::authorize_every`](crate::Limits::authorize_every), and at once after
+    /// [`Server::policies_changed`](crate::Server::policies_changed).
+    fn authorize<'a>(&'a self, request: AccessRequest<'a>) -> BoxFuture<'a, Result<Permissions, NotAuthorized>>;
 }

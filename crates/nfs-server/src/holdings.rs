@@ -3,13 +3,16 @@
 //! RFC 8881 section 8.4, Architecture section 3, "Recovery records".
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use env::Env;
-use filesystem::{FileSystem, FsError, LeaseState, OpenHold};
-use nfs_state::{ClientKey, Durable, Effects, FileState, GraceStatus, StateError, Ticket};
+use filesystem::{FileSystem, FoundRecords, FsError, LeaseState, OpenHold, RecordChange};
+use nfs_state::{ClientKey, Durable, Effects, FileState, GraceStatus, StateError, Ticket, is_readable_record};
 use nfs_wire::nfs4::Stateid4;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::status::NfsError;
 
@@ -25,11 +28,18 @@ pub(crate) struct Holdings {
     open: Mutex<HashMap<u64, OpenHold>>,
     /// Held while records are written, in their order.
     writing: tokio::sync::Mutex<()>,
+    /// Recovery records that could not be read at the opening.
+    damaged: AtomicUsize,
 }
 
 impl Holdings {
     pub(crate) fn new(state: FileState) -> Self {
-        Self { state: Mutex::new(state), open: Mutex::default(), writing: tokio::sync::Mutex::default() }
+        Self {
+            state: Mutex::new(state),
+            open: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
+            damaged: AtomicUsize::new(0),
+        }
     }
 
     /// Asks or changes the state. What it says must be done comes back with the answer; see [`Holdings::settle`].
@@ -93,6 +103,9 @@ impl Holdings {
     }
 
     async fn write_records(&self, filesystem: &FileSystem, ticket: Ticket) -> Result<(), NfsError> {
+        if ticket == Ticket::default() {
+            return Ok(());
+        }
         if self.state.lock().durable() >= ticket {
             return Ok(());
         }
@@ -104,12 +117,15 @@ impl Holdings {
             }
             state.pending()
         };
-        for record in &records {
-            match record {
-                Durable::Put { key, value } => filesystem.put_record(RECOVERY, key, value).await?,
-                Durable::Delete { key } => filesystem.delete_record(RECOVERY, key).await?,
-            }
-        }
+        // All at once: at the end of grace there may be one for each client that did not come back.
+        let changes: Vec<_> = records
+            .iter()
+            .map(|record| match record {
+                Durable::Put { key, value } => RecordChange::Put(key, value),
+                Durable::Delete { key } => RecordChange::Delete(key),
+            })
+            .collect();
+        filesystem.change_records(RECOVERY, &changes).await?;
         self.state.lock().made_durable(reached);
         Ok(())
     }
@@ -119,29 +135,24 @@ impl Holdings {
         self.state.lock().counts()
     }
 
+    /// The file system is dropped: nobody holds anything here any more, and who lives on on others is not charged for it.
+    pub(crate) fn abandon(&self) {
+        self.state.lock().abandon();
+        self.open.lock().clear();
+    }
+
     /// Where grace stands.
     pub(crate) fn grace(&self, env: &Env) -> GraceStatus {
         self.state.lock().grace_status(env.now())
     }
 
     /// Lives as long as the file system is open: begins grace, pauses it during seals, and tidies up when it is over.
-    pub(crate) async fn attend(&self, filesystem: &FileSystem, env: &Env) -> Result<(), FsError> {
+    pub(crate) async fn attend(&self, filesystem: &FileSystem, env: &Env, replies_kept: Duration) {
+        let opened = env.now();
+        // First of all, so that sessions of this opening are not among them.
+        let sessions = filesystem.reply_sessions().await;
+        self.begin_grace(filesystem, env).await;
         let mut lease = filesystem.lease_watch();
-        // What the server before this one promised, as far as it can be read.
-        let (records, sessions) = loop {
-            match self.recorded(filesystem).await {
-                Ok(recorded) => break recorded,
-                Err(FsError::Sealed(_) | FsError::Delay) => {
-                    let _ = tokio::time::timeout(TICK, lease.changed()).await;
-                }
-                Err(error) => return Err(error),
-            }
-        };
-        let begun = self.state.lock().begin_grace(env.now(), records);
-        if let Err(malformed) = begun {
-            tracing::error!(file_system = filesystem.id(), %malformed, "recovery records cannot be read; nothing can be reclaimed");
-            let _ = self.state.lock().begin_grace(env.now(), Vec::new());
-        }
         loop {
             let sealed = matches!(&*lease.borrow_and_update(), LeaseState::Sealed { .. });
             let ((), effects) = self.with(|state, effects| {
@@ -157,23 +168,73 @@ impl Holdings {
                 let _ = self.settle(filesystem, effects).await;
                 break;
             }
-            let _ = tokio::time::timeout(TICK, lease.changed()).await;
+            changed_or_tick(&mut lease, env).await;
         }
         filesystem.collect_orphans();
-        for session in sessions {
-            filesystem.forget_session(&session).await?;
+        // Who held nothing is not waited for in grace, but may still come for the reply to its last request.
+        env.sleep_until(opened + replies_kept).await;
+        match sessions {
+            Ok(sessions) => forget_replies(filesystem, sessions).await,
+            Err(error) => tracing::warn!(file_system = filesystem.id(), %error, "stored replies are kept"),
         }
-        Ok(())
     }
 
-    #[allow(clippy::type_complexity, reason = "records and sessions, used once")]
-    async fn recorded(
-        &self,
-        filesystem: &FileSystem,
-    ) -> Result<(Vec<(bytes::Bytes, bytes::Bytes)>, Vec<[u8; 16]>), FsError> {
-        let records = filesystem.list_records(RECOVERY).await?;
-        let sessions = filesystem.reply_sessions().await?;
-        let records = records.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
-        Ok((records, sessions))
+    /// Begins grace with what the server before this one promised, as soon as a key lets it be read.
+    async fn begin_grace(&self, filesystem: &FileSystem, env: &Env) {
+        let mut lease = filesystem.lease_watch();
+        let mut found = loop {
+            match filesystem.find_records(RECOVERY).await {
+                Ok(found) => break found,
+                Err(FsError::Sealed(_) | FsError::Delay) => changed_or_tick(&mut lease, env).await,
+                Err(error) => {
+                    tracing::error!(file_system = filesystem.id(), %error, "recovery records cannot be read; nothing can be reclaimed");
+                    break FoundRecords::default();
+                }
+            }
+        };
+        let mut records = Vec::new();
+        for (key, value) in std::mem::take(&mut found.records) {
+            let (key, value): (Bytes, Bytes) = (key.into(), value.into());
+            if is_readable_record(&key, &value) {
+                records.push((key, value));
+            } else {
+                found.damaged.push(String::from_utf8_lossy(&key).escape_debug().to_string());
+            }
+        }
+        // A damaged record costs its client what it held, not everybody the file system.
+        for record in &found.damaged {
+            tracing::error!(
+                file_system = filesystem.id(),
+                record,
+                "a recovery record is damaged; its client cannot reclaim"
+            );
+        }
+        self.damaged.store(found.damaged.len(), Ordering::Relaxed);
+        if let Err(malformed) = self.state.lock().begin_grace(env.now(), records) {
+            // Each was readable a moment ago.
+            tracing::error!(file_system = filesystem.id(), %malformed, "grace did not begin");
+        }
+    }
+
+    /// How many recovery records were damaged when the file system was opened.
+    pub(crate) fn damaged_records(&self) -> usize {
+        self.damaged.load(Ordering::Relaxed)
+    }
+}
+
+/// Waits until the lease changes or it is time to look again.
+async fn changed_or_tick(lease: &mut watch::Receiver<LeaseState>, env: &Env) {
+    tokio::select! {
+        // The file system lives as long as its lease is watched; without one there is only time.
+        Ok(()) = lease.changed() => {}
+        () = env.sleep(TICK) => {}
+    }
+}
+
+async fn forget_replies(filesystem: &FileSystem, sessions: Vec<[u8; 16]>) {
+    for session in sessions {
+        if let Err(error) = filesystem.forget_session(&session).await {
+            tracing::warn!(file_system = filesystem.id(), %error, "stored replies are kept until the next start");
+        }
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections in all.
     pub connections_max: usize,
-    /// Connections from one address that have not yet sent a valid request.
+    /// Connections from one address that have no session yet; the oldest gives way to a new one.
     pub waiting_per_source_max: usize,
-    /// Connections in all that have not yet sent a valid request.
+    /// Connections in all that have no session yet.
     pub waiting_max: usize,
     /// From the connection to its first request, handshake included.
     pub handshake_max: Duration,
@@ -27,10 +27,18 @@ pub struct Limits {
     pub running_bytes_max: usize,
     /// Bytes of replies that wait for the peer before its requests are no longer read.
     pub pending_bytes_max: usize,
+    /// Bytes of requests and replies of all connections together, before nobody's next request is read. Connections without a
+    /// session may take a quarter of it.
+    pub memory_bytes_max: usize,
     /// The largest READ and WRITE.
     pub io_bytes_max: u32,
     /// The lease of clients, in seconds.
     pub lease_seconds: u32,
+    /// Stored replies of sessions from before a restart are kept at least this long, and at least a lease: Linux clients may
+    /// take their time to come back and ask for theirs.
+    pub replies_kept_min: Duration,
+    /// How long an answer of the policies holds for a connection in use.
+    pub authorize_every: Duration,
     /// Slots of one session.
     pub slots_max: u32,
     /// Operations of one compound.
@@ -53,8 +61,11 @@ impl Default for Limits {
             running_max: 128,
             running_bytes_max: 16 << 20,
             pending_bytes_max: 4 << 20,
+            memory_bytes_max: 128 << 20,
             io_bytes_max: 1 << 20,
             lease_seconds: 60,
+            replies_kept_min: Duration::from_secs(90),
+            authorize_every: Duration::from_secs(60),
             slots_max: 64,
             operations_max: 64,
             pseudo_entries_max: 4_096,
@@ -66,6 +77,11 @@ impl Limits {
     /// The lease of clients.
     pub fn lease(&self) -> Duration {
         Duration::from_secs(u64::from(self.lease_seconds))
+    }
+
+    /// How long replies from before a restart are kept after the file system is opened.
+    pub(crate) fn replies_kept(&self) -> Duration {
+        self.replies_kept_min.max(self.lease())
     }
 
     /// The bounds of client state.

@@ -9,7 +9,7 @@ use crate::attributes::{Constants, Subject, read, read_error};
 use crate::compound::Compound;
 use crate::shared::Shared;
 use crate::status::NfsError;
-use crate::view::{Object, Seen, View};
+use crate::view::{Object, View};
 use std::sync::Arc;
 
 /// The pseudo-root's own fileid.
@@ -65,8 +65,8 @@ pub(crate) fn attributes<T>(shared: &Shared, f: impl FnOnce(&Subject<'_>) -> T) 
 }
 
 /// The attributes of an entry: those of the file system's root, or why they cannot be read.
-pub(crate) async fn entry(cx: &Compound, view: &Arc<View>, asked: &Bitmap4) -> Result<Fattr4, NfsError> {
-    let seen = Arc::new(Seen::new(view, &cx.credential));
+pub(crate) async fn entry(cx: &mut Compound, view: &Arc<View>, asked: &Bitmap4) -> Result<Fattr4, NfsError> {
+    let seen = cx.seen(view);
     let read = async {
         let node = view.root(&seen.watermark).await?;
         let handle = cx.admitted.wire_handle(view, &node)?;

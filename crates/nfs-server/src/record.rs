@@ -5,6 +5,8 @@ use bytes::buf::Limit;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use std::collections::VecDeque;
 
+use crate::memory::Share;
+
 /// What a record starts with; the rest is allocated once this much has arrived.
 const FIRST_BYTES: usize = 32 * 1024;
 /// From this much on, the rest of a fragment is worth reading straight into its record.
@@ -26,6 +28,8 @@ pub(crate) struct Records {
     in_fragment: bool,
     body: BytesMut,
     complete: VecDeque<Bytes>,
+    /// What all connections share; none in tests of one.
+    share: Option<Share>,
 }
 
 impl Records {
@@ -40,6 +44,33 @@ impl Records {
             in_fragment: false,
             body: BytesMut::new(),
             complete: VecDeque::new(),
+            share: None,
+        }
+    }
+
+    /// The same, counted in a share.
+    pub(crate) fn sharing(mut self, share: Share) -> Self {
+        self.share = Some(share);
+        self
+    }
+
+    /// Counts what is held here, and what the connection holds besides.
+    pub(crate) fn account(&mut self, besides: usize) {
+        if let Some(share) = &mut self.share {
+            let complete: usize = self.complete.iter().map(Bytes::len).sum();
+            share.set(besides.saturating_add(self.body.capacity()).saturating_add(complete));
+        }
+    }
+
+    /// Whether more may be read: a record that has begun may always end, or nobody's would.
+    pub(crate) fn has_room(&self) -> bool {
+        self.is_partial() || self.share.as_ref().is_none_or(Share::has_room)
+    }
+
+    /// Ends when another record may begin.
+    pub(crate) async fn room(&self) {
+        if let Some(share) = &self.share {
+            share.room().await;
         }
     }
 

@@ -140,16 +140,13 @@ impl Registry {
         }
     }
 
-    /// Forgets a file system, with every virtual server that reaches it. Their connections end.
+    /// Forgets a file system, with every virtual server that leads to it alone: their connections end. Those of the pseudo-root go
+    /// on with their other file systems, and find this one opened again or gone.
     pub(crate) fn drop_file_system(&self, id: &FileSystemId) {
         let served = self.served.lock().remove(id);
-        let reached = |key: &VirtualServerKey| match &key.target {
-            Target::FileSystem(target) => target == id,
-            Target::PseudoRoot => true,
-        };
         let mut virtuals = self.virtuals.lock();
         virtuals.retain(|key, server| {
-            let drop = reached(key);
+            let drop = matches!(&key.target, Target::FileSystem(target) if target == id);
             if drop {
                 server.gone.send_replace(true);
             }
@@ -157,15 +154,23 @@ impl Registry {
         });
         if let Some(served) = served.as_ref().and_then(|cell| cell.get()) {
             served.gone.send_replace(true);
+            served.holdings.abandon();
         }
     }
 
     /// Forgets virtual servers that nobody uses: one is made again, the same to its clients, when somebody comes.
     pub(crate) fn tidy(&self) {
-        let now = self.env.now();
-        self.virtuals
-            .lock()
-            .retain(|_, server| Arc::strong_count(server) > 1 || !server.state.lock().status(now).is_empty());
+        self.virtuals.lock().retain(|_, server| Arc::strong_count(server) > 1 || server.state.lock().has_clients());
+    }
+
+    /// The open file systems that clients of a virtual server can hold state on.
+    pub(crate) fn reached(&self, key: &VirtualServerKey) -> Vec<Arc<Served>> {
+        match &key.target {
+            Target::FileSystem(id) => {
+                self.served.lock().get(id).and_then(|cell| cell.get().cloned()).into_iter().collect()
+            }
+            Target::PseudoRoot => self.open_file_systems(),
+        }
     }
 
     /// The open file systems.

@@ -2,8 +2,12 @@
 //! official client's relay asks for 400123 first and waits. RFC 5531.
 
 use std::collections::hash_map::DefaultHasher;
+use std::future::poll_fn;
 use std::hash::Hasher as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::task::Poll;
 
 use bytes::Bytes;
 use nfs_state::ConnectionId;
@@ -11,17 +15,15 @@ use nfs_wire::nfs4::{self, Compound4Args, CompoundEncoder};
 use nfs_wire::rpc::{self, Accepted, CallTrouble, Credential, MismatchInfo, Outcome};
 use nfs_wire::xdr::Decoder;
 use nfs_wire::{ArgOp, NfsStat4, Rules};
-use tokio::sync::watch;
 
-use crate::admission::Admitted;
 use crate::compound::{Compound, Facts};
 use crate::connection::{Call, Service};
 use crate::exports::Peer;
+use crate::gate::Gate;
 use crate::reply::{Reply, ReplyHeader};
 use crate::shared::Shared;
-use crate::status::NfsError;
 
-/// How much of a request tells it from another on the same slot and sequence.
+/// How much of a request behind SEQUENCE tells it from another on the same slot and sequence.
 const FINGERPRINT_BYTES: usize = 1024;
 
 /// One connection's requests.
@@ -31,62 +33,9 @@ pub(crate) struct Rpc {
     gate: Arc<Gate>,
 }
 
-/// A connection's admission, once it has been asked for.
-pub(crate) struct Gate {
-    peer: Peer,
-    admitted: watch::Sender<Option<Arc<Admitted>>>,
-    asking: tokio::sync::Mutex<()>,
-    ended: watch::Sender<bool>,
-}
-
-impl Gate {
-    /// The admission; asked for if it has not been given yet.
-    async fn pass(&self, shared: &Arc<Shared>) -> Result<Arc<Admitted>, NfsError> {
-        if let Some(admitted) = self.admitted() {
-            return Ok(admitted);
-        }
-        let _one_at_a_time = self.asking.lock().await;
-        if let Some(admitted) = self.admitted() {
-            return Ok(admitted);
-        }
-        let admitted = Admitted::admit(shared, self.peer.clone()).await?;
-        self.admitted.send_replace(Some(Arc::clone(&admitted)));
-        Ok(admitted)
-    }
-
-    pub(crate) fn admitted(&self) -> Option<Arc<Admitted>> {
-        self.admitted.borrow().clone()
-    }
-
-    /// Ends when the connection must: its file system is gone, or a request cannot be answered.
-    pub(crate) async fn gone(&self) {
-        let mut ended = self.ended.subscribe();
-        let virtual_server_gone = async {
-            let mut admitted = self.admitted.subscribe();
-            let server = admitted
-                .wait_for(Option::is_some)
-                .await
-                .ok()
-                .and_then(|admitted| admitted.as_ref().map(|admitted| Arc::clone(&admitted.server)));
-            let Some(server) = server else { return std::future::pending().await };
-            let _ = server.gone.subscribe().wait_for(|gone| *gone).await;
-        };
-        tokio::select! {
-            _ = ended.wait_for(|ended| *ended) => {}
-            () = virtual_server_gone => {}
-        }
-    }
-}
-
 impl Rpc {
-    pub(crate) fn new(shared: Arc<Shared>, connection: ConnectionId, peer: Peer) -> Self {
-        let gate = Arc::new(Gate {
-            peer,
-            admitted: watch::Sender::new(None),
-            asking: tokio::sync::Mutex::default(),
-            ended: watch::Sender::new(false),
-        });
-        Self { shared, connection, gate }
+    pub(crate) fn new(shared: Arc<Shared>, connection: ConnectionId, peer: Peer, session: Arc<AtomicBool>) -> Self {
+        Self { shared, connection, gate: Arc::new(Gate::new(peer, session)) }
     }
 
     pub(crate) fn gate(&self) -> Arc<Gate> {
@@ -97,20 +46,25 @@ impl Rpc {
         let (shared, gate, connection) = (Arc::clone(&self.shared), Arc::clone(&self.gate), self.connection);
         let weight = args.operations.iter().map(reply_weight).sum();
         let header = ReplyHeader { xid: call.xid };
+        let ended = Arc::clone(&self.gate);
         let run = async move {
-            let reply = match gate.pass(&shared).await {
+            match gate.pass(&shared).await {
                 Ok(admitted) => {
-                    let compound = Compound::new(shared, admitted, connection, call.credential);
+                    let at = (connection, Arc::clone(&gate));
+                    let compound = Compound::new(shared, admitted, at, call.credential);
                     compound.run(args, facts, header).await
                 }
                 Err(error) => error.status().map(|status| refused(header, &args, status)),
-            };
+            }
+        };
+        let answered = async move {
+            let reply = guarded(run).await;
             if reply.is_none() {
-                gate.ended.send_replace(true);
+                ended.end();
             }
             reply.map(Reply::into_parts)
         };
-        Call::Run(Box::pin(run), weight)
+        Call::Run(Box::pin(answered), weight)
     }
 }
 
@@ -129,10 +83,11 @@ impl Service for Rpc {
         match (call.program, call.version, call.procedure) {
             (nfs4::PROGRAM, nfs4::VERSION, nfs4::PROCEDURE_NULL) => done(ReplyHeader { xid: call.xid }.empty()),
             (nfs4::PROGRAM, nfs4::VERSION, nfs4::PROCEDURE_COMPOUND) => {
-                let fingerprint = fingerprint(&call.credential, decoder.as_slice());
+                let content = Compound4Args::behind_sequence(decoder.as_slice()).map_or(0, content);
                 match Compound4Args::decode_rest(decoder) {
                     Ok(args) => {
                         let repeatable = args.operations.iter().all(|op| op.rules().contains(Rules::REPEATABLE));
+                        let fingerprint = fingerprint(&call.credential, &args, content);
                         self.compound(call, args, Facts { bytes, fingerprint, repeatable })
                     }
                     Err(_) => accepted(Accepted::GarbageArgs),
@@ -145,6 +100,19 @@ impl Service for Rpc {
             _ => accepted(Accepted::ProgUnavail),
         }
     }
+}
+
+/// A compound, of which a panic makes silence: its connection ends, others go on. What it held is given back as it is dropped.
+async fn guarded(run: impl Future<Output = Option<Reply>>) -> Option<Reply> {
+    let mut run = Box::pin(run);
+    poll_fn(move |cx| {
+        match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(cx))) {
+            Ok(poll) => poll,
+            // The panic itself is logged by its hook.
+            Err(_) => Poll::Ready(None),
+        }
+    })
+    .await
 }
 
 fn done(reply: Reply) -> Call {
@@ -161,16 +129,27 @@ fn reply_weight(operation: &ArgOp) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX).min(nfs_wire::bounded::PAYLOAD_BYTES_MAX)
 }
 
-/// Tells requests apart by who asks and what they ask. Neither the xid nor the credential's time stamp is part of it: a retry
-/// may have others.
-fn fingerprint(credential: &Credential, arguments: &[u8]) -> u64 {
+/// Tells requests apart by who asks and what they ask. Only what stays the same in a retry is part of it: neither the xid, nor
+/// the credential's time stamp, the tag, or what SEQUENCE says of the client's other slots. RFC 8881 section 2.10.6.1.3.1.
+fn fingerprint(credential: &Credential, args: &Compound4Args, content: u64) -> u64 {
     let mut hasher = DefaultHasher::new();
     if let Credential::Sys(sys) = credential {
         hasher.write_u32(sys.uid);
         hasher.write_u32(sys.gid);
     }
-    hasher.write(arguments.get(..arguments.len().min(FINGERPRINT_BYTES)).unwrap_or_default());
-    hasher.write_usize(arguments.len());
+    if let Some(ArgOp::Sequence(sequence)) = args.operations.first() {
+        hasher.write_u8(u8::from(sequence.cachethis));
+    }
+    hasher.write_u32(args.declared);
+    hasher.write_u64(content);
+    hasher.finish()
+}
+
+/// Tells what follows SEQUENCE from other operations.
+fn content(behind_sequence: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(behind_sequence.get(..behind_sequence.len().min(FINGERPRINT_BYTES)).unwrap_or_default());
+    hasher.write_usize(behind_sequence.len());
     hasher.finish()
 }
 
@@ -183,4 +162,21 @@ fn refused(header: ReplyHeader, args: &Compound4Args, status: NfsStat4) -> Reply
         None => {}
     }
     header.whole(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reply, guarded};
+
+    /// STYLE 2.3: a broken invariant of ours costs one connection, not the server, and nothing is said.
+    #[tokio::test]
+    async fn a_panic_is_silence() {
+        let broken = || Vec::<Option<Reply>>::new().pop().unwrap();
+        assert!(guarded(async { broken() }).await.is_none());
+        let late = async {
+            tokio::task::yield_now().await;
+            broken()
+        };
+        assert!(guarded(late).await.is_none());
+    }
 }

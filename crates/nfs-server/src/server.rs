@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -15,19 +16,21 @@ use nfs_state::ConnectionId;
 use parking_lot::Mutex;
 use rustls::server::ResolvesServerCert;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::certificate::ClientCertificate;
 use crate::connection;
-use crate::exports::{Authorize, Exports, FileSystemId, Peer};
+use crate::exports::{Authorize, Door, Exports, FileSystemId, Peer, Unavailable};
+use crate::gate::Gate;
 use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::reactors::Reactors;
 use crate::record::Records;
 use crate::rpc::Rpc;
 use crate::shared::Shared;
 use crate::tls::Tls;
 use crate::transport::{Filled, Transport, TransportError};
-use crate::waiting::Waiting;
+use crate::waiting::{Place, Waiting};
 
 /// The pause after an accept that failed for want of files or memory.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -56,6 +59,7 @@ pub(crate) struct House {
     tls: Tls,
     reactors: Reactors,
     pub(crate) waiting: Arc<Waiting>,
+    memory: Arc<Memory>,
     stop: watch::Sender<bool>,
     next_connection: AtomicU64,
     /// Those that are served.
@@ -65,8 +69,6 @@ pub(crate) struct House {
 /// A connection that is served.
 pub(crate) struct Present {
     pub(crate) remote: SocketAddr,
-    local: SocketAddr,
-    cut: Arc<Notify>,
 }
 
 /// An NFS server. Clones share it.
@@ -86,6 +88,7 @@ impl Server {
             tls: Tls::new(certificates).map_err(io::Error::other)?,
             reactors: Reactors::start(thread::available_parallelism().map_or(1, NonZero::get))?,
             waiting: Waiting::new(limits.waiting_per_source_max, limits.waiting_max),
+            memory: Memory::new(limits.memory_bytes_max),
             stop: watch::Sender::new(false),
             next_connection: AtomicU64::new(1),
             connections: Mutex::default(),
@@ -94,14 +97,16 @@ impl Server {
         Ok(Self { house: Arc::new(house) })
     }
 
-    /// Accepts connections until the server stops. May be called for many listeners; dropping it ends the accepting, and
-    /// the connections that came through it stay.
-    pub async fn serve(&self, listener: TcpListener) -> io::Result<()> {
+    /// Accepts connections through the door until it is shut or the server stops. May be called for many listeners; dropping
+    /// it ends the accepting, and the connections that came through it stay.
+    pub async fn serve(&self, listener: TcpListener, door: Arc<Door>) -> io::Result<()> {
         let mut stop = self.house.stop.subscribe();
+        let mut shut = pin!(door.is_shut());
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                () = &mut shut => return Ok(()),
             };
             match accepted {
                 Ok((stream, remote)) => {
@@ -109,12 +114,12 @@ impl Server {
                         tracing::warn!(%remote, "connection dropped: too many");
                         continue;
                     }
-                    let house = Arc::clone(&self.house);
+                    let (house, door) = (Arc::clone(&self.house), Arc::clone(&door));
                     // The runtime that a socket is made on is the one that hears of it.
                     let stream = stream.into_std();
                     self.house.reactors.spawn(async move {
                         match stream.and_then(TcpStream::from_std) {
-                            Ok(stream) => house.connection(stream, remote).await,
+                            Ok(stream) => house.admit(stream, remote, door).await,
                             Err(error) => tracing::warn!(%remote, %error, "connection dropped"),
                         }
                     });
@@ -152,14 +157,18 @@ impl Server {
         }
     }
 
-    /// Ends every connection that came to this address, whatever runs on it: its mount target is gone.
-    pub fn cut_address(&self, address: SocketAddr) {
-        for present in self.house.connections.lock().values().filter(|present| present.local == address) {
-            present.cut.notify_one();
-        }
+    /// Opens a file system before anybody asks for it, so that its grace begins now.
+    pub async fn open(&self, id: &FileSystemId) -> Result<(), Unavailable> {
+        self.house.shared.open(id).await.map(drop)
+    }
+
+    /// Policies, mount targets or access points have changed: each connection is asked for again at its next request.
+    pub fn policies_changed(&self) {
+        self.house.shared.policies_changed();
     }
 
     /// Forgets a file system that failed, was deleted or moved: its connections end, and the next one opens it again.
+    /// Connections of the pseudo-root go on with the others.
     pub fn drop_file_system(&self, id: &FileSystemId) {
         self.house.shared.registry.drop_file_system(id);
     }
@@ -192,17 +201,54 @@ impl From<io::Error> for NotGreeted {
     }
 }
 
+/// Ends when a connection without a session has to give way.
+async fn lost(mut place: Place, gate: &Gate) {
+    tokio::select! {
+        () = place.lost() => tracing::debug!("a connection without a session gave way"),
+        () = gate.in_session() => {
+            drop(place);
+            std::future::pending().await
+        }
+    }
+}
+
+/// A connection among those that are served; however it ends, it is forgotten.
+struct Listed<'a> {
+    house: &'a House,
+    id: ConnectionId,
+    gate: Arc<Gate>,
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.house.connections.lock().remove(&self.id);
+        if let Some(admitted) = self.gate.admitted() {
+            admitted.server.state.lock().connection_closed(self.id);
+        }
+    }
+}
+
 impl House {
-    async fn connection(self: Arc<Self>, stream: TcpStream, remote: SocketAddr) {
+    /// A connection from its accept to its end, which comes at the latest when its door is shut.
+    async fn admit(self: Arc<Self>, stream: TcpStream, remote: SocketAddr, door: Arc<Door>) {
+        let shut = door.is_shut();
+        tokio::select! {
+            biased;
+            () = shut => tracing::debug!(%remote, "connection ended: its mount target is gone"),
+            () = self.connection(stream, remote, door) => {}
+        }
+    }
+
+    async fn connection(&self, stream: TcpStream, remote: SocketAddr, door: Arc<Door>) {
         // Replies are written whole; nothing is gained by waiting for more.
         let _ = stream.set_nodelay(true);
         let mut place = self.waiting.enter(remote.ip());
+        let session = Arc::new(AtomicBool::new(false));
         let greeted = tokio::select! {
-            greeted = self.greet(stream) => greeted,
+            greeted = self.greet(stream, door, Arc::clone(&session)) => greeted,
             () = self.shared.env.sleep(self.shared.limits.handshake_max) => Err(NotGreeted::TooLong),
             () = place.lost() => Err(NotGreeted::GaveWay),
         };
-        drop(place);
         let (transport, records, peer) = match greeted {
             Ok(greeted) => greeted,
             Err(reason) => {
@@ -211,29 +257,36 @@ impl House {
             }
         };
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-        let cut = Arc::new(Notify::new());
-        let present = Present { remote, local: peer.local, cut: Arc::clone(&cut) };
-        self.connections.lock().insert(id, present);
-        let rpc = Rpc::new(Arc::clone(&self.shared), id, peer);
+        let rpc = Rpc::new(Arc::clone(&self.shared), id, peer, session);
         let gate = rpc.gate();
+        let present = self.list(id, remote, rpc.gate());
         let served =
             connection::serve(transport, records, rpc, &self.shared.limits, &self.shared.env, self.stop.subscribe());
         let ended = tokio::select! {
             ended = served => ended,
             () = gate.gone() => Ok(()),
-            () = cut.notified() => Ok(()),
+            // Until it has a session it stands at the door, where nobody can keep others out.
+            () = lost(place, &gate) => Ok(()),
         };
         if let Err(reason) = ended {
             tracing::debug!(%remote, %reason, "connection ended");
         }
-        self.connections.lock().remove(&id);
-        if let Some(admitted) = gate.admitted() {
-            admitted.server.state.lock().connection_closed(id);
-        }
+        drop(present);
+    }
+
+    /// Counts the connection among those that are served, until what is returned goes.
+    fn list(&self, id: ConnectionId, remote: SocketAddr, gate: Arc<Gate>) -> Listed<'_> {
+        self.connections.lock().insert(id, Present { remote });
+        Listed { house: self, id, gate }
     }
 
     /// From the first byte to the first whole request.
-    async fn greet(&self, stream: TcpStream) -> Result<(Transport, Records, Peer), NotGreeted> {
+    async fn greet(
+        &self,
+        stream: TcpStream,
+        door: Arc<Door>,
+        session: Arc<AtomicBool>,
+    ) -> Result<(Transport, Records, Peer), NotGreeted> {
         let mut first = [0];
         if stream.peek(&mut first).await? == 0 {
             return Err(NotGreeted::Ended);
@@ -243,28 +296,32 @@ impl House {
             [0x80 | 0x00] => None,
             _ => return Err(NotGreeted::NeitherTlsNorRpc),
         };
-        let mut records = Records::new(self.shared.limits.record_bytes_max);
+        let mut records = Records::new(self.shared.limits.record_bytes_max).sharing(self.memory.share(session));
         let mut transport = Transport::new(stream, tls);
         transport.handshake(&mut records).await?;
         let (remote, local) = transport.addresses()?;
         let certificate = transport.tls().and_then(|tls| tls.certificate()).map(ClientCertificate::read);
-        let certificate = match certificate {
-            Some(Ok(certificate)) => Some(Arc::new(certificate)),
+        let (certificate, credible) = match certificate {
+            Some(Ok(certificate)) => (Some(Arc::new(certificate)), true),
             Some(Err(bad)) => {
-                // A claim that cannot be read is not the same as no claim.
-                tracing::warn!(%remote, reason = %bad, "connection refused");
-                return Err(NotGreeted::Ended);
+                // A mount then fails with a reason; one whose connection just ends tries again without end.
+                tracing::warn!(%remote, reason = %bad, "its requests are refused");
+                (None, false)
             }
-            None => None,
+            None => (None, true),
         };
         let server_name = transport.tls().and_then(|tls| tls.server_name());
         let secure = transport.tls().is_some();
         while !records.has_complete() {
+            records.account(0);
+            if !records.has_room() {
+                records.room().await;
+            }
             transport.ready(true, false).await?;
             if transport.fill(&mut records)? == Filled::End && !records.has_complete() {
                 return Err(NotGreeted::Ended);
             }
         }
-        Ok((transport, records, Peer { remote, local, secure, server_name, certificate }))
+        Ok((transport, records, Peer { remote, local, door, secure, server_name, certificate, credible }))
     }
 }

@@ -1,6 +1,7 @@
 //! What all connections of a server share: file systems that open, fail and go; state that is settled; leases that run out.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crypto::Prf;
 use env::Env;
@@ -9,7 +10,7 @@ use nfs_state::{ClientKey, Dropped, Effects};
 
 use crate::exports::{Authorize, Exports, FileSystemId, Unavailable};
 use crate::limits::Limits;
-use crate::registry::{Registry, Served};
+use crate::registry::{Registry, Served, Virtual};
 use crate::status::NfsError;
 
 /// The file systems, the policies and the bounds of a server.
@@ -19,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) env: Env,
     pub(crate) limits: Limits,
+    /// How often policies are known to have changed.
+    policies: AtomicU64,
 }
 
 impl Shared {
@@ -30,7 +33,17 @@ impl Shared {
         limits: Limits,
     ) -> Self {
         let registry = Registry::new(Arc::clone(&exports), identity, env.clone(), limits.clone());
-        Self { exports, authorize, registry, env, limits }
+        Self { exports, authorize, registry, env, limits, policies: AtomicU64::new(0) }
+    }
+
+    /// Answers of the policies from before now hold no more.
+    pub(crate) fn policies_changed(&self) {
+        self.policies.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The state of the policies, to be compared with that of an answer.
+    pub(crate) fn policies(&self) -> u64 {
+        self.policies.load(Ordering::Relaxed)
     }
 
     /// Opens a file system and attends to it until it is gone.
@@ -48,9 +61,7 @@ impl Shared {
         let mut gone = served.gone.subscribe();
         let mut failed = served.filesystem.failed();
         let life = async {
-            if let Err(error) = served.holdings.attend(&served.filesystem, &self.env).await {
-                tracing::error!(file_system = %served.id, %error, "recovery");
-            }
+            served.holdings.attend(&served.filesystem, &self.env, self.limits.replies_kept()).await;
             std::future::pending::<()>().await;
         };
         tokio::select! {
@@ -68,38 +79,52 @@ impl Shared {
     /// Carries out the effects of a change of state on a file system.
     pub(crate) async fn settle(&self, served: &Served, effects: Effects) -> Result<(), NfsError> {
         let expired = served.holdings.settle(&served.filesystem, effects).await?;
-        if !expired.is_empty() {
-            self.expire(&expired).await?;
-        }
+        self.expire(&expired).await;
         Ok(())
     }
 
     /// The same for what goes on while the file system is sealed.
     pub(crate) async fn settle_sealed(&self, served: &Served, effects: Effects) -> Result<(), NfsError> {
         let expired = served.holdings.settle_sealed(&served.filesystem, effects).await?;
-        if !expired.is_empty() {
-            self.expire(&expired).await?;
-        }
+        self.expire(&expired).await;
         Ok(())
     }
 
-    /// Clients that lost their state to another lose their sessions, too.
-    async fn expire(&self, keys: &[ClientKey]) -> Result<(), NfsError> {
-        let mut dropped = Dropped::default();
+    /// Clients that lost their state to another lose their sessions, too. What goes wrong with that is not the fault of who
+    /// wanted what they held.
+    async fn expire(&self, keys: &[ClientKey]) {
+        if keys.is_empty() {
+            return;
+        }
         for server in self.registry.virtual_servers() {
-            let mut state = server.state.lock();
-            for key in keys {
-                state.expire_client(*key, &mut dropped);
+            let mut dropped = Dropped::default();
+            {
+                let mut state = server.state.lock();
+                for key in keys {
+                    state.expire_client(*key, &mut dropped);
+                }
+            }
+            self.forget_everywhere(&server, &dropped).await;
+        }
+    }
+
+    /// Forgets clients and sessions of a virtual server on all that it reaches, each on its own: one file system's trouble
+    /// is not another's.
+    async fn forget_everywhere(&self, server: &Virtual, dropped: &Dropped) {
+        if dropped.clients.is_empty() && dropped.sessions.is_empty() {
+            return;
+        }
+        for served in self.registry.reached(&server.key) {
+            if let Err(error) = self.forget(&served, dropped).await {
+                tracing::warn!(file_system = %served.id, %error, "clients that are gone leave records behind");
             }
         }
-        for served in self.registry.open_file_systems() {
-            self.forget(&served, &dropped).await?;
-        }
-        Ok(())
     }
 
-    /// Forgets clients and sessions on one file system.
+    /// Forgets clients and sessions on one file system. What they held is given back in any case; an error means that records of
+    /// theirs stay.
     pub(crate) async fn forget(&self, served: &Served, dropped: &Dropped) -> Result<(), NfsError> {
+        let mut outcome = Ok(());
         if !dropped.clients.is_empty() {
             let ((), effects) = served.holdings.with(|state, effects| {
                 for client in &dropped.clients {
@@ -107,33 +132,31 @@ impl Shared {
                 }
             });
             // These clients are gone already: there is nobody left to expire.
-            let _ = served.holdings.settle_sealed(&served.filesystem, effects).await?;
+            outcome = served.holdings.settle_sealed(&served.filesystem, effects).await.map(drop);
         }
         for session in &dropped.sessions {
             match served.filesystem.forget_session(session).await {
                 // What is left behind is forgotten after the next start.
                 Ok(()) | Err(FsError::Sealed(_)) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => outcome = outcome.and(Err(error.into())),
             }
         }
-        Ok(())
+        outcome
     }
 
     /// Removes what time has overtaken.
     pub(crate) async fn sweep(&self) {
         let now = self.env.now();
-        let mut dropped = Dropped::default();
         for server in self.registry.virtual_servers() {
+            let mut dropped = Dropped::default();
             server.state.lock().sweep(now, &mut dropped);
+            self.forget_everywhere(&server, &dropped).await;
         }
         self.registry.tidy();
         for served in self.registry.open_file_systems() {
             let ((), effects) = served.holdings.with(|state, effects| state.settle_grace(now, effects));
-            let swept = match self.settle(&served, effects).await {
-                Ok(()) => self.forget(&served, &dropped).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = swept {
+            // While it is sealed its records wait; they are written before anything new is granted.
+            if let Err(error) = self.settle_sealed(&served, effects).await {
                 tracing::debug!(file_system = %served.id, %error, "sweep");
             }
         }

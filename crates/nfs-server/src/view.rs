@@ -40,6 +40,26 @@ impl View {
         self
     }
 
+    /// What the policies allow.
+    pub(crate) fn permissions(&self) -> Permissions {
+        self.permissions
+    }
+
+    /// This view where another was before: the same one if nothing has changed, else with the root that was known, if it is the
+    /// same root.
+    pub(crate) fn after(self, earlier: Arc<Self>) -> Arc<Self> {
+        let same_root = Arc::ptr_eq(&self.served, &earlier.served) && self.access_point == earlier.access_point;
+        if !same_root {
+            return Arc::new(self);
+        }
+        if self.permissions == earlier.permissions && self.mounted_on == earlier.mounted_on {
+            return earlier;
+        }
+        let known = earlier.root.lock().clone();
+        *self.root.lock() = known;
+        Arc::new(self)
+    }
+
     /// Whether nothing may be changed.
     pub(crate) fn read_only(&self) -> bool {
         !self.permissions.write
@@ -81,22 +101,20 @@ impl View {
         Ok(node)
     }
 
-    /// Whether the node is the root, above which this caller sees nothing.
+    /// Whether the node is the root, above which this caller sees nothing. An access point's root may have been removed and made
+    /// again since it was last walked to; where there is none now, nobody can say what is above it.
     pub(crate) async fn is_root(&self, node: &Node, watermark: &Watermark) -> Result<bool, NfsError> {
         let known = self.root.lock().as_ref().map(Node::fileid);
-        let root = match known {
-            Some(root) => root,
-            None => match self.walk(watermark, false).await {
-                Ok(root) => {
-                    let fileid = root.fileid();
-                    *self.root.lock() = Some(root);
-                    fileid
-                }
-                Err(NfsError::Refused) => return Ok(false),
-                Err(error) => return Err(error),
-            },
-        };
-        Ok(node.fileid() == root)
+        if known == Some(node.fileid()) {
+            return Ok(true);
+        }
+        if known.is_some() && self.access_point.is_none() {
+            return Ok(false);
+        }
+        let root = self.walk(watermark, false).await?;
+        let fileid = root.fileid();
+        *self.root.lock() = Some(root);
+        Ok(node.fileid() == fileid)
     }
 
     async fn walk(&self, watermark: &Watermark, make: bool) -> Result<Node, NfsError> {

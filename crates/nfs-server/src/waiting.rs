@@ -1,4 +1,4 @@
-//! Connections that have not yet said anything valid: bounded per source address and in all; the oldest is dropped for
+//! Connections that have no session yet: bounded per source address and in all; the oldest is dropped for
 //! a new one, so that nobody can hold the door shut. Architecture section 2.1.
 
 use std::collections::{BTreeMap, HashMap};

@@ -69,15 +69,12 @@ pub enum StateError {
     /// What is reclaimed conflicts with what another holds.
     #[error("the reclaim conflicts with other state")]
     ReclaimConflict,
-    /// The stateid is none of this client's, or not of this file.
+    /// The stateid is none of this client's, not of this file, or of an earlier instance of the server.
     #[error("no such stateid")]
     BadStateid,
     /// The stateid was replaced by a later one.
     #[error("an old stateid")]
     OldStateid,
-    /// The stateid is of an earlier instance of the server.
-    #[error("a stateid of an earlier instance")]
-    StaleStateid,
     /// An open by another stands against it.
     #[error("a share reservation is in the way")]
     ShareDenied,
@@ -127,7 +124,6 @@ impl StateError {
             Self::ReclaimConflict => NfsStat4::ReclaimConflict,
             Self::BadStateid => NfsStat4::BadStateid,
             Self::OldStateid => NfsStat4::OldStateid,
-            Self::StaleStateid => NfsStat4::StaleStateid,
             Self::ShareDenied => NfsStat4::ShareDenied,
             Self::Locked => NfsStat4::Locked,
             Self::OpenMode => NfsStat4::Openmode,

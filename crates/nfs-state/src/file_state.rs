@@ -134,6 +134,15 @@ impl FileState {
         effects.durable = self.ticket();
     }
 
+    /// The file system is dropped: what its clients held is gone from memory, while their records stay, so that they reclaim.
+    pub fn abandon(&mut self) {
+        for holder in std::mem::take(&mut self.holders).into_values() {
+            holder.client.states_removed(holder.states.len());
+        }
+        self.states.clear();
+        self.files.clear();
+    }
+
     /// The records that are not known to be durable, oldest first, and the ticket of the last. The caller writes them in this
     /// order, waits until they are durable, and calls `made_durable`. Only one such write may be under way at a time.
     pub fn pending(&self) -> (Ticket, Vec<Durable>) {

@@ -34,7 +34,7 @@ pub use grace::GraceStatus;
 pub use limits::Limits;
 pub use lock::{LockRequest, LockTest, Locker};
 pub use open::OpenRequest;
-pub use recovery::Durable;
+pub use recovery::{Durable, is_readable as is_readable_record};
 pub use session::{Admitted, ConnectionId, ReplyLimits, RequestFacts, SlotToken, Verdict};
 pub use share::{Share, Want};
 pub use stateid::IoAccess;

@@ -9,7 +9,7 @@ use nfs_wire::nfs4::{Lock4Denied, NfsLockType4, StateOwner4, Stateid4, share};
 use crate::client::{Client, ClientKey};
 use crate::error::StateError;
 use crate::file_state::{Effects, File, FileState, LockState, State};
-use crate::ranges::{Held, OwnerName, Range, conflicts, give_back, take};
+use crate::ranges::{Held, OwnerName, Range, conflicts, give_back, splits, take};
 use crate::stateid::{compose, next_seqid};
 
 /// Whose lock it is to be.
@@ -82,6 +82,7 @@ impl FileState {
         self.clear_locks(now, request.file, &owner, range, write, effects)
             .map_err(|error| if request.reclaim { StateError::ReclaimConflict } else { error })?;
         self.check_lock_quota(client, request.file)?;
+        self.make_room_for_locker(client, request.file, &owner)?;
         let number = self.lock_state(client, request.file, open, &owner);
         self.change_ranges(request.file, owner.0, |held| take(held, &owner, number, range, write));
         effects.durable = self.ticket();
@@ -116,7 +117,10 @@ impl FileState {
         let range = Range::read(offset, length)?;
         let (number, lock) = self.find_lock(client, file, stateid)?;
         let owner = (lock.client, lock.owner.clone());
-        // Cutting a hole makes one lock of two; a client at its quota may still give back.
+        // Cutting a hole makes two locks of one, which counts like taking one; a client at its quota may still give back.
+        if self.files.get(&file).is_some_and(|file| splits(&file.held, &owner, range)) {
+            self.check_lock_quota(client, file)?;
+        }
         self.change_ranges(file, owner.0, |held| give_back(held, &owner, range));
         self.advance(number)
     }
@@ -170,6 +174,23 @@ impl FileState {
         if on_file >= self.limits.locks_per_file_max || of_client >= self.limits.locks_per_client_max {
             return Err(StateError::Quota);
         }
+        Ok(())
+    }
+
+    /// Lock stateids are bounded like the locks that they are for: beyond that, one that holds nothing any more gives way.
+    fn make_room_for_locker(&mut self, client: &Client, file: u64, owner: &OwnerName) -> Result<(), StateError> {
+        if self.files.get(&file).is_some_and(|file| file.lockers.contains_key(owner)) {
+            return Ok(());
+        }
+        let Some(holder) = self.holders.get(&client.key()) else { return Ok(()) };
+        if holder.states.len().saturating_sub(holder.opens) < self.limits.locks_per_client_max {
+            return Ok(());
+        }
+        let idle = holder.states.iter().copied().find(|number| match self.states.get(number) {
+            Some(State::Lock(lock)) => !self.holds_locks(lock.file, *number),
+            _ => false,
+        });
+        self.remove_lock_state(idle.ok_or(StateError::Quota)?);
         Ok(())
     }
 

@@ -179,9 +179,12 @@ impl FileState {
                 match access {
                     IoAccess::Write if open.share.access & share::ACCESS_WRITE == 0 => Err(StateError::OpenMode),
                     // Clients read around what they write; section 18.22.3 allows it unless another open denies reading.
-                    IoAccess::Read if open.share.access & share::ACCESS_READ == 0 => self
-                        .clear_shares(now, file, |other| other.share.deny & denied != 0, effects)
-                        .map_err(|()| StateError::Locked),
+                    IoAccess::Read if open.share.access & share::ACCESS_READ == 0 => {
+                        let own = (open.client, open.owner.clone());
+                        let another = move |other: &Open| other.client != own.0 || other.owner != own.1;
+                        self.clear_shares(now, file, |other| other.share.deny & denied != 0 && another(other), effects)
+                            .map_err(|()| StateError::Locked)
+                    }
                     IoAccess::Read | IoAccess::Write => Ok(()),
                 }
             }

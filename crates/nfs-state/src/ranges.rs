@@ -90,6 +90,12 @@ pub(crate) fn take(held: &mut Vec<Held>, owner: &OwnerName, state: u64, range: R
     held.push(Held { owner: owner.clone(), state, range: whole, write });
 }
 
+/// Whether giving the range back leaves two locks where there was one.
+pub(crate) fn splits(held: &[Held], owner: &OwnerName, range: Range) -> bool {
+    let mut own = held.iter().filter(|lock| lock.owner == *owner);
+    own.any(|lock| lock.range.first < range.first && range.last < lock.range.last)
+}
+
 /// Gives the range back: what the owner holds there is cut.
 pub(crate) fn give_back(held: &mut Vec<Held>, owner: &OwnerName, range: Range) {
     let mut rests = Vec::new();

@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::error::StateError;
 use crate::file_state::{Effects, FileState};
 use crate::grace::{Grace, GraceStatus};
-use crate::recovery::{self, Durable, RecordBody, RecordKey};
+use crate::recovery::{self, Durable, RecordBody, RecordKey, RecordStanding};
 
 /// The key under which a record waits.
 fn waiting_key(key: &RecordKey) -> Box<[u8]> {
@@ -25,12 +25,19 @@ fn waiting_key(key: &RecordKey) -> Box<[u8]> {
 
 impl FileState {
     /// Begins grace with the stored records. A record that cannot be read is an error: without it a client's locks could be
-    /// given away while it still may reclaim them.
+    /// given away while it still may reclaim them. Whoever may not reclaim is not waited for, and its record goes.
     pub fn begin_grace(&mut self, now: Instant, records: Vec<(Bytes, Bytes)>) -> Result<(), Malformed> {
-        let mut waiting = HashMap::new();
+        let (mut waiting, mut barred) = (HashMap::new(), Vec::new());
         for (key, value) in records {
             let (key, body) = recovery::read(key, value)?;
-            waiting.insert(waiting_key(&key), (key, body));
+            if body.standing == RecordStanding::Barred {
+                barred.push(key);
+            } else {
+                waiting.insert(waiting_key(&key), (key, body));
+            }
+        }
+        for key in barred {
+            self.queue(Durable::Delete { key: encode_all(&key) });
         }
         self.grace = if waiting.is_empty() {
             Grace::Over
@@ -60,14 +67,15 @@ impl FileState {
         self.grace.status(now)
     }
 
-    /// Ends grace if its time has come: who did not come back may not reclaim after the next restart either. To be called now and
-    /// then; every call that grants does so itself.
+    /// Ends grace if its time has come: who did not come back, or came and did not reclaim all, may not reclaim after the next
+    /// restart either, since from now on others may get what it did not reclaim. RFC 8881, section 8.4.3. To be called now and then;
+    /// every call that grants does so itself.
     pub fn settle_grace(&mut self, now: Instant, effects: &mut Effects) {
         if !self.in_grace(now)
             && let Grace::Running { waiting, .. } = std::mem::replace(&mut self.grace, Grace::Over)
         {
             for (key, _) in waiting.into_values() {
-                self.end_record(&key);
+                self.bar(&key);
             }
         }
         effects.durable = self.ticket();
@@ -82,7 +90,7 @@ impl FileState {
             self.end_record(&key);
         }
         if self.holders.get(&client.key()).is_some_and(|holder| holder.recorded) {
-            self.put_record(client);
+            self.put_record(client, RecordStanding::Complete);
         }
         self.settle_grace(now, effects);
     }
@@ -123,7 +131,8 @@ impl FileState {
         let holder = self.holder(client);
         if !holder.recorded {
             holder.recorded = true;
-            self.put_record(client);
+            let complete = client.is_complete();
+            self.put_record(client, if complete { RecordStanding::Complete } else { RecordStanding::Reclaiming });
         }
     }
 
@@ -138,22 +147,34 @@ impl FileState {
         }
     }
 
+    /// The client of a record has not reclaimed all before the end of grace. Its RECLAIM_COMPLETE, which may still come, says that it
+    /// knows what it has lost, and clears its name.
+    fn bar(&mut self, key: &RecordKey) {
+        match self.recorded_under(key) {
+            Some(client) => self.put_record(&client, RecordStanding::Barred),
+            None => self.queue(Durable::Delete { key: encode_all(key) }),
+        }
+    }
+
+    /// The client that has a record of this instance under the key.
+    fn recorded_under(&self, key: &RecordKey) -> Option<Arc<Client>> {
+        let mut recorded = self.holders.values().filter(|holder| holder.recorded).map(|holder| &holder.client);
+        let found =
+            recorded.find(|client| client.owner() == key.owner.as_slice() && client.key().server.0 == key.server);
+        found.cloned()
+    }
+
     /// Deletes a record, unless another client has meanwhile got one under the same key: a later incarnation, or the same one
     /// after a restart.
     fn end_record(&mut self, key: &RecordKey) {
-        let replaced = self.holders.values().any(|holder| {
-            let client = &holder.client;
-            holder.recorded && client.owner() == key.owner.as_slice() && client.key().server.0 == key.server
-        });
-        if !replaced {
+        if self.recorded_under(key).is_none() {
             self.queue(Durable::Delete { key: encode_all(key) });
         }
     }
 
-    /// Queues the client's record as it now is.
-    pub(crate) fn put_record(&mut self, client: &Client) {
+    fn put_record(&mut self, client: &Client, standing: RecordStanding) {
         let key = encode_all(&RecordKey::of(client));
-        let value = encode_all(&RecordBody::of(client, self.instance));
+        let value = encode_all(&RecordBody::of(client, self.instance, standing));
         self.queue(Durable::Put { key, value });
     }
 

@@ -34,13 +34,23 @@ nfs_wire::xdr! {
     /// Who it was.
     pub union RecordPrincipal { Nobody = 0, Unix(u32) = 1 }
 
+    /// What it may do after the next restart.
+    pub enum RecordStanding {
+        /// It may reclaim: it was on its way to reclaim all, or has not said RECLAIM_COMPLETE yet.
+        Reclaiming = 0,
+        /// It may reclaim: it said RECLAIM_COMPLETE, so what it holds is what it knows of.
+        Complete = 1,
+        /// It may not: grace ended before it had reclaimed all, and what it did not may have been given to others.
+        Barred = 2,
+    }
+
     /// What is known of it.
     pub struct RecordBody {
         version: u32,
         verifier: [u8; 8],
         principal: RecordPrincipal,
         instance: u32,
-        reclaim_complete: bool,
+        standing: RecordStanding,
     }
 }
 
@@ -57,18 +67,12 @@ impl RecordKey {
 }
 
 impl RecordBody {
-    pub(crate) fn of(client: &Client, instance: u32) -> Self {
+    pub(crate) fn of(client: &Client, instance: u32, standing: RecordStanding) -> Self {
         let principal = match client.principal() {
             Principal::Nobody => RecordPrincipal::Nobody,
             Principal::Unix(uid) => RecordPrincipal::Unix(uid),
         };
-        Self {
-            version: RECORD_VERSION,
-            verifier: client.verifier(),
-            principal,
-            instance,
-            reclaim_complete: client.is_complete(),
-        }
+        Self { version: RECORD_VERSION, verifier: client.verifier(), principal, instance, standing }
     }
 
     /// Whether the record is of this very incarnation.
@@ -80,6 +84,11 @@ impl RecordBody {
         };
         same_principal && self.verifier == client.verifier()
     }
+}
+
+/// Whether a stored record can be read. One that cannot gives nobody a right to reclaim.
+pub fn is_readable(key: &Bytes, value: &Bytes) -> bool {
+    read(key.clone(), value.clone()).is_ok()
 }
 
 /// Reads a stored record.

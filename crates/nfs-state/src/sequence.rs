@@ -45,6 +45,14 @@ impl VirtualServer {
         }
     }
 
+    /// The request of this token ended without an answer that may be given: what it did or saw may not be durable. A retry must
+    /// not get an acknowledgement from here.
+    pub fn finish_lost(&mut self, token: &SlotToken) {
+        if let Some(session) = self.sessions.get_mut(&token.session) {
+            session.finish_lost(token);
+        }
+    }
+
     /// BIND_CONN_TO_SESSION. The caller has seen to it that the connection belongs to this virtual server.
     pub fn bind_conn_to_session(
         &mut self,

@@ -19,7 +19,7 @@ pub struct RequestFacts {
     pub bytes: usize,
     /// How many operations the compound declares, SEQUENCE included.
     pub operations: u32,
-    /// A hash of the whole request behind its xid, so that a false retry is seen.
+    /// A hash of what stays the same when the request is sent again, so that a false retry is seen.
     pub fingerprint: u64,
     /// Whether the request may run twice, since it only reads. See [`nfs_wire::Rules::REPEATABLE`].
     pub repeatable: bool,
@@ -76,6 +76,9 @@ pub enum Verdict {
     InProgress,
     /// It ran before, but its reply was not kept: SEQUENCE succeeds, the next operation is NFS4ERR_RETRY_UNCACHED_REP.
     ReplayUncached(Box<Sequence4Resok>),
+    /// It ran before, and whether what it did is durable was not known when it ended: a stored reply for (session, slot,
+    /// sequence) if there is one, else NFS4ERR_DEADSESSION.
+    ReplyLost,
     /// The session is of an earlier instance: a stored reply for (session, slot, sequence) if there is one, else
     /// NFS4ERR_DEADSESSION.
     EarlierInstance,
@@ -85,9 +88,11 @@ pub enum Verdict {
 
 /// The reply to the last request of a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Kept {
+enum Remembered {
     Whole(Bytes),
     NotKept,
+    /// There was none that could have been given.
+    Lost,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +102,7 @@ enum Slot {
     Idle {
         sequence: u32,
         fingerprint: u64,
-        reply: Kept,
+        reply: Remembered,
     },
     Busy {
         sequence: u32,
@@ -227,10 +232,11 @@ impl Session {
                     Verdict::Refuse(NfsStat4::SeqFalseRetry)
                 }
                 Slot::Busy { .. } => Verdict::InProgress,
-                Slot::Idle { reply: Kept::Whole(reply), .. } => Verdict::Replay(reply.clone()),
+                Slot::Idle { reply: Remembered::Whole(reply), .. } => Verdict::Replay(reply.clone()),
+                Slot::Idle { reply: Remembered::Lost, .. } => Verdict::ReplyLost,
                 // Reading once more does no harm, and spares the client an error that it may know no way out of.
-                Slot::Idle { reply: Kept::NotKept, .. } if facts.repeatable => self.run(args, facts),
-                Slot::Idle { reply: Kept::NotKept, .. } => Verdict::ReplayUncached(Box::new(resok)),
+                Slot::Idle { reply: Remembered::NotKept, .. } if facts.repeatable => self.run(args, facts),
+                Slot::Idle { reply: Remembered::NotKept, .. } => Verdict::ReplayUncached(Box::new(resok)),
             };
         }
         if args.sequenceid != slot.sequence().wrapping_add(1) || matches!(slot, Slot::Busy { .. }) {
@@ -274,11 +280,16 @@ impl Session {
     pub(crate) fn finish(&mut self, token: &SlotToken, reply: Option<Bytes>) {
         let limit = self.kept_bytes_max(token.cachethis);
         let reply = match reply {
-            Some(reply) if reply.len().saturating_add(RPC_REPLY_BYTES) <= limit => Kept::Whole(reply),
-            Some(_) | None => Kept::NotKept,
+            Some(reply) if reply.len().saturating_add(RPC_REPLY_BYTES) <= limit => Remembered::Whole(reply),
+            Some(_) | None => Remembered::NotKept,
         };
         let (sequence, fingerprint) = (token.sequence, token.fingerprint);
         self.set_slot(token.slot, Slot::Idle { sequence, fingerprint, reply });
+    }
+
+    pub(crate) fn finish_lost(&mut self, token: &SlotToken) {
+        let (sequence, fingerprint) = (token.sequence, token.fingerprint);
+        self.set_slot(token.slot, Slot::Idle { sequence, fingerprint, reply: Remembered::Lost });
     }
 
     fn set_slot(&mut self, index: u32, state: Slot) {

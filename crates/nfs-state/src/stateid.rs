@@ -68,8 +68,9 @@ impl FileState {
         if stateid.other == [0; 12] || stateid.other == [0xff; 12] {
             return Err(StateError::BadStateid);
         }
+        // RFC 8881 §15.1.16.5: NFS4ERR_STALE_STATEID is of 4.0. Of an earlier instance or of another file system, it is none of ours.
         if instance != self.instance.to_be_bytes() {
-            return Err(StateError::StaleStateid);
+            return Err(StateError::BadStateid);
         }
         let number = number.first_chunk().copied().map(u64::from_be_bytes);
         number.map(Meaning::Given).ok_or(StateError::BadStateid)

@@ -169,6 +169,11 @@ impl VirtualServer {
         }
     }
 
+    /// Whether there is any client record.
+    pub fn has_clients(&self) -> bool {
+        !self.clients.is_empty()
+    }
+
     /// Every client, for `status`.
     pub fn status(&self, now: Instant) -> Vec<ClientStatus> {
         self.clients.iter().map(|(clientid, record)| self.status_of(*clientid, record, now)).collect()

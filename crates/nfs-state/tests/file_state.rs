@@ -79,7 +79,7 @@ fn a_stateid_names_state_of_its_client_file_and_instance() {
     assert_eq!(files.close(&a, FILE + 1, &stateid, &mut effects), Err(StateError::BadStateid));
     let mut after = FileState::new(10, LEASE, Limits::default());
     after.begin_grace(at(0), Vec::new()).unwrap();
-    assert_eq!(after.test_stateid(&a, &stateid), NfsStat4::StaleStateid);
+    assert_eq!(after.test_stateid(&a, &stateid), NfsStat4::BadStateid);
 }
 
 /// RFC 8881 §9.7: access and denial conflict both ways, whoever opens (pynfs COUR3, COUR4).
@@ -593,6 +593,66 @@ fn a_seal_postpones_grace() {
     assert!(!files.in_grace(at(1030)));
 }
 
+/// RFC 8881 §8.4.3: a client that was cut off before it had reclaimed all, with grace ended since, may not reclaim after the next
+/// restart: others may have had what it did not reclaim. A restart within grace is another matter, and so is a client that
+/// still says RECLAIM_COMPLETE.
+#[test]
+fn a_partial_reclaim_is_remembered() {
+    enum Then {
+        GraceEnds,
+        RestartsAtOnce,
+        Completes,
+    }
+    for (then, outcome) in
+        [(Then::GraceEnds, Err(StateError::NoGrace)), (Then::RestartsAtOnce, Ok(())), (Then::Completes, Ok(()))]
+    {
+        let (mut disk, mut server, client) = restarted();
+        let mut files = disk.restart(10, 100);
+        reclaim(&mut files, at(100), &client, FILE).unwrap();
+        disk.write(&mut files);
+        match then {
+            Then::RestartsAtOnce => {}
+            Then::GraceEnds | Then::Completes => {
+                let mut effects = Effects::default();
+                files.settle_grace(at(161), &mut effects);
+                assert_eq!(effects.durable, files.pending().0);
+                assert!(files.durable() < effects.durable);
+            }
+        }
+        if matches!(then, Then::Completes) {
+            server.reclaim_complete(&client, false).unwrap();
+            files.reclaim_complete(at(162), &client, &mut Effects::default());
+        }
+        disk.write(&mut files);
+        assert_eq!(disk.0.len(), 1);
+
+        let mut server = VirtualServer::new(config(1, 9));
+        let (again, _) = client_of(&mut server, at(200), "a", 1);
+        let mut files = disk.restart(11, 200);
+        assert_eq!(reclaim(&mut files, at(200), &again, FILE).map(|_| ()), outcome);
+        if outcome.is_err() {
+            // It is waited for no more, and what it may not use goes.
+            assert_eq!(files.grace_status(at(200)), GraceStatus::Over);
+            disk.write(&mut files);
+            assert!(disk.0.is_empty());
+            server.reclaim_complete(&again, false).unwrap();
+            open(&mut files, at(200), &again, "owner", FILE, BOTH).unwrap();
+            disk.write(&mut files);
+            assert_eq!(disk.0.len(), 1);
+        }
+    }
+}
+
+/// What gives nobody a right can be told apart before grace begins.
+#[test]
+fn damaged_records_are_told_from_good_ones() {
+    let (disk, ..) = restarted();
+    let (key, value) = disk.0.first_key_value().unwrap();
+    assert!(nfs_state::is_readable_record(key, value));
+    assert!(!nfs_state::is_readable_record(&Bytes::from_static(b"key"), value));
+    assert!(!nfs_state::is_readable_record(key, &value.slice(..value.len() - 1)));
+}
+
 /// A record that cannot be read is not skipped: its client's locks could be given away while it may reclaim them.
 #[test]
 fn a_damaged_record_is_an_error() {
@@ -600,6 +660,66 @@ fn a_damaged_record_is_an_error() {
     let records = vec![(Bytes::from_static(b"key"), Bytes::from_static(b"value"))];
     assert!(files.begin_grace(at(0), records).is_err());
     assert_eq!(files.grace_status(at(0)), GraceStatus::NotBegun);
+}
+
+/// RFC 8881 §18.12: unlocking the middle makes two locks of one, so it counts; what only shrinks or removes always succeeds.
+#[test]
+fn unlocking_the_middle_is_bounded() {
+    let limits = Limits { locks_per_file_max: 4, ..Limits::default() };
+    let (mut server, mut files) = (server(), FileState::new(9, LEASE, limits));
+    files.begin_grace(at(0), Vec::new()).unwrap();
+    let client = ready_client(&mut server, at(0), "a");
+    let opened = open(&mut files, at(0), &client, "o", FILE, BOTH).unwrap();
+    let whole = (NfsLockType4::Write, 0, u64::MAX);
+    let mut stateid = lock(&mut files, at(0), &client, FILE, whole, from_open(opened, b"l")).unwrap();
+    let mut unlock = |offset, length| {
+        let unlocked = files.locku(&client, FILE, &stateid, (offset, length))?;
+        stateid = unlocked;
+        Ok(files.counts().1)
+    };
+    assert_eq!((unlock(1, 1), unlock(3, 1), unlock(5, 1)), (Ok(2), Ok(3), Ok(4)));
+    assert_eq!(unlock(7, 1), Err(StateError::Quota));
+    assert_eq!(unlock(6, 10), Ok(4));
+    assert_eq!(unlock(0, 3), Ok(2));
+    assert_eq!(unlock(0, u64::MAX), Ok(0));
+}
+
+/// RFC 8881 §18.38: a client that never frees its lock stateids cannot pile them up; those that hold locks stay.
+#[test]
+fn lock_stateids_are_bounded() {
+    let limits = Limits { locks_per_client_max: 3, ..Limits::default() };
+    let (mut server, mut files) = (server(), FileState::new(9, LEASE, limits));
+    files.begin_grace(at(0), Vec::new()).unwrap();
+    let client = ready_client(&mut server, at(0), "a");
+    let opened = open(&mut files, at(0), &client, "o", FILE, BOTH).unwrap();
+    let kept = lock(&mut files, at(0), &client, FILE, (NfsLockType4::Write, 0, 1), from_open(opened, b"kept")).unwrap();
+    for round in 0..20_u64 {
+        let owner = format!("owner {round}");
+        let range = (NfsLockType4::Write, 10 + round, 1);
+        let locked = lock(&mut files, at(0), &client, FILE, range, from_open(opened, owner.as_bytes())).unwrap();
+        files.locku(&client, FILE, &locked, (10 + round, 1)).unwrap();
+        assert!(client.states() <= 4, "{}", client.states());
+    }
+    assert_eq!(files.test_stateid(&client, &kept), NfsStat4::Ok);
+    assert_eq!(files.counts(), (1, 1));
+}
+
+/// RFC 8881 §18.22.3: reading through an open for writing is allowed unless another open denies it; its own denial is for others.
+#[test]
+fn an_open_does_not_deny_itself() {
+    let (mut server, mut files) = (server(), files());
+    let (a, b) = (ready_client(&mut server, at(0), "a"), ready_client(&mut server, at(0), "b"));
+    let opened = open(&mut files, at(0), &a, "o", FILE, (2, 1)).unwrap();
+    let mut read = |client: &Arc<Client>, stateid: &Stateid4| {
+        files.check_io(at(0), client, FILE, stateid, IoAccess::Read, &mut Effects::default())
+    };
+    assert_eq!(read(&a, &opened), Ok(()));
+    assert_eq!(read(&b, &Stateid4::ANONYMOUS), Err(StateError::Locked));
+    let mut files = self::files();
+    let writing = open(&mut files, at(0), &a, "o", FILE, (2, 0)).unwrap();
+    open(&mut files, at(0), &b, "o", FILE, (2, 1)).unwrap();
+    let denied = files.check_io(at(0), &a, FILE, &writing, IoAccess::Read, &mut Effects::default());
+    assert_eq!(denied, Err(StateError::Locked));
 }
 
 /// RFC 8881 §9.7: a reclaim that conflicts says so.

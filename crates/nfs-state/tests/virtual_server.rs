@@ -367,6 +367,22 @@ fn a_busy_slot_takes_nothing() {
     server.finish(&running.token, None);
 }
 
+/// Architecture section 3, "Operations and the committer": a request whose outcome is not known to be durable has no reply for a
+/// retry, not even the reply that was ready; the slot goes on with the next request.
+#[test]
+fn a_lost_outcome_is_not_acknowledged_to_a_retry() {
+    let mut server = server();
+    let (_, session) = client_of(&mut server, at(0), "a", 1);
+    let admitted = runs(sequence(&mut server, at(1), session, 0, 2));
+    server.finish_lost(&admitted.token);
+    assert!(matches!(sequence(&mut server, at(2), session, 0, 2), Verdict::ReplyLost));
+    let mut facts = facts(1);
+    facts.repeatable = true;
+    let again = server.sequence(at(2), &sequence_args(session, 0, 2), facts, CONNECTION);
+    assert!(matches!(again, Verdict::ReplyLost));
+    runs(sequence(&mut server, at(3), session, 0, 3));
+}
+
 /// RFC 8881 §2.10.6.1.3.1: the same number on another request is a false retry.
 #[test]
 fn a_false_retry_is_seen() {

@@ -8,7 +8,7 @@ mod open;
 mod session;
 
 pub use callback::{AuthsysParms, CallbackSecParms4, GssCbHandles4, RpcGssSvc};
-pub use compound::{Compound4Args, Compound4Res, CompoundEncoder, OPERATIONS_MAX, TAG_BYTES_MAX};
+pub use compound::{Compound4Args, Compound4Res, CompoundEncoder, OPERATIONS_MAX, ResultPlace, TAG_BYTES_MAX};
 pub use file::{
     Access4Args, Access4Resok, ChangeInfo4, Commit4Args, Component4, Create4Args, Create4Resok, Createtype4, Dirlist4,
     Entry4, Fsid4, Getattr4Args, Link4Args, Linktext4, Lookup4Args, ModeMasked4, NAME_BYTES_MAX, NfsFh4, NfsFtype4,

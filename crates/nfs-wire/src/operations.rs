@@ -287,6 +287,29 @@ impl ArgOp {
         Ok(Self::decode_known(number, decoder))
     }
 
+    /// The longest result of a success, its number and status included, for operations that change files or what clients hold: they
+    /// must not run if the reply has no room for it. RFC 8881, section 2.10.6.4. None for the others, which may be tried.
+    pub const fn changed_bytes_max(&self) -> Option<usize> {
+        const RESULT: usize = 8;
+        const STATEID: usize = 16;
+        const CHANGE: usize = 20;
+        const BITMAP: usize = 4 + 4 * 3;
+        Some(match self {
+            // The stateid, the flags, and at most a delegation that is refused with its reason.
+            Self::Open(_) => RESULT + STATEID + CHANGE + 4 + BITMAP + 12,
+            Self::Create(_) => RESULT + CHANGE + BITMAP,
+            Self::Rename(_) => RESULT + 2 * CHANGE,
+            Self::Link(_) | Self::Remove(_) => RESULT + CHANGE,
+            Self::Setattr(_) => RESULT + BITMAP,
+            Self::Write(_) => RESULT + 16,
+            Self::Close(_) | Self::Lock(_) | Self::Locku(_) | Self::OpenDowngrade(_) => RESULT + STATEID,
+            Self::FreeStateid(_) | Self::ReclaimComplete(_) | Self::DestroySession(_) | Self::DestroyClientid(_) => {
+                RESULT
+            }
+            _ => return None,
+        })
+    }
+
     /// Whether what follows in the compound cannot be told apart and will never run.
     pub const fn ends_decoding(&self) -> bool {
         matches!(self, Self::Unsupported(_) | Self::Malformed(_) | Self::Illegal(_))

@@ -154,7 +154,7 @@ pub struct Mark {
 }
 
 /// Writes a record as a few parts, so that bulk data is sent from where it lies.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Encoder {
     buffer: BytesMut,
     /// Bulk data, each with the offset in `buffer` before which it stands.

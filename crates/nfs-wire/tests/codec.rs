@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 use nfs_wire::nfs4::{
-    ChangeInfo4, Compound4Args, Compound4Res, CompoundEncoder, CreateSession4Args, Dirlist4, Entry4, ExchangeId4Args,
-    Lock4Denied, Lock4Res, Lockt4Res, NfsLockType4, Read4Args, Read4Resok, Readdir4Resok, Sequence4Args, Setattr4Res,
-    StableHow4, StateOwner4, Stateid4, Write4Args,
+    self, ChangeInfo4, Compound4Args, Compound4Res, CompoundEncoder, CreateSession4Args, Dirlist4, Entry4,
+    ExchangeId4Args, Lock4Denied, Lock4Res, Lockt4Res, NfsLockType4, Read4Args, Read4Resok, Readdir4Resok,
+    Sequence4Args, Setattr4Res, StableHow4, StateOwner4, Stateid4, Write4Args, Write4Resok,
 };
 use nfs_wire::operations::{ROWS, UNSUPPORTED, name_of};
 use nfs_wire::rpc::{self, Call, CallTrouble, Credential};
@@ -250,7 +250,7 @@ fn another_minor_version_is_not_decoded() {
 fn too_many_operations_are_counted_but_not_read() {
     let many: Vec<&[u8]> = vec![&PUTROOTFH; 1000];
     let args = compound(&many, 1, b"").unwrap();
-    assert_eq!((args.declared, args.operations.len()), (1000, nfs_wire::nfs4::OPERATIONS_MAX));
+    assert_eq!((args.declared, args.operations.len()), (1000, nfs4::OPERATIONS_MAX));
 }
 
 /// RFC 8881 §16.2: the reply has the status of its last result, and a result that is too big can be taken back.
@@ -432,4 +432,81 @@ fn bits_beyond_the_table_are_noticed() {
 #[test]
 fn change_info_survives_a_round_trip() {
     read_back(&ChangeInfo4 { atomic: true, before: 1, after: 2 });
+}
+
+/// RFC 8881 section 2.10.6.1.3.1: a retry is known by what follows SEQUENCE, wherever the tag lets that begin.
+#[test]
+fn what_follows_sequence_is_found_behind_any_tag() {
+    let sequence = |highest_slotid| {
+        ArgOp::Sequence(Sequence4Args { sessionid: [9; 16], sequenceid: 1, slotid: 0, highest_slotid, cachethis: true })
+    };
+    let encode = |tag: &[u8], operations: Vec<ArgOp>| {
+        let mut encoder = Encoder::new();
+        Compound4Args::new(Opaque::copied(tag).unwrap(), operations).encode(&mut encoder);
+        encoder.into_bytes()
+    };
+    let body = [0, 0, 0, 24, 0, 0, 0, 10];
+    for tag in [&b""[..], b"a", b"abcd", b"abcde", &[b'x'; 1024]] {
+        for highest in [0, 7] {
+            let with = encode(tag, vec![sequence(highest), ArgOp::Putrootfh(()), ArgOp::Getfh(())]);
+            assert_eq!(Compound4Args::behind_sequence(&with), Some(&body[..]));
+            for cut in 0..with.len() - body.len() {
+                assert_eq!(Compound4Args::behind_sequence(&with[..cut]), None);
+            }
+        }
+        assert_eq!(Compound4Args::behind_sequence(&encode(tag, vec![ArgOp::Putrootfh(())])), None);
+    }
+    assert_eq!(Compound4Args::behind_sequence(&[0xff; 64]), None);
+}
+
+/// RFC 8881 section 2.10.6.4: what changes something is refused when its success might not fit, so the bound must hold for the
+/// longest success; and not be much above it, or clients that reserve little could do nothing.
+#[test]
+fn the_bound_of_a_change_is_its_longest_success() {
+    let stateid = Stateid4 { seqid: u32::MAX, other: [0xff; 12] };
+    let cinfo = || ChangeInfo4 { atomic: true, before: u64::MAX, after: u64::MAX };
+    let all: Bitmap4 = Attribute::ALL.iter().copied().collect();
+    let name = || Opaque::copied(b"name").unwrap();
+    let opened = nfs4::Open4Resok {
+        stateid,
+        cinfo: cinfo(),
+        rflags: u32::MAX,
+        attrset: all,
+        delegation: nfs4::OpenDelegation4::NoneExt(nfs4::OpenNoneDelegation4::Resource(true)),
+    };
+    let open = nfs4::Open4Args {
+        seqid: 0,
+        share_access: 1,
+        share_deny: 0,
+        owner: StateOwner4 { clientid: 0, owner: name_of_owner() },
+        openhow: nfs4::Openflag4::Nocreate,
+        claim: nfs4::OpenClaim4::Fh,
+    };
+    let write = Write4Args { stateid, offset: 0, stable: StableHow4::FileSync, data: Payload(Bytes::new()) };
+    let written = Write4Resok { count: 0, committed: StableHow4::FileSync, writeverf: [0; 8] };
+    let pairs = [
+        (ArgOp::Open(open), ResOp::Open(Ok(opened))),
+        (ArgOp::Remove(nfs4::Remove4Args { target: name() }), ResOp::Remove(Ok(cinfo()))),
+        (
+            ArgOp::Rename(nfs4::Rename4Args { oldname: name(), newname: name() }),
+            ResOp::Rename(Ok(nfs4::Rename4Resok { source_cinfo: cinfo(), target_cinfo: cinfo() })),
+        ),
+        (ArgOp::Link(nfs4::Link4Args { newname: name() }), ResOp::Link(Ok(cinfo()))),
+        (
+            ArgOp::Setattr(nfs4::Setattr4Args { stateid, obj_attributes: Fattr4::empty() }),
+            ResOp::Setattr(Setattr4Res { status: NfsStat4::Ok, attrsset: all }),
+        ),
+        (ArgOp::Write(write), ResOp::Write(Ok(written))),
+        (ArgOp::Close(nfs4::Close4Args { seqid: 0, open_stateid: stateid }), ResOp::Close(Ok(stateid))),
+        (ArgOp::ReclaimComplete(nfs4::ReclaimComplete4Args { one_fs: false }), ResOp::ReclaimComplete(Ok(()))),
+    ];
+    for (operation, longest) in pairs {
+        let bytes = encode_all(&longest).len();
+        assert_eq!(operation.changed_bytes_max(), Some(bytes), "{operation:?}");
+    }
+    assert_eq!(ArgOp::Getfh(()).changed_bytes_max(), None);
+}
+
+fn name_of_owner() -> Opaque<1024> {
+    Opaque::copied(b"owner").unwrap()
 }

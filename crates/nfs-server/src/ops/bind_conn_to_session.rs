@@ -8,5 +8,7 @@ use crate::status::NfsError;
 
 pub(crate) async fn run(cx: &mut Compound, args: BindConnToSession4Args) -> Result<BindConnToSession4Resok, NfsError> {
     let now = cx.shared.env.now();
-    Ok(cx.admitted.server.state.lock().bind_conn_to_session(now, &args, cx.connection)?)
+    let bound = cx.admitted.server.state.lock().bind_conn_to_session(now, &args, cx.connection)?;
+    cx.gate.session_begun();
+    Ok(bound)
 }

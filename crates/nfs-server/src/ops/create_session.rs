@@ -21,5 +21,7 @@ pub(crate) async fn run(cx: &mut Compound, args: CreateSession4Args) -> Result<C
     );
     // An earlier incarnation of the client loses what it held before the new one learns its session.
     cx.admitted.settle_dropped(dropped).await?;
-    Ok(created?)
+    let created = created?;
+    cx.gate.session_begun();
+    Ok(created)
 }

@@ -101,6 +101,15 @@ async fn open_state(cx: &Compound, object: &Object, opening: &Opening<'_>) -> Re
     Ok(opened?)
 }
 
+/// Whether share reservations would forbid the open.
+fn check_share(cx: &Compound, object: &Object, opening: &Opening<'_>) -> Result<(), NfsError> {
+    object.check_regular()?;
+    let (now, file) = (cx.shared.env.now(), object.node.fileid());
+    // Asking changes nothing, so there are no effects.
+    let (checked, _) = object.view.served.holdings.with(|state, _| state.check_share(now, file, opening.share));
+    Ok(checked?)
+}
+
 /// A sealed file system opens nothing, but gives back what was open before a restart: no object is touched for that.
 async fn settle(cx: &Compound, object: &Object, reclaim: bool, effects: Effects) -> Result<(), NfsError> {
     if reclaim {
@@ -133,6 +142,9 @@ async fn unchanged(directory: &Object) -> Result<ChangeInfo4, NfsError> {
     Ok(ChangeInfo4 { atomic: false, before: change, after: change })
 }
 
+/// How often an UNCHECKED create looks again when others make and remove the name meanwhile.
+const RACES_MAX: usize = 8;
+
 async fn create(
     cx: &mut Compound,
     directory: &Object,
@@ -141,38 +153,80 @@ async fn create(
     opening: &Opening<'_>,
 ) -> Result<Opened, NfsError> {
     let name = name(component)?;
-    let settings = |attributes: &Fattr4| attributes::settings(attributes);
-    let (how, attrset) = match how {
-        Createhow4::Unchecked(wanted) => {
-            let (set, mask) = settings(wanted)?;
-            if let Some(opened) = reopen(cx, directory, &name, &set, opening).await? {
-                return Ok(opened);
-            }
-            (CreateHow::Unchecked(set), mask)
-        }
+    match how {
+        Createhow4::Unchecked(wanted) => unchecked(cx, directory, &name, wanted, opening).await,
         Createhow4::Guarded(wanted) => {
-            let (set, mask) = settings(wanted)?;
-            (CreateHow::Guarded(set), mask)
+            let (set, mask) = attributes::settings(wanted)?;
+            make(cx, directory, &name, (CreateHow::Guarded(set), mask), opening).await
         }
         Createhow4::Exclusive(verifier) => {
             let attributes = SetAttributes::default();
-            (CreateHow::Exclusive { verifier: *verifier, attributes }, Bitmap4::EMPTY)
+            let how = CreateHow::Exclusive { verifier: *verifier, attributes };
+            make(cx, directory, &name, (how, Bitmap4::EMPTY), opening).await
         }
         Createhow4::Exclusive41(both) => {
-            let (attributes, mask) = settings(&both.attrs)?;
-            (CreateHow::Exclusive { verifier: both.verf, attributes }, mask)
+            let (attributes, mask) = attributes::settings(&both.attrs)?;
+            make(cx, directory, &name, (CreateHow::Exclusive { verifier: both.verf, attributes }, mask), opening).await
         }
-    };
+    }
+}
+
+/// Opens what there is, or makes it. A file that somebody else makes in between is opened like any other that exists: making
+/// is tried GUARDED, so that nothing is opened whose permissions were not asked.
+async fn unchecked(
+    cx: &mut Compound,
+    directory: &Object,
+    name: &Name<'_>,
+    wanted: &Fattr4,
+    opening: &Opening<'_>,
+) -> Result<Opened, NfsError> {
+    let (set, mask) = attributes::settings(wanted)?;
+    for _ in 0..RACES_MAX {
+        if let Some(opened) = reopen(cx, directory, name, &set, opening).await? {
+            return Ok(opened);
+        }
+        match make(cx, directory, name, (CreateHow::Guarded(set.clone()), mask), opening).await {
+            Err(NfsError::Fs(FsError::Exists)) => {}
+            done => return done,
+        }
+    }
+    Err(FsError::Delay.into())
+}
+
+/// Makes the file and opens it.
+async fn make(
+    cx: &mut Compound,
+    directory: &Object,
+    name: &Name<'_>,
+    (how, mask): (CreateHow, Bitmap4),
+    opening: &Opening<'_>,
+) -> Result<Opened, NfsError> {
     if directory.view.read_only() {
         return Err(NfsStat4::Rofs.into());
     }
     cx.hold_reply(directory);
     let filesystem = &directory.view.served.filesystem;
-    let made = filesystem.open_create(&directory.cx_with(cx.hold()), &directory.node, &name, how).await?;
+    let made = filesystem.open_create(&directory.cx_with(cx.hold()), &directory.node, name, how).await?;
     let object = directory.at(made.node);
-    // Whoever makes a file may open it, whatever its mode says.
+    // Whoever makes a file may open it, whatever its mode says; a verifier that matches proves nothing, so what was there
+    // before is opened by its owner or with the rights that its mode gives.
+    let attrset = if made.created {
+        mask
+    } else {
+        check_found(&object, access_of(opening.share)).await?;
+        Bitmap4::EMPTY
+    };
     let stateid = open_state(cx, &object, opening).await?;
     Ok(Opened { object, stateid, cinfo: change(made.change), attrset })
+}
+
+/// Whether an exclusive create that found its verifier may open the file.
+async fn check_found(object: &Object, access: AccessMask) -> Result<(), NfsError> {
+    let filesystem = &object.view.served.filesystem;
+    if filesystem.attributes(&object.cx(), &object.node).await?.uid == object.seen.credentials.uid {
+        return Ok(());
+    }
+    Ok(filesystem.check_open(&object.cx(), &object.node, access).await?)
 }
 
 /// UNCHECKED on a name that exists: an open that may truncate, and only when nothing stands against the open.
@@ -197,14 +251,16 @@ async fn reopen(
         access = access.or(AccessMask::MODIFY);
     }
     filesystem.check_open(&object.cx(), &object.node, access).await?;
-    let stateid = open_state(cx, &object, opening).await?;
     let mut attrset = Bitmap4::EMPTY;
     if truncate {
+        // Cut only what may be opened, and open only what was cut: a client that gets an error knows of no open to close.
+        check_share(cx, &object, opening)?;
         cx.hold_reply(&object);
         let size = SetAttributes { size: Some(0), ..SetAttributes::default() };
         filesystem.set_attributes(&object.cx_with(cx.hold()), &object.node, &size, true).await?;
         attrset.insert(Attribute::Size);
     }
+    let stateid = open_state(cx, &object, opening).await?;
     let cinfo = unchanged(directory).await?;
     Ok(Some(Opened { object, stateid, cinfo, attrset }))
 }

@@ -1,5 +1,7 @@
 //! READ: data of a regular file. RFC 8881 section 18.22.
 
+use std::sync::Arc;
+
 use filesystem::AccessMask;
 use nfs_state::IoAccess;
 use nfs_wire::nfs4::{Read4Args, Read4Resok};
@@ -16,9 +18,10 @@ pub(crate) async fn run(cx: &mut Compound, args: Read4Args) -> Result<Read4Resok
     let count = args.count.min(cx.shared.limits.io_bytes_max);
     let filesystem = &object.view.served.filesystem;
     let read = filesystem.read(&object.cx(), &object.node, args.offset, count).await?;
-    // The key may have been withdrawn while the data was on its way.
+    // The key may be withdrawn while the data is on its way, up to the end of the compound, which asks again.
     if !filesystem.lease_valid(read.lease) {
         return Err(NfsStat4::Delay.into());
     }
+    cx.leases.push((Arc::clone(&object.seen), read.lease));
     Ok(Read4Resok { eof: read.eof, data: Payload(read.data) })
 }

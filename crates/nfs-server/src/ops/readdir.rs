@@ -31,13 +31,13 @@ pub(crate) async fn run(cx: &mut Compound, args: Readdir4Args) -> Result<Readdir
         names_left: if names == 0 { usize::MAX } else { names },
         entries: Vec::new(),
     };
-    let eof = match cx.place()? {
+    let eof = match cx.place()?.clone() {
         Place::PseudoRoot => pseudo_root(cx, &args, &mut page).await?,
         Place::Object(object) => {
             if object.node.kind() != filesystem::Kind::Directory {
                 return Err(NfsStat4::Notdir.into());
             }
-            directory(cx, object, &args, &mut page).await?
+            directory(cx, &object, &args, &mut page).await?
         }
     };
     if page.entries.is_empty() && !eof {
@@ -78,6 +78,10 @@ async fn directory(cx: &Compound, object: &Object, args: &Readdir4Args, page: &m
         let got_some = !found.entries.is_empty();
         for entry in found.entries {
             cookie = entry.cookie;
+            // An entry whose object is gone since is no entry any more.
+            if nodes && entry.node.is_none() {
+                continue;
+            }
             let Some(attrs) = entry_attributes(cx, object, &entry, &args.attr_request).await? else { continue };
             let name = Component4::new(entry.name).map_err(|_| NfsStat4::Serverfault)?;
             if !page.push(Entry4 { cookie: entry.cookie, name, attrs }) {
@@ -118,7 +122,7 @@ async fn entry_attributes(
 }
 
 /// Fills the page from the pseudo-root: the cookies are positions in the sorted list, from 3 on.
-async fn pseudo_root(cx: &Compound, args: &Readdir4Args, page: &mut Page) -> Result<bool, NfsError> {
+async fn pseudo_root(cx: &mut Compound, args: &Readdir4Args, page: &mut Page) -> Result<bool, NfsError> {
     if matches!(args.cookie, 1 | 2) {
         return Err(NfsStat4::BadCookie.into());
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use filesystem::ReplyKey;
+use filesystem::{FsError, ReplyKey};
 use nfs_state::{RequestFacts, Verdict};
 use nfs_wire::nfs4::{Sequence4Args, Sequence4Resok};
 use nfs_wire::{ArgOp, NfsStat4};
@@ -41,6 +41,7 @@ pub(crate) async fn begin(
     };
     match judge(cx, args, facts).await {
         Verdict::Run(admitted) => {
+            cx.gate.session_begun();
             let admitted = *admitted;
             cx.session = Some(InSession {
                 client: admitted.client,
@@ -53,20 +54,26 @@ pub(crate) async fn begin(
         Verdict::Replay(body) => Begun::Again(body),
         Verdict::ReplayUncached(resok) => Begun::Uncached(*resok),
         Verdict::InProgress => Begun::Refused(NfsStat4::Delay),
-        Verdict::EarlierInstance => {
-            for operation in rest {
-                if let ArgOp::Putfh(put) = operation {
-                    cx.admitted.open_named(&put.object).await;
-                }
-            }
-            let key = ReplyKey { session: args.sessionid, slot: args.slotid, sequence: args.sequenceid };
-            match cx.admitted.stored_reply(&key).await {
-                Ok(Some(body)) => Begun::Again(body),
-                Ok(None) => Begun::Refused(NfsStat4::Deadsession),
-                Err(error) => error.status().map_or(Begun::Silence, Begun::Refused),
-            }
-        }
+        Verdict::EarlierInstance | Verdict::ReplyLost => stored(cx, args, rest).await,
         Verdict::Refuse(status) => Begun::Refused(status),
+    }
+}
+
+/// The reply that the file system keeps for a request that no slot knows an answer to.
+async fn stored(cx: &Compound, args: &Sequence4Args, rest: &[ArgOp]) -> Begun {
+    for operation in rest {
+        if let ArgOp::Putfh(put) = operation {
+            cx.admitted.open_named(&put.object).await;
+        }
+    }
+    let key = ReplyKey { session: args.sessionid, slot: args.slotid, sequence: args.sequenceid };
+    match cx.admitted.stored_reply(&key).await {
+        Ok(Some(body)) => Begun::Again(body),
+        Ok(None) => Begun::Refused(NfsStat4::Deadsession),
+        // SEQUENCE goes on while a file system is sealed, and any other error would make the client take the request's number
+        // for used: the change would run again once the key is back.
+        Err(NfsError::Fs(FsError::Sealed(_))) => Begun::Refused(NfsStat4::Delay),
+        Err(error) => error.status().map_or(Begun::Silence, Begun::Refused),
     }
 }
 

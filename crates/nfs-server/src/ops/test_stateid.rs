@@ -14,8 +14,11 @@ pub(crate) async fn run(cx: &mut Compound, args: TestStateid4Args) -> Result<Tes
         for served in &file_systems {
             // Testing changes nothing, so there are no effects.
             let (status, _) = served.holdings.with(|state, _| state.test_stateid(&client, stateid));
-            if status != NfsStat4::BadStateid {
-                found = status;
+            match status {
+                NfsStat4::Ok => return status,
+                // Not one of its own.
+                NfsStat4::BadStateid => {}
+                status => found = status,
             }
         }
         found

@@ -1,5 +1,6 @@
 //! WRITE: data into a regular file, durable as far as asked. RFC 8881 section 18.32.
 
+use bytes::Bytes;
 use filesystem::{AccessMask, Stability};
 use nfs_state::IoAccess;
 use nfs_wire::nfs4::{StableHow4, Write4Args, Write4Resok};
@@ -20,7 +21,10 @@ pub(crate) async fn run(cx: &mut Compound, args: Write4Args) -> Result<Write4Res
     let filesystem = &object.view.served.filesystem;
     // Taken before the write: if buffered data is dropped meanwhile, the client sees another one with its COMMIT.
     let writeverf = filesystem.write_verifier();
-    let written = filesystem.write(&object.cx(), &object.node, args.offset, args.data.0, stability).await?;
+    let data = args.data.0;
+    // A slice keeps the whole request in memory, of which the write-back budget counts only the slice.
+    let data = if data.len() < cx.record_bytes / 2 { Bytes::copy_from_slice(&data) } else { data };
+    let written = filesystem.write(&object.cx(), &object.node, args.offset, data, stability).await?;
     let committed = match written.committed {
         Stability::Unstable => StableHow4::Unstable,
         Stability::DataSync => StableHow4::DataSync,

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::harness::client::{Client, Connection, mkdir, putfh};
-use crate::harness::server::{Disk, Rig, quick};
+use crate::harness::server::{Disk, MOUNT_TARGET, Rig, quick};
 use nfs_server::Limits;
+use nfs_server::exports::Door;
 use nfs_wire::nfs4::{Compound4Args, NfsFh4};
 use nfs_wire::rpc::{Accepted, AuthStat, MismatchInfo, Outcome, Rejected, ReplyHeader};
 use nfs_wire::xdr::Decoder;
@@ -268,13 +269,102 @@ async fn a_client_certificate_reaches_the_exports() {
     assert_eq!(claimed.as_deref(), Some("fs-0123456789abcdef0ab"));
 }
 
-/// Architecture section 2.3: what is cut with its mount target's address is cut, whatever runs.
+/// Architecture section 2.1: requests that anybody may send do not earn a place for ever. Connections without a session are bounded for
+/// each source and the oldest gives way; a client with a session stays.
 #[tokio::test]
-async fn connections_of_an_address_are_cut() {
+async fn a_source_cannot_shut_the_door_with_idle_connections() {
+    let limits = Limits { waiting_per_source_max: 4, ..quick() };
+    let rig = Rig::start_on(Disk::default(), limits, "127.0.0.1:0").await;
+    let mut client = Client::mount(Connection::clear(rig.address).await, "stays").await;
+    let mut idle = Vec::new();
+    for _ in 0..12 {
+        let mut stream = TcpStream::connect(rig.address).await.unwrap();
+        let null = client.connection.encode(100_003, 4, 0, |_| {});
+        let mark = u32::try_from(null.len()).unwrap() | 0x8000_0000;
+        stream.write_all(&[&mark.to_be_bytes()[..], &null].concat()).await.unwrap();
+        let mut reply = [0; 28];
+        stream.read_exact(&mut reply).await.unwrap();
+        idle.push(stream);
+    }
+    for stream in idle.iter_mut().take(8) {
+        assert!(closed(stream).await);
+    }
+    assert!(rig.server.status().waiting <= 4);
+    client.ok(vec![ArgOp::Putrootfh(())]).await;
+}
+
+/// Architecture section 2.7: requests of all connections together are bounded. Strangers that begin large requests and do not end them
+/// take their part at most; clients are served, and a client's own large requests are served one after the other.
+#[tokio::test]
+async fn unfinished_requests_of_strangers_leave_room_for_clients() {
+    let limits = Limits { memory_bytes_max: 4 << 20, ..quick() };
+    let rig = Rig::start_on(Disk::default(), limits, "127.0.0.1:0").await;
+    let mut client = Client::mount(Connection::clear(rig.address).await, "client").await;
+    let (handle, opened) = client.open("/", "file").await;
+    let mut strangers = Vec::new();
+    for _ in 0..40 {
+        let mut stream = TcpStream::connect(rig.address).await.unwrap();
+        stream.write_all(&(0x8000_0000_u32 | (1 << 20)).to_be_bytes()).await.unwrap();
+        let _ = stream.try_write(&[0; 200_000]);
+        strangers.push(stream);
+    }
+    let data = vec![7; 1 << 20];
+    for offset in 0..8_u64 {
+        client.write(&handle, opened.stateid, offset << 20, &data, nfs_wire::nfs4::StableHow4::FileSync).await;
+    }
+    assert_eq!(client.read(&handle, opened.stateid, 0, 1 << 20).await.0.len(), 1 << 20);
+    drop(strangers);
+    others_are_served(&rig).await;
+}
+
+/// Architecture section 2.4: a client certificate whose claims cannot be read is a denial that a mount can report, not a connection
+/// that ends and is made anew without end.
+#[tokio::test]
+async fn unreadable_claims_are_denied() {
     let rig = Rig::start().await;
-    let mut client = Client::mount(Connection::clear(rig.address).await, "cut").await;
-    rig.server.cut_address(rig.address);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    let truncated = b"\x0c\x50fs-".to_vec();
+    params.custom_extensions =
+        vec![rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 4843, 7, 3], truncated)];
+    let certificate = params.self_signed(&key).unwrap().der().clone();
+    let private = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+    let mut connection = Connection::tls(rig.address, &rig.root, Some((certificate, private))).await.unwrap();
+    for _ in 0..10 {
+        assert_eq!(connection.compound(vec![ArgOp::Putrootfh(())]).await.status, NfsStat4::Access);
+    }
+    assert!(rig.exports.peers.lock().is_empty(), "nobody is asked about it");
+}
+
+/// Architecture section 2.3: a mount target's end ends what came through its door, whatever runs, and also who has not said
+/// anything yet; others do not notice.
+#[tokio::test]
+async fn connections_end_with_their_mount_target() {
+    let rig = Rig::start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let door = Door::of_mount_target("fsmt-0fedcba9876543210");
+    let (server, through) = (rig.server.clone(), std::sync::Arc::clone(&door));
+    let serving = tokio::spawn(async move { server.serve(listener, through).await });
+
+    let mut client = Client::mount(Connection::clear(address).await, "cut").await;
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let mut half = TcpStream::connect(address).await.unwrap();
+    half.write_all(&[0x16, 3, 1, 2, 0, 1]).await.unwrap();
+    // All three have been accepted.
+    while rig.server.status().waiting < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    door.shut();
+    assert!(closed(&mut silent).await && closed(&mut half).await);
     let record = client.connection.encode(100_003, 4, 0, |_| {});
     assert!(client.connection.send(&record).await.is_err() || client.connection.receive().await.is_err());
+    tokio::time::timeout(Duration::from_secs(10), serving).await.unwrap().unwrap().unwrap();
+    while rig.server.status().connections > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     others_are_served(&rig).await;
+    let doors: Vec<_> =
+        rig.exports.peers.lock().iter().map(|peer| peer.door.mount_target().map(str::to_owned)).collect();
+    assert_eq!(doors, [Some("fsmt-0fedcba9876543210".to_owned()), Some(MOUNT_TARGET.to_owned())]);
 }

@@ -6,6 +6,7 @@
 mod harness;
 mod hostile;
 mod mount;
+mod open;
 mod restart;
 mod seal;
 mod state;

@@ -1,11 +1,14 @@
 //! A crash of the server and what its clients notice of it: retries get their replies, sessions are dead, state is reclaimed.
 
 use crate::harness::client::{Client, Connection, at, component, getattr, mkdir, ok, putfh};
-use crate::harness::server::Rig;
+use crate::harness::server::{Disk, FS, Rig};
+use nfs_server::Limits;
 use nfs_wire::nfs4::{
-    Commit4Args, Open4Args, OpenClaim4, OpenDelegationType4, Openflag4, Remove4Args, StableHow4, StateOwner4, share,
+    Commit4Args, Compound4Args, Open4Args, OpenClaim4, OpenDelegationType4, Openflag4, Remove4Args, StableHow4,
+    StateOwner4, share,
 };
 use nfs_wire::{ArgOp, Attribute, NfsStat4, Opaque, ResOp};
+use std::time::Duration;
 
 async fn client(rig: &Rig) -> Client {
     Client::mount(Connection::clear(rig.address).await, "restart test").await
@@ -41,6 +44,32 @@ async fn a_retry_after_a_crash_gets_its_stored_reply() {
     assert_eq!(client.status(vec![ArgOp::Putrootfh(()), mkdir("once")]).await, NfsStat4::Exist);
 }
 
+/// Architecture section 3, "Durable replies": a client that held nothing is not waited for in grace, and still gets its reply when
+/// it comes back later than the others. After that time the replies go.
+#[tokio::test]
+async fn stored_replies_wait_for_clients_that_held_nothing() {
+    let limits = Limits { lease_seconds: 1, replies_kept_min: Duration::from_secs(4), ..Limits::default() };
+    let rig = Rig::start_on(Disk::default(), limits, "127.0.0.1:0").await;
+    let mut clients = Vec::new();
+    for (owner, name) in [("first", "a"), ("second", "b"), ("third", "c")] {
+        let mut client = Client::mount(Connection::clear(rig.address).await, owner).await;
+        let make = vec![client.sequence(3, true), ArgOp::Putrootfh(()), mkdir(name)];
+        let reply = ok(client.connection.compound(make.clone()).await);
+        clients.push((client, make, reply));
+    }
+    let rig = rig.crash().await;
+    for (waits, (mut client, make, reply)) in [0, 2, 4].into_iter().zip(clients) {
+        tokio::time::sleep(Duration::from_secs(waits)).await;
+        client.connection = Connection::clear(rig.address).await;
+        let again = client.connection.compound(make).await;
+        if waits < 4 {
+            assert_eq!(again.resarray, reply);
+        } else {
+            assert_eq!(again.status, NfsStat4::Deadsession);
+        }
+    }
+}
+
 /// Architecture section 3, "Durable replies": an exclusive OPEN that was answered to nobody is not a spurious EEXIST, and the file that
 /// it opened is reclaimed like any other.
 #[tokio::test]
@@ -71,13 +100,47 @@ async fn a_retry_through_the_pseudo_root_gets_its_stored_reply() {
     let rig = Rig::start().await;
     pseudo(&rig);
     let mut client = client(&rig).await;
-    let root = client.lookup(crate::harness::server::FS).await;
+    let root = client.lookup(FS).await;
     let make = vec![client.sequence(3, true), putfh(&root), mkdir("once")];
     let first = ok(client.connection.compound(make.clone()).await);
     let rig = rig.crash().await;
     pseudo(&rig);
     client.connection = Connection::clear(rig.address).await;
     assert_eq!(client.connection.compound(make).await.resarray, first);
+}
+
+/// Architecture section 3, "Operations and the committer": when a commit fails nobody is answered, neither the request nor a retry of
+/// it that waits on another connection.
+#[tokio::test]
+async fn a_retry_is_not_told_what_was_lost() {
+    let rig = Rig::start().await;
+    let mut client = client(&rig).await;
+    client.lookup("/").await;
+    let make = vec![client.sequence(3, true), ArgOp::Putrootfh(()), mkdir("lost"), getattr(&[Attribute::Fileid])];
+    let record =
+        client.connection.encode(100_003, 4, 1, |out| Compound4Args::new(Opaque::default(), make.clone()).encode(out));
+    let faults = rig.exports.faults(FS);
+    faults.hold_commits();
+    client.connection.send(&record).await.unwrap();
+    while faults.held() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut others = Vec::new();
+    for _ in 0..16 {
+        let mut other = Connection::clear(rig.address).await;
+        other.send(&record).await.unwrap();
+        others.push(other);
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    faults.cut();
+    assert!(client.connection.receive().await.is_err());
+    for other in &mut others {
+        assert!(other.receive().await.is_err());
+    }
+    client.connection = Connection::clear(rig.address).await;
+    assert_eq!(client.connection.compound(make).await.status, NfsStat4::Deadsession);
+    client.renew_identity().await;
+    client.ok(vec![ArgOp::Putrootfh(()), mkdir("lost")]).await;
 }
 
 /// Architecture section 3: what failed is not stored, and what changed nothing runs again in a new session.
@@ -135,7 +198,7 @@ async fn grace_ends_without_a_client_that_stays_away() {
     let plain = [at("/"), vec![open(OpenClaim4::Null(component("file")))]].concat();
     assert_eq!(other.status(plain.clone()).await, NfsStat4::Grace);
     for _ in 0..35 {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
         other.ok(vec![ArgOp::Putrootfh(())]).await;
     }
     other.ok(plain).await;
@@ -185,4 +248,39 @@ async fn a_stop_ends_connections() {
     let rig = rig.crash().await;
     let mut again = Client::mount(Connection::clear(rig.address).await, "again").await;
     again.lookup("/kept").await;
+}
+
+/// Architecture section 3, "Recovery records": a damaged record costs its client what it held; the others reclaim and the file
+/// system serves.
+#[tokio::test]
+async fn a_damaged_recovery_record_stops_nobody() {
+    let rig = Rig::start().await;
+    let mut client = client(&rig).await;
+    let (handle, _) = client.open("/", "file").await;
+    let filesystem = rig.exports.filesystem(FS).await.unwrap();
+    filesystem.put_record(1, b"no client", &[7; 100]).await.unwrap();
+    filesystem.put_record(1, b"", b"").await.unwrap();
+    rig.disk.damage_shortest_record(FS, b"P\x01").await;
+    let rig = rig.crash().await;
+    let mut other = Client::mount(Connection::clear(rig.address).await, "other").await;
+    client.connection = Connection::clear(rig.address).await;
+    client.renew_identity().await;
+    client.ok(vec![putfh(&handle), open(OpenClaim4::Previous(OpenDelegationType4::None))]).await;
+    client.reclaim_complete().await;
+    assert_eq!(rig.server.status().file_systems[0].damaged_records, 2);
+    other.open("/", "new").await;
+}
+
+/// RFC 8881 section 8.4.2: grace runs from the opening of the file system, not from its first mount.
+#[tokio::test]
+async fn grace_begins_before_the_first_mount() {
+    let rig = Rig::start().await;
+    client(&rig).await.open("/", "file").await;
+    let rig = rig.crash().await;
+    let id = nfs_server::exports::FileSystemId::new(FS);
+    rig.server.open(&id).await.unwrap();
+    // The client of before never comes back.
+    tokio::time::sleep(rig.limits.lease() + Duration::from_millis(200)).await;
+    let mut late = Client::mount(Connection::clear(rig.address).await, "late").await;
+    late.open("/", "file").await;
 }

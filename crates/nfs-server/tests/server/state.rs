@@ -249,3 +249,71 @@ async fn an_expired_client_gives_way() {
     let remove = ArgOp::Remove(Remove4Args { target: component("file") });
     two.ok(vec![ArgOp::Putrootfh(()), remove]).await;
 }
+
+/// RFC 8881 section 2.10.6.1.3.1: a client that sends a request again after a reconnect tells of the slots in use then, and
+/// under another tag; it gets the reply, and the change does not run twice. Other operations are a false retry.
+#[tokio::test]
+async fn a_retry_may_tell_of_other_slots() {
+    let rig = Rig::start().await;
+    let mut client = client(&rig, "resends").await;
+    let make = |highest, tag: &[u8], operations: &[ArgOp], sequence: &ArgOp| {
+        let mut sequence = sequence.clone();
+        if let ArgOp::Sequence(sequence) = &mut sequence {
+            sequence.highest_slotid = highest;
+        }
+        let operations = [std::slice::from_ref(&sequence), operations].concat();
+        nfs_wire::nfs4::Compound4Args::new(Opaque::copied(tag).unwrap(), operations)
+    };
+    let sequence = client.sequence(0, true);
+    let operations = [ArgOp::Putrootfh(()), mkdir("once")];
+    let first = client.connection.compound_args(&make(3, b"", &operations, &sequence)).await.unwrap();
+    assert_eq!(first.status, NfsStat4::Ok);
+    client.connection = Connection::clear(rig.address).await;
+    let again = client.connection.compound_args(&make(9, b"later", &operations, &sequence)).await.unwrap();
+    assert_eq!(again.resarray, first.resarray);
+    let other = [ArgOp::Putrootfh(()), mkdir("more")];
+    let refused = client.connection.compound_args(&make(3, b"", &other, &sequence)).await.unwrap();
+    assert_eq!(refused.status, NfsStat4::SeqFalseRetry);
+}
+
+/// RFC 8881 section 2.10.6.4: what has no room for its result in the reply, or in the reply cache, does not run.
+#[tokio::test]
+async fn a_change_without_room_for_its_result_does_not_run() {
+    let rig = Rig::start().await;
+    let mut client = client(&rig, "tight").await;
+    client.channel.maxresponsesize_cached = 100;
+    client.renew_identity().await;
+    let kept = vec![client.sequence(1, true), ArgOp::Putrootfh(()), mkdir("d")];
+    let result = client.connection.compound(kept).await;
+    assert_eq!((result.status, result.resarray.len()), (NfsStat4::RepTooBigToCache, 3));
+    assert_eq!(client.status(at("/d")).await, NfsStat4::Noent);
+    client.ok(vec![ArgOp::Putrootfh(()), mkdir("d")]).await;
+
+    client.channel.maxresponsesize = 128;
+    client.renew_identity().await;
+    let operations = [at("/d"), vec![mkdir("e")]].concat();
+    assert_eq!(client.status(operations).await, NfsStat4::RepTooBig);
+    assert_eq!(client.status(at("/d/e")).await, NfsStat4::Noent);
+}
+
+/// RFC 8881 section 18.37.3: a session that is destroyed from within is destroyed by the last operation.
+#[tokio::test]
+async fn a_session_destroys_itself_last() {
+    let rig = Rig::start().await;
+    let mut client = client(&rig, "last").await;
+    let destroy = ArgOp::DestroySession(DestroySession4Args { sessionid: client.session });
+    assert_eq!(client.status(vec![destroy.clone(), ArgOp::Putrootfh(())]).await, NfsStat4::NotOnlyOp);
+    client.ok(vec![ArgOp::Putrootfh(()), destroy]).await;
+    assert_eq!(client.status(vec![ArgOp::Putrootfh(())]).await, NfsStat4::Badsession);
+}
+
+/// RFC 8881 section 18.3.3: a COMMIT beyond the largest offset is invalid.
+#[tokio::test]
+async fn a_commit_ends_within_what_an_offset_can_say() {
+    let rig = Rig::start().await;
+    let mut client = client(&rig, "commits").await;
+    let (handle, _) = client.open("/", "file").await;
+    let commit = |offset, count| ArgOp::Commit(nfs_wire::nfs4::Commit4Args { offset, count });
+    client.ok(vec![putfh(&handle), commit(u64::MAX - 1, 1)]).await;
+    assert_eq!(client.status(vec![putfh(&handle), commit(u64::MAX, 1)]).await, NfsStat4::Inval);
+}

@@ -1,13 +1,17 @@
 //! Who sees what: access points, squash, read-only, refusal, the pseudo-root, and virtual servers that never merge.
 
-use crate::harness::client::{Client, Connection, at, component, getattr, lookup, mkdir};
-use crate::harness::server::{FS, Rig};
-use nfs_server::exports::{AccessPointView, Admission, Creation, Permissions, PosixUser, Principal, Refused, Target};
+use crate::harness::client::{Client, Connection, at, component, getattr, lookup, mkdir, putfh};
+use crate::harness::server::{Disk, FS, Rig, quick};
+use nfs_server::Limits;
+use nfs_server::exports::{
+    AccessPointView, Admission, Creation, NotAuthorized, Permissions, PosixUser, Principal, Refused, Target,
+};
 use nfs_wire::nfs4::{
-    Access4Args, BindConnToSession4Args, ChannelDirFromClient4, Fsid4, Readdir4Args, Remove4Args, Setattr4Args,
-    Stateid4, Utf8Mixed,
+    Access4Args, BindConnToSession4Args, ChannelDirFromClient4, Fsid4, Readdir4Args, Remove4Args, Rename4Args,
+    Setattr4Args, Stateid4, Utf8Mixed,
 };
 use nfs_wire::{ArgOp, Attribute, Bitmap4, Fattr4, NfsStat4, ResOp};
+use std::time::Duration;
 
 async fn client(rig: &Rig, owner: &'static str) -> Client {
     Client::mount(Connection::clear(rig.address).await, owner).await
@@ -84,7 +88,7 @@ async fn root_is_squashed_and_writing_is_refused_by_policy() {
 #[tokio::test]
 async fn a_refused_caller_gets_access_denied() {
     let rig = Rig::start().await;
-    *rig.exports.permissions.lock() = Err(Refused("no".into()));
+    *rig.exports.permissions.lock() = Err(Refused("no".into()).into());
     let mut connection = Connection::clear(rig.address).await;
     assert_eq!(connection.compound(vec![ArgOp::Putrootfh(())]).await.status, NfsStat4::Access);
     *rig.exports.permissions.lock() = Ok(Permissions { write: true, root: true });
@@ -145,7 +149,7 @@ async fn the_pseudo_root_leads_to_every_file_system() {
     client.open(FS, "file").await;
     assert_eq!(client.status(at(&format!("{OTHER}/file"))).await, NfsStat4::Noent);
     let handle = client.lookup(&format!("{FS}/file")).await;
-    client.ok(vec![crate::harness::client::putfh(&handle), getattr(&[Attribute::Size])]).await;
+    client.ok(vec![putfh(&handle), getattr(&[Attribute::Size])]).await;
     client.ok([at(FS), vec![ArgOp::Lookupp(()), lookup(OTHER)]].concat()).await;
     assert_eq!(client.status(vec![ArgOp::Putrootfh(()), mkdir("d")]).await, NfsStat4::Rofs);
     assert_eq!(client.status(at("fs-absent")).await, NfsStat4::Noent);
@@ -172,4 +176,191 @@ async fn identities_are_numbers() {
     };
     let set = ArgOp::Setattr(Setattr4Args { stateid: Stateid4::ANONYMOUS, obj_attributes: named });
     assert_eq!(root.status([at("/file"), vec![set]].concat()).await, NfsStat4::Badowner);
+}
+
+/// Architecture section 2.5: file systems behind one pseudo-root do not depend on each other. When one fails, who uses another
+/// keeps its connection, its session and what it holds there, and finds the first one opened again.
+#[tokio::test]
+async fn a_failed_file_system_leaves_the_others_alone() {
+    const OTHER: &str = "fs-0fedcba9876543210";
+    let rig = Rig::start().await;
+    rig.exports.filesystem(OTHER).await.unwrap();
+    through(&rig, None, Target::PseudoRoot);
+    let mut client = client(&rig, "two").await;
+    for id in [FS, OTHER] {
+        client.lookup(id).await;
+    }
+    // Opened by that, they read their recovery records.
+    while rig.server.status().file_systems.iter().any(|found| found.grace != nfs_server::GraceStatus::Over) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let (handle, opened) = client.open(OTHER, "file").await;
+    client.open(FS, "file").await;
+    rig.exports.faults(FS).commits([storage::faulty::CommitFault::CutBefore]);
+    let filesystem = rig.exports.filesystem(OTHER).await.unwrap();
+    let failing = [at(FS), vec![mkdir("d")]].concat();
+    let sequence = client.sequence(3, true);
+    let record = {
+        let args =
+            nfs_wire::nfs4::Compound4Args::new(nfs_wire::Opaque::default(), [vec![sequence], failing.clone()].concat());
+        client.connection.encode(100_003, 4, 1, |out| args.encode(out))
+    };
+    client.connection.send(&record).await.unwrap();
+    assert!(client.connection.receive().await.is_err());
+    client.connection = Connection::clear(rig.address).await;
+    client.write(&handle, opened.stateid, 0, b"held", nfs_wire::nfs4::StableHow4::FileSync).await;
+    assert!(!*filesystem.failed().borrow());
+    assert_eq!(rig.server.status().clients.len(), 1);
+    client.ok(failing).await;
+}
+
+/// Architecture section 2.5: clients of one file system neither wait for nor learn of the trouble of another when an expired client
+/// gives way.
+#[tokio::test]
+async fn an_expired_client_gives_way_whatever_ails_another_file_system() {
+    const OTHER: &str = "fs-0fedcba9876543210";
+    let rig = Rig::start().await;
+    let mut holder = client(&rig, "holder").await;
+    let deny = |client: &Client, share_deny| {
+        let open = client
+            .open_op("file", nfs_wire::nfs4::Openflag4::Create(nfs_wire::nfs4::Createhow4::Unchecked(Fattr4::empty())));
+        let ArgOp::Open(mut open) = open else { panic!() };
+        open.share_deny = share_deny;
+        [at("/"), vec![ArgOp::Open(open)]].concat()
+    };
+    holder.ok(deny(&holder, 3)).await;
+    through(&rig, None, Target::FileSystem(nfs_server::exports::FileSystemId::new(OTHER)));
+    let mut bystander = client(&rig, "bystander").await;
+    bystander.open("/", "file").await;
+    through(&rig, None, file_system());
+    let mut wants = client(&rig, "wants").await;
+    for _ in 0..30 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        wants.ok(vec![ArgOp::Putrootfh(())]).await;
+        bystander.ok(vec![ArgOp::Putrootfh(())]).await;
+    }
+    let hit = rig.exports.filesystem(OTHER).await.unwrap();
+    rig.exports.faults(OTHER).cut();
+    let operations = deny(&wants, 0);
+    wants.ok(operations).await;
+    assert!(!rig.server.status().clients.iter().any(|client| client.owner == "holder"));
+    drop(hit);
+}
+
+/// Architecture section 3, "Operations and the committer": the pseudo-root shows nothing of a file system that a crash could take back.
+#[tokio::test]
+async fn the_pseudo_root_waits_for_what_it_shows() {
+    let rig = Rig::start().await;
+    let mut maker = client(&rig, "maker").await;
+    maker.lookup("/").await;
+    through(&rig, None, Target::PseudoRoot);
+    let mut client = client(&rig, "reader").await;
+    client.lookup(FS).await;
+    let read = ArgOp::Readdir(Readdir4Args {
+        cookie: 0,
+        cookieverf: [0; 8],
+        dircount: 0,
+        maxcount: 4096,
+        attr_request: Bitmap4::of(&[Attribute::Numlinks]),
+    });
+    let faults = rig.exports.faults(FS);
+    faults.hold_commits();
+    let make = {
+        let operations = vec![maker.sequence(1, false), ArgOp::Putrootfh(()), mkdir("d")];
+        let args = nfs_wire::nfs4::Compound4Args::new(nfs_wire::Opaque::default(), operations);
+        maker.connection.encode(100_003, 4, 1, |out| args.encode(out))
+    };
+    maker.connection.send(&make).await.unwrap();
+    while faults.held() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let listing = client.call(vec![ArgOp::Putrootfh(()), read]);
+    let mut listing = std::pin::pin!(listing);
+    assert!(tokio::time::timeout(Duration::from_millis(200), &mut listing).await.is_err());
+    faults.release();
+    assert_eq!(listing.await.status, NfsStat4::Ok);
+}
+
+/// Architecture section 2.4: the policies are asked again while a connection is used, and what they say then counts: for what may be
+/// written, and for whether anything may be done at all. The session outlives a denial.
+#[tokio::test]
+async fn the_policies_are_asked_again() {
+    let every = Duration::from_millis(300);
+    let limits = Limits { authorize_every: every, ..quick() };
+    let rig = Rig::start_on(Disk::default(), limits, "127.0.0.1:0").await;
+    let whole = Permissions { write: true, root: true };
+    let mut client = client(&rig, "again").await;
+    for name in ["a", "b", "c"] {
+        client.ok(vec![ArgOp::Putrootfh(()), mkdir(name)]).await;
+    }
+    assert_eq!(rig.exports.asked.lock()[..], [None], "one question for many requests");
+    tokio::time::sleep(every).await;
+    client.lookup("/a").await;
+    assert_eq!(rig.exports.asked.lock()[..], [None, Some(whole)], "the same answer again is no news");
+
+    *rig.exports.permissions.lock() = Ok(Permissions { write: false, root: true });
+    tokio::time::sleep(every).await;
+    assert_eq!(client.status(vec![ArgOp::Putrootfh(()), mkdir("d")]).await, NfsStat4::Rofs);
+    *rig.exports.permissions.lock() = Err(Refused("no".into()).into());
+    tokio::time::sleep(every).await;
+    assert_eq!(client.status(vec![ArgOp::Putrootfh(())]).await, NfsStat4::Access);
+    client.slots[0] -= 1;
+    *rig.exports.permissions.lock() = Ok(whole);
+    client.ok(vec![ArgOp::Putrootfh(()), mkdir("d")]).await;
+}
+
+/// Architecture section 2.4: a notice of changed policies counts at once.
+#[tokio::test]
+async fn a_notice_makes_the_policies_be_asked_at_once() {
+    let rig = Rig::start().await;
+    let mut client = client(&rig, "notice").await;
+    *rig.exports.permissions.lock() = Err(Refused("no".into()).into());
+    client.ok(vec![ArgOp::Putrootfh(())]).await;
+    rig.server.policies_changed();
+    assert_eq!(client.status(vec![ArgOp::Putrootfh(())]).await, NfsStat4::Access);
+}
+
+/// Architecture section 2.4: a refused connection that goes on asking is not asked for each time, since each costs a line in the log
+/// and a record in the audit log. What cannot be said now is a matter of waiting.
+#[tokio::test]
+async fn refusals_hold_for_a_while() {
+    let rig = Rig::start().await;
+    *rig.exports.permissions.lock() = Err(Refused("no".into()).into());
+    let started = std::time::Instant::now();
+    let mut connection = Connection::clear(rig.address).await;
+    for _ in 0..200 {
+        assert_eq!(connection.compound(vec![ArgOp::Putrootfh(())]).await.status, NfsStat4::Access);
+    }
+    let bound = 5 + started.elapsed().as_secs() as usize;
+    assert!(rig.exports.asked.lock().len() <= bound, "{} of {bound}", rig.exports.asked.lock().len());
+    *rig.exports.permissions.lock() = Err(NotAuthorized::Later("the audit log is full".into()));
+    let mut connection = Connection::clear(rig.address).await;
+    assert_eq!(connection.compound(vec![ArgOp::Putrootfh(())]).await.status, NfsStat4::Delay);
+}
+
+/// EFS access points: nothing above the root directory is seen, also when it was removed and made again and another connection is
+/// the first to learn of it.
+#[tokio::test]
+async fn a_root_that_was_made_again_is_the_root() {
+    let rig = Rig::start().await;
+    let mut whole = client(&rig, "whole").await;
+    let creation = Some(Creation { uid: 0, gid: 0, mode: 0o755 });
+    through(&rig, Some(AccessPointView { posix_user: None, ..point("/apps/web", creation) }), file_system());
+    let mut one = client(&rig, "one").await;
+    one.ok(vec![ArgOp::Putrootfh(())]).await;
+    let remove = ArgOp::Remove(Remove4Args { target: component("web") });
+    whole.ok([at("/apps"), vec![remove.clone(), mkdir("web")]].concat()).await;
+    let mut two = client(&rig, "two").await;
+    let again = two.lookup("/").await;
+    assert_eq!(one.status(vec![putfh(&again), ArgOp::Lookupp(())]).await, NfsStat4::Noent);
+    let mut inside = client(&rig, "inside").await;
+    let child = inside.ok(vec![ArgOp::Putrootfh(()), mkdir("d"), ArgOp::Getfh(())]).await;
+    let Some(ResOp::Getfh(Ok(child))) = child.last() else { panic!("{child:?}") };
+    // The whole tree is moved away: what is above it is nothing that may be seen through the access point.
+    let rename = ArgOp::Rename(Rename4Args { oldname: component("web"), newname: component("moved") });
+    whole.ok([at("/apps"), vec![ArgOp::Savefh(())], at("/"), vec![rename]].concat()).await;
+    let mut late = Connection::clear(rig.address).await;
+    std::mem::swap(&mut late, &mut one.connection);
+    one.ok(vec![putfh(child)]).await;
+    assert_eq!(one.status(vec![putfh(&again), ArgOp::Lookupp(())]).await, NfsStat4::Access);
 }

@@ -12,6 +12,10 @@ pub const TAG_BYTES_MAX: usize = 1024;
 /// The most operations that are decoded of one compound. A session's `maxoperations` is lower or equal.
 pub const OPERATIONS_MAX: usize = 128;
 
+/// `OP_SEQUENCE`.
+const SEQUENCE: u32 = 53;
+/// What `SEQUENCE4args` always takes.
+const SEQUENCE_ARGS_BYTES: usize = 16 + 4 * 4;
 /// The only minor version whose operations are decoded.
 const MINOR_VERSION: u32 = 1;
 
@@ -66,6 +70,19 @@ impl Compound4Args {
         Ok(Self { tag, minorversion, declared: length_of(count), operations })
     }
 
+    /// What follows SEQUENCE in encoded arguments: where a retry is the same as the request. SEQUENCE itself need not be: a
+    /// client that sends a request again after a reconnect says which slots are in use then. None without SEQUENCE first.
+    pub fn behind_sequence(arguments: &[u8]) -> Option<&[u8]> {
+        let word = |at: usize| arguments.get(at..)?.first_chunk().copied().map(u32::from_be_bytes);
+        let tag = usize::try_from(word(0)?).ok().filter(|length| *length <= TAG_BYTES_MAX)?;
+        // The tag with its length and padding, the minor version, the count.
+        let first = 4_usize.checked_add(tag.checked_next_multiple_of(4)?)?.checked_add(8)?;
+        if word(first)? != SEQUENCE {
+            return None;
+        }
+        arguments.get(first.checked_add(4 + SEQUENCE_ARGS_BYTES)?..)
+    }
+
     /// Appends the arguments, for a client.
     pub fn encode(&self, encoder: &mut Encoder) {
         self.tag.encode(encoder);
@@ -108,8 +125,15 @@ impl Xdr for Compound4Res {
     }
 }
 
+/// A place between two results of a COMPOUND reply.
+#[derive(Debug, Clone, Copy)]
+pub struct ResultPlace {
+    encoder: Mark,
+    results: u32,
+}
+
 /// Writes a COMPOUND reply one result at a time, so that its size is known before the next operation runs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CompoundEncoder {
     encoder: Encoder,
     status: Mark,
@@ -143,6 +167,18 @@ impl CompoundEncoder {
         self.encoder.rewind(self.before_last);
         result.encode(&mut self.encoder);
         self.settle(result.status());
+    }
+
+    /// The place behind the last result.
+    pub fn place(&self) -> ResultPlace {
+        ResultPlace { encoder: self.encoder.mark(), results: self.results }
+    }
+
+    /// Takes back every result from the place on and ends with this one.
+    pub fn end_at(&mut self, place: ResultPlace, result: &ResOp) {
+        self.encoder.rewind(place.encoder);
+        self.results = place.results;
+        self.push(result);
     }
 
     /// Sets the status where no operation has a result (NFS4ERR_MINOR_VERS_MISMATCH).

@@ -135,6 +135,8 @@ pub struct Client {
     pub session: SessionId4,
     pub flags: u32,
     pub slots: Vec<u32>,
+    /// What the session is asked for.
+    pub channel: ChannelAttrs4,
 }
 
 fn channel() -> ChannelAttrs4 {
@@ -174,6 +176,7 @@ impl Client {
             session: [0; 16],
             flags: 0,
             slots: vec![0; 16],
+            channel: channel(),
         };
         client.renew_identity().await;
         client
@@ -198,7 +201,7 @@ impl Client {
             clientid: known.clientid,
             sequence: known.sequenceid,
             flags: nfs4::create_session_flags::PERSIST,
-            fore_chan_attrs: channel(),
+            fore_chan_attrs: self.channel.clone(),
             back_chan_attrs: channel(),
             cb_program: 0x4000_0000,
             sec_parms: List::empty(),

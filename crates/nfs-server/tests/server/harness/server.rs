@@ -9,8 +9,8 @@ use env::Env;
 use filesystem::lease::{KeySource, KeyTrouble, Which};
 use filesystem::{Budget, FileSystem, Parts, Settings};
 use nfs_server::exports::{
-    AccessPointView, AccessRequest, Admission, Authorize, BoxFuture, Exports, FileSystemId, Peer, Permissions,
-    Principal, Refused, Target, Unavailable,
+    AccessPointView, AccessRequest, Admission, Authorize, BoxFuture, Door, Exports, FileSystemId, NotAuthorized, Peer,
+    Permissions, Principal, Refused, Target, Unavailable,
 };
 use nfs_server::{Limits, Server, ServerParts};
 use parking_lot::Mutex;
@@ -18,12 +18,16 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::server::ResolvesServerCert;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use storage::faulty::Faults;
 use storage::memory::Memory;
+use storage::{Batch, Keyspace, Scan};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 /// The file system that most tests use.
 pub const FS: &str = "fs-0123456789abcdef0";
+/// The mount target at the test server's address.
+pub const MOUNT_TARGET: &str = "fsmt-0123456789abcdef0";
 /// The host name of the test server's certificate.
 pub const NAME: &str = "fs-0123456789abcdef0.efs.us-east-1.coffer.internal";
 
@@ -67,6 +71,20 @@ pub struct Disk {
     pub keys: Arc<TestKeys>,
 }
 
+impl Disk {
+    /// Turns a bit of the shortest record whose name begins so, as a bad disk does. The file system that is open there fails.
+    pub async fn damage_shortest_record(&self, id: &str, prefix: &[u8]) {
+        let (shard, _) = self.memories.lock()[id].open();
+        let page = shard.scan(Scan::prefix(Keyspace::Records, prefix)).await.unwrap();
+        let (name, value) = page.items.iter().min_by_key(|(_, value)| value.len()).unwrap();
+        let mut damaged = value.to_vec();
+        *damaged.last_mut().unwrap() ^= 1;
+        let mut batch = Batch::new(1);
+        batch.put(Keyspace::Records, name.clone(), damaged);
+        shard.commit(batch).await.unwrap();
+    }
+}
+
 /// Exports over file systems in memory.
 pub struct TestExports {
     env: Env,
@@ -75,9 +93,13 @@ pub struct TestExports {
     pub keys: Arc<TestKeys>,
     pub settings: Settings,
     pub open: tokio::sync::Mutex<HashMap<String, FileSystem>>,
+    /// What goes wrong with the store of each open file system: nothing, unless a test says so.
+    faults: Mutex<HashMap<String, Faults>>,
     /// Where connections lead.
     pub admission: Mutex<Result<Admission, Refused>>,
-    pub permissions: Mutex<Result<Permissions, Refused>>,
+    pub permissions: Mutex<Result<Permissions, NotAuthorized>>,
+    /// What each question to the policies said of the answer before.
+    pub asked: Mutex<Vec<Option<Permissions>>>,
     /// Peers that asked for admission.
     pub peers: Mutex<Vec<Peer>>,
 }
@@ -96,7 +118,9 @@ impl TestExports {
             let fresh = !memories.contains_key(id);
             (memories.entry(id.to_owned()).or_default().clone(), fresh)
         };
-        let (shard, segments) = memory.open();
+        let faults = Faults::new(self.env.clone());
+        let (shard, segments) = faults.wrap(memory.open());
+        self.faults.lock().insert(id.to_owned(), faults);
         let parts = Parts {
             id: id.to_owned(),
             shard,
@@ -114,6 +138,13 @@ impl TestExports {
         let made = made.map_err(|error| Unavailable::Failed(error.to_string()))?;
         open.insert(id.to_owned(), made.clone());
         Ok(made)
+    }
+}
+
+impl TestExports {
+    /// Steers the store of an open file system.
+    pub fn faults(&self, id: &str) -> Faults {
+        self.faults.lock()[id].clone()
     }
 }
 
@@ -142,7 +173,8 @@ impl Exports for TestExports {
 }
 
 impl Authorize for TestExports {
-    fn authorize<'a>(&'a self, _request: AccessRequest<'a>) -> BoxFuture<'a, Result<Permissions, Refused>> {
+    fn authorize<'a>(&'a self, request: AccessRequest<'a>) -> BoxFuture<'a, Result<Permissions, NotAuthorized>> {
+        self.asked.lock().push(request.before);
         Box::pin(std::future::ready(self.permissions.lock().clone()))
     }
 }
@@ -152,6 +184,8 @@ pub struct Rig {
     pub server: Server,
     pub exports: Arc<TestExports>,
     pub address: SocketAddr,
+    /// The one that the server's address is the door of.
+    pub door: Arc<Door>,
     pub disk: Disk,
     pub root: CertificateDer<'static>,
     pub limits: Limits,
@@ -184,8 +218,10 @@ impl Rig {
             keys: Arc::clone(&disk.keys),
             settings: Settings::default(),
             open: tokio::sync::Mutex::default(),
+            faults: Mutex::default(),
             admission: Mutex::new(Ok(direct)),
             permissions: Mutex::new(Ok(Permissions { write: true, root: true })),
+            asked: Mutex::default(),
             peers: Mutex::default(),
         });
         exports.filesystem(FS).await.unwrap();
@@ -201,12 +237,13 @@ impl Rig {
         .unwrap();
         let listener = TcpListener::bind(listen).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (serving, sweeping) = (server.clone(), server.clone());
+        let (serving, sweeping, door) = (server.clone(), server.clone(), Door::of_mount_target(MOUNT_TARGET));
+        let through = Arc::clone(&door);
         let tasks = vec![
-            tokio::spawn(async move { serving.serve(listener).await.unwrap() }),
+            tokio::spawn(async move { serving.serve(listener, through).await.unwrap() }),
             tokio::spawn(async move { sweeping.sweep().await }),
         ];
-        Self { server, exports, address, disk, root, limits, tasks }
+        Self { server, exports, address, door, disk, root, limits, tasks }
     }
 
     /// Ends the server without a word, as a crash would, and starts another over the same disk.
