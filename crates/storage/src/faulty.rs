@@ -73,6 +73,7 @@ struct Plan {
     puts: VecDeque<PutFault>,
     reads: VecDeque<ReadFault>,
     never_now: bool,
+    space: Option<Space>,
     holding: bool,
     held: Vec<Held>,
 }
@@ -125,6 +126,12 @@ impl Faults {
     /// Whether every read that must not wait says `WouldBlock`, so that the slow ways are taken.
     pub fn never_now(&self, never: bool) {
         self.0.plan.lock().never_now = never;
+    }
+
+    /// What the store says of the room on its disk; `None` for what is true. What it takes is for
+    /// [`Faults::commits`] and [`Faults::puts`] to say.
+    pub fn space(&self, space: Option<Space>) {
+        self.0.plan.lock().space = space;
     }
 
     /// Lets commits wait in the queue, undone, until [`Faults::release`] or a cut.
@@ -300,7 +307,7 @@ impl Shard for FaultyShard {
     }
 
     fn space(&self) -> Space {
-        self.inner.space()
+        self.faults.0.plan.lock().space.unwrap_or_else(|| self.inner.space())
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StorageError>> {
