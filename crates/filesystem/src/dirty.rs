@@ -7,11 +7,14 @@ use bytes::Bytes;
 /// Small pieces of a large request buffer are copied, so that they do not keep the buffer.
 const COPY_BELOW: usize = 16 << 10;
 
+/// What a range takes beside its bytes.
+const RANGE_BYTES: usize = 160;
+
 /// Ranges of bytes by their offsets.
 #[derive(Clone, Default)]
 pub(crate) struct Dirty {
     ranges: BTreeMap<u64, Bytes>,
-    bytes: usize,
+    payload: usize,
 }
 
 fn end(offset: u64, data: &Bytes) -> u64 {
@@ -27,8 +30,9 @@ impl Dirty {
         self.ranges.is_empty()
     }
 
-    pub(crate) const fn bytes(&self) -> usize {
-        self.bytes
+    /// The memory that this takes: the written bytes, and what keeps them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.payload + self.ranges.len() * RANGE_BYTES
     }
 
     /// Where the last range ends.
@@ -45,13 +49,13 @@ impl Dirty {
 
     fn put(&mut self, offset: u64, data: Bytes) {
         if !data.is_empty() {
-            self.bytes += data.len();
+            self.payload += data.len();
             self.ranges.insert(offset, data);
         }
     }
 
     fn take(&mut self, offset: u64) -> Option<Bytes> {
-        self.ranges.remove(&offset).inspect(|data| self.bytes -= data.len())
+        self.ranges.remove(&offset).inspect(|data| self.payload -= data.len())
     }
 
     /// Forgets what lies between.
@@ -84,14 +88,28 @@ impl Dirty {
         }
     }
 
-    /// Takes ranges from the lowest offset on, up to both bounds.
-    pub(crate) fn take_some(&mut self, bytes_max: usize, ranges_max: usize) -> Self {
-        if self.bytes <= bytes_max && self.ranges.len() <= ranges_max {
+    /// Takes what begins within `from..to`, from the lowest offset on, up to both bounds. A range that reaches over
+    /// `from` is taken from there.
+    pub(crate) fn take_some(&mut self, (from, to): (u64, u64), bytes_max: usize, ranges_max: usize) -> Self {
+        if from == 0 && to >= self.end() && self.payload <= bytes_max && self.ranges.len() <= ranges_max {
             return std::mem::take(self);
         }
         let mut taken = Self::default();
-        while let Some((offset, data)) = self.ranges.first_key_value().map(|(offset, data)| (*offset, data.clone())) {
-            let room = bytes_max.saturating_sub(taken.bytes);
+        if from >= to {
+            return taken;
+        }
+        let before = self.ranges.range(..from).next_back().map(|(offset, data)| (*offset, data.clone()));
+        if let Some((offset, data)) = before
+            && end(offset, &data) > from
+        {
+            self.take(offset);
+            self.put(offset, data.slice(..distance(offset, from)));
+            self.put(from, data.slice(distance(offset, from)..));
+        }
+        while let Some((offset, data)) =
+            self.ranges.range(from..to).next().map(|(offset, data)| (*offset, data.clone()))
+        {
+            let room = bytes_max.saturating_sub(taken.payload);
             if room == 0 || taken.ranges.len() >= ranges_max {
                 break;
             }
@@ -131,7 +149,7 @@ mod tests {
         for (offset, data) in dirty.ranges() {
             text += &format!("{offset}:{} ", String::from_utf8_lossy(data));
         }
-        assert_eq!(dirty.bytes(), dirty.ranges().map(|(_, data)| data.len()).sum::<usize>());
+        assert_eq!(dirty.payload, dirty.ranges().map(|(_, data)| data.len()).sum::<usize>());
         text
     }
 
@@ -158,12 +176,38 @@ mod tests {
         let mut dirty = Dirty::default();
         dirty.write(0, Bytes::from_static(b"0123456789"));
         dirty.write(20, Bytes::from_static(b"xy"));
-        let taken = dirty.take_some(4, 9);
+        let taken = dirty.take_some((0, 99), 4, 9);
         assert_eq!((text(&taken).as_str(), text(&dirty).as_str()), ("0:0123 ", "4:456789 20:xy "));
         dirty.write(1, Bytes::from_static(b"NN"));
         dirty.put_beneath(taken);
         assert_eq!(text(&dirty), "0:0 1:NN 3:3 4:456789 20:xy ");
-        assert_eq!(text(&dirty.take_some(100, 9)), "0:0 1:NN 3:3 4:456789 20:xy ");
+        assert_eq!(text(&dirty.take_some((0, 99), 100, 9)), "0:0 1:NN 3:3 4:456789 20:xy ");
         assert!(dirty.is_empty());
+    }
+
+    /// RFC 8881 section 18.3: a flush goes once over what was there when it began; what is behind it, or beyond, waits.
+    #[test]
+    fn a_pass_takes_what_lies_before_it() {
+        let mut dirty = Dirty::default();
+        dirty.write(0, Bytes::from_static(b"0123456789"));
+        assert_eq!(text(&dirty.take_some((0, 10), 4, 9)), "0:0123 ");
+        dirty.write(0, Bytes::from_static(b"ab"));
+        dirty.write(3, Bytes::from_static(b"cde"));
+        dirty.write(30, Bytes::from_static(b"z"));
+        assert_eq!(text(&dirty.take_some((4, 10), 100, 9)), "4:de 6:6789 ");
+        assert!(dirty.take_some((10, 10), 100, 9).is_empty());
+        assert_eq!(text(&dirty), "0:ab 3:c 30:z ");
+    }
+
+    /// Architecture section 4, "Process budgets": what a small write takes beside its bytes counts too.
+    #[test]
+    fn small_writes_count_for_what_they_take() {
+        let mut dirty = Dirty::default();
+        for offset in 0..100 {
+            dirty.write(offset * 4096, Bytes::from_static(b"x"));
+        }
+        assert_eq!(dirty.bytes(), 100 * (1 + RANGE_BYTES));
+        dirty.write(0, Bytes::from(vec![0; 100 * 4096]));
+        assert_eq!(dirty.bytes(), 100 * 4096 + RANGE_BYTES);
     }
 }

@@ -205,7 +205,8 @@ pub struct Space {
     pub free_bytes: u64,
     /// Only batches that may use the reserve are taken now.
     pub reserve_reached: bool,
-    /// The reserve is used up too: not even batches that may use it are sure to be taken. Reads go on.
+    /// The reserve is used up too: not even batches that may use it are sure to be taken. Reads go on. Also said by an
+    /// opening that found the disk so full that its epoch is not durable yet.
     pub reserve_used: bool,
 }
 
