@@ -37,6 +37,12 @@ impl Place {
     fn mark(&self) -> Mark {
         Mark { epoch: self.epoch, sequence: self.shard.durable().0 }
     }
+
+    /// Notes how far the shard has come. On a full disk the opening itself may not be durable yet, and would come back
+    /// under the same number.
+    async fn raise(&self, floors: &Floors, id: &str) -> Result<(), FloorError> {
+        if self.shard.space().reserve_used { Ok(()) } else { floors.raise(id, self.mark()).await }
+    }
 }
 
 /// The key service as the owner needs it.
@@ -55,7 +61,7 @@ impl KeySource for LeasedKeys {
             let key = self.keys.unwrap(&self.file_system, which).await?;
             // Once for each renewal, not for each of the two keys.
             if which == Which::Metadata
-                && let Err(error) = self.floors.raise(&self.file_system, self.place.mark()).await
+                && let Err(error) = self.place.raise(&self.floors, &self.file_system).await
             {
                 tracing::error!(file_system = self.file_system, %error, "its floor stays where it was");
             }
@@ -156,7 +162,7 @@ impl Owner {
         self.0.gone.subscribe()
     }
 
-    /// Makes the directory of a new file system, or finishes one that a crash interrupted.
+    /// Makes the directory of a new file system, or finishes one that a crash or an error interrupted anywhere.
     pub(crate) async fn create(&self, id: &str) -> Result<(), OpenError> {
         let slot = self.slot(id);
         let mut slot = slot.lock().await;
@@ -172,8 +178,12 @@ impl Owner {
         }
         .map_err(|error| failed(&error))?;
         let (parts, _) = self.parts(id, Arc::clone(&shard), segments)?;
-        let made = FileSystem::create(parts, self.settings()).await.map_err(|error| failed(&error))?;
-        made.close().await.map_err(|error| failed(&error))?;
+        match FileSystem::create(parts, self.settings()).await {
+            Ok(made) => made.close().await.map_err(|error| failed(&error))?,
+            // Its records came in one batch, so they are all there.
+            Err(FsError::Exists) => {}
+            Err(error) => return Err(failed(&error)),
+        }
         shard.close().await.map_err(|error| failed(&error))?;
         slot.trouble = None;
         Ok(())
@@ -369,7 +379,7 @@ impl Owner {
                     tracing::warn!(file_system = id, %error, "not closed cleanly; its next start replays the journal");
                 }
                 if let Some(place) = slot.place.take()
-                    && let Err(error) = self.0.floors.raise(&id, place.mark()).await
+                    && let Err(error) = place.raise(&self.0.floors, &id).await
                 {
                     tracing::warn!(file_system = id, %error, "its floor stays where it was");
                 }
@@ -385,3 +395,6 @@ impl Owner {
         installation::file_system_directory(&self.0.config, id)
     }
 }
+
+#[cfg(test)]
+mod tests;
