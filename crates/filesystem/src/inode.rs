@@ -308,7 +308,8 @@ impl InodeCache {
             return found.clone();
         }
         if core.budget.inodes_full() {
-            shard.sweep(core, SWEEP);
+            // Other file systems give way too, a little later: this one's must not all go at once.
+            shard.sweep(core, SWEEP, 2);
         }
         let inode = Arc::new(Inode::new(fileid, core.budget.clone()));
         shard.inodes.insert(fileid, inode.clone());
@@ -326,7 +327,7 @@ impl InodeCache {
         for shard in &self.shards {
             let mut shard = shard.lock();
             let steps = shard.inodes.len() / 4;
-            shard.sweep(core, steps);
+            shard.sweep(core, steps, steps);
         }
     }
 
@@ -337,8 +338,11 @@ impl InodeCache {
 }
 
 impl CacheShard {
-    fn sweep(&mut self, core: &Core, steps: usize) {
+    fn sweep(&mut self, core: &Core, steps: usize, mut evict_max: usize) {
         for _ in 0..steps {
+            if evict_max == 0 {
+                return;
+            }
             let Some(fileid) = self.clock.pop_front() else { return };
             let Some(inode) = self.inodes.get(&fileid) else { continue };
             let used = inode.touched.swap(false, Ordering::Relaxed);
@@ -347,6 +351,7 @@ impl CacheShard {
                 && inode.state.try_lock().is_some_and(|state| state.is_clean(core))
             {
                 self.inodes.remove(&fileid);
+                evict_max -= 1;
             } else {
                 self.clock.push_back(fileid);
             }

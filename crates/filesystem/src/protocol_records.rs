@@ -20,7 +20,8 @@ impl FileSystem {
     /// Stores a record under (`kind`, `key`).
     ///
     /// # Errors
-    /// [`FsError::Sealed`], [`FsError::Failed`], [`FsError::Invalid`] beyond the bounds.
+    /// [`FsError::Sealed`], [`FsError::Failed`], [`FsError::Invalid`] beyond the bounds; [`FsError::NoSpace`] when the
+    /// disk's reserve is used up.
     pub async fn put_record(&self, kind: u8, key: &[u8], value: &[u8]) -> Result<()> {
         if key.len() > RECORD_KEY_BYTES_MAX || value.len() > RECORD_VALUE_BYTES_MAX {
             return Err(FsError::Invalid);
@@ -34,7 +35,7 @@ impl FileSystem {
     /// Removes a record, if it is there.
     ///
     /// # Errors
-    /// [`FsError::Sealed`] or [`FsError::Failed`].
+    /// [`FsError::Sealed`] or [`FsError::Failed`]; [`FsError::NoSpace`] when the disk's reserve is used up.
     pub async fn delete_record(&self, kind: u8, key: &[u8]) -> Result<()> {
         let name = self.record_name(kind, key)?;
         self.change_record(|operation| operation.delete(name)).await
@@ -64,6 +65,10 @@ impl FileSystem {
 
     async fn change_record(&self, change: impl FnOnce(&mut Operation)) -> Result<()> {
         let queue = &self.core.queue;
+        // Small as it is, it would wait for room that may never come, and its caller with it.
+        if self.core.shard.space().reserve_used {
+            return Err(FsError::NoSpace);
+        }
         let mut operation = Operation::new(queue.admit().await, None);
         change(&mut operation);
         queue.commit_aside(operation).await

@@ -80,6 +80,11 @@ impl Core {
 
     async fn reap_one(&self, fileid: u64) -> Result<()> {
         self.enter()?;
+        // Its changes would wait in memory for room, and whoever reads the object with them.
+        if self.shard.space().reserve_used {
+            return Err(FsError::Delay);
+        }
+        self.reserve_counters().await?;
         let inode = self.cache.get(self, fileid);
         match self.load(&inode).await {
             Err(FsError::Stale) => return self.forget_orphan(fileid).await,

@@ -141,48 +141,6 @@ async fn a_change_attribute_shown_for_lost_data_does_not_come_back() {
     assert_eq!(rig.attributes(&file).await.unwrap().change, stable);
 }
 
-/// Architecture section 3, "Unlinked but open": an object that is being collected is gone for everybody at once; nobody
-/// sees it half removed, and whoever comes too late does not stop the file system.
-#[tokio::test]
-async fn an_object_being_collected_is_gone_at_once() {
-    let settings = Settings { queue_operations_max: 2, ..Settings::default() };
-    let mut rig = Rig::with(settings).await;
-    let faults = rig.open_faulty(true).await;
-    rig.fs.collect_orphans();
-    let root = rig.root().await;
-    let file = rig.file(&root, "f").await.unwrap();
-    rig.write(&file, 0, &vec![1; 3 << 20], Stability::FileSync).await.unwrap();
-    let hold = rig.fs.hold_open(&file);
-    rig.remove(&root, "f").await.unwrap();
-    assert_eq!(rig.read(&file, 0, 4).await.unwrap(), [1; 4]);
-    faults.reads([ReadFault::Late(Duration::from_millis(300))]);
-    drop(hold);
-    rig.env.sleep(Duration::from_millis(50)).await;
-
-    let late = rig.fs.hold_open(&file);
-    let rig = Arc::new(rig);
-    let writers: Vec<_> = (0..4)
-        .map(|_| {
-            let (rig, file) = (rig.clone(), file.clone());
-            tokio::spawn(async move { rig.write(&file, 0, b"late", Stability::FileSync).await })
-        })
-        .collect();
-    for writer in writers {
-        assert_eq!(writer.await.unwrap().err(), Some(FsError::Stale));
-    }
-    assert_eq!(rig.fs.resolve(file.handle().bytes()).await.err(), Some(FsError::Stale));
-    tokio::select! {
-        made = rig.mkdir(&root, "d") => drop(made.unwrap()),
-        () = rig.env.sleep(Duration::from_secs(10)) => panic!("nobody gets into the queue any more"),
-    }
-    rig.env.sleep(Duration::from_millis(400)).await;
-    assert_eq!(rig.fs.statistics().objects, 2);
-    drop(late);
-    drop((root, file));
-    let mut rig = Arc::into_inner(rig).unwrap();
-    rig.check().await;
-}
-
 /// Architecture section 3: a reply waits for what it rests on, the right to look and the absence of a name among it.
 #[tokio::test]
 async fn a_reply_waits_for_the_rights_it_rests_on() {

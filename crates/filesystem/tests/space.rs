@@ -43,6 +43,7 @@ async fn growth_is_refused_and_deletions_get_on() {
     faults.space(Some(RESERVE_USED));
     assert_eq!(rig.remove(&root, "f").await.err(), Some(FsError::NoSpace));
     assert_eq!(rig.truncate(&file, 0).await.err(), Some(FsError::NoSpace));
+    assert_eq!(rig.fs.put_record(1, b"client", b"state").await.err(), Some(FsError::NoSpace));
     assert_eq!(rig.read(&file, 0, 9000).await.unwrap(), [1; 5000]);
     assert_eq!(rig.names(&root, 9).await.unwrap(), ["f"]);
     assert!(!*rig.fs.failed().borrow());
