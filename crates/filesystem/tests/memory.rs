@@ -21,14 +21,14 @@ async fn the_map_of_a_written_file_is_counted_and_goes() {
     let file = rig.file(&rig.root().await, "f").await.unwrap();
     let mut most = 0;
     for block in 0..600_u64 {
-        rig.write(&file, block * (512 << 10), &[1; 100], Stability::FileSync).await.unwrap();
+        rig.write(&file, block * 8192, &[1; 100], Stability::FileSync).await.unwrap();
         most = most.max(rig.budget.entries());
     }
     assert!(most >= 50, "{most} entries seen for a map of 600");
     rig.env.sleep(Duration::from_millis(60)).await;
     assert!(rig.budget.entries() <= 100, "{} entries are kept", rig.budget.entries());
     for block in [0, 299, 599_u64] {
-        assert_eq!(rig.read(&file, block * (512 << 10), 100).await.unwrap(), [1; 100]);
+        assert_eq!(rig.read(&file, block * 8192, 100).await.unwrap(), [1; 100]);
     }
 }
 
