@@ -40,6 +40,12 @@ impl Place {
     fn mark(&self) -> Mark {
         Mark { epoch: self.epoch, sequence: self.shard.durable().0 }
     }
+
+    /// Notes how far the shard has come. On a full disk the opening itself may not be durable yet, and would come back
+    /// under the same number.
+    async fn raise(&self, floors: &Floors, id: &str, retired: &AtomicBool) -> Result<(), FloorError> {
+        if self.shard.space().reserve_used { Ok(()) } else { floors.raise(id, self.mark(), retired).await }
+    }
 }
 
 /// The key service as the owner needs it.
@@ -58,7 +64,7 @@ impl KeySource for LeasedKeys {
             let key = self.keys.unwrap(&self.file_system, which).await?;
             // Once for each renewal, not for each of the two keys.
             if which == Which::Metadata
-                && let Err(error) = self.floors.raise(&self.file_system, self.place.mark(), &self.retired).await
+                && let Err(error) = self.place.raise(&self.floors, &self.file_system, &self.retired).await
             {
                 tracing::error!(file_system = self.file_system, %error, "its floor stays where it was");
             }
@@ -190,7 +196,7 @@ impl Owner {
         self.0.gone.subscribe()
     }
 
-    /// Makes the directory of a new file system, or finishes one that a crash interrupted at any point.
+    /// Makes the directory of a new file system, or finishes one that a crash or an error interrupted anywhere.
     pub(crate) async fn create(&self, id: &str) -> Result<(), OpenError> {
         let slot = self.slot(id);
         let mut work = slot.work.lock().await;
@@ -433,7 +439,7 @@ impl Owner {
                 tracing::warn!(file_system = id, %error, "not closed cleanly; its next start replays the journal");
             }
             if let Some(place) = place
-                && let Err(error) = self.0.floors.raise(&id, place.mark(), &slot.retired).await
+                && let Err(error) = place.raise(&self.0.floors, &id, &slot.retired).await
             {
                 tracing::warn!(file_system = id, %error, "its floor stays where it was");
             }

@@ -1,19 +1,24 @@
 //! What all file systems of a process may use together (Architecture section 4, "Process budgets").
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use tokio::sync::Notify;
 
-/// Bounds on memory, and the count of unstable bytes.
+/// Bounds on memory, and how much of it is used, over all file systems that share this.
 pub struct Budget {
-    /// Inodes kept in memory by each file system.
+    /// Inodes kept in memory. Those in use count too, and may be more.
     pub inodes_max: usize,
-    /// Directory slots and map entries kept in memory by each file system.
+    /// Directory slots, map windows and map entries kept in memory. Those not durable yet count too.
     pub entries_max: usize,
-    /// Unstable bytes in all file systems.
+    /// Bytes of unstable data, with what it takes to keep them, until they are in segments or durable.
     pub dirty_bytes_max: usize,
     /// Plaintext bytes cached by each file system.
     pub plaintext_bytes_max: usize,
+    inodes: AtomicUsize,
+    entries: AtomicUsize,
     dirty: AtomicUsize,
     flushed: Notify,
 }
@@ -33,9 +38,23 @@ impl Budget {
             entries_max,
             dirty_bytes_max,
             plaintext_bytes_max,
+            inodes: AtomicUsize::new(0),
+            entries: AtomicUsize::new(0),
             dirty: AtomicUsize::new(0),
             flushed: Notify::new(),
         }
+    }
+
+    /// Inodes in memory now.
+    #[must_use]
+    pub fn inodes(&self) -> usize {
+        self.inodes.load(Ordering::Relaxed)
+    }
+
+    /// Directory slots, map windows and map entries in memory now.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        self.entries.load(Ordering::Relaxed)
     }
 
     /// Unstable bytes now.
@@ -44,19 +63,32 @@ impl Budget {
         self.dirty.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn add_dirty(&self, bytes: usize) {
-        self.dirty.fetch_add(bytes, Ordering::Relaxed);
+    /// What counted as `before` counts as `after` now.
+    pub(crate) fn change_dirty(&self, before: usize, after: usize) {
+        if after > before {
+            self.dirty.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.sub_dirty(before - after);
+        }
     }
 
     pub(crate) fn sub_dirty(&self, bytes: usize) {
         if bytes > 0 {
-            self.dirty.fetch_sub(bytes, Ordering::Relaxed);
+            let _ = self.dirty.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |dirty| {
+                debug_assert!(dirty >= bytes, "more is given back than was counted");
+                Some(dirty.saturating_sub(bytes))
+            });
             self.flushed.notify_waiters();
         }
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.dirty_bytes() >= self.dirty_bytes_max
+    /// Counts bytes that are about to be written, if there is room; at most one write goes over the bound.
+    pub(crate) fn reserve(&self, bytes: usize) -> Option<Reserved<'_>> {
+        let reserved = self.dirty.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |dirty| {
+            (dirty < self.dirty_bytes_max).then(|| dirty.saturating_add(bytes))
+        });
+        // Made only if it was counted, since it gives back when it goes.
+        reserved.ok().map(|_| Reserved { budget: self, bytes })
     }
 
     /// More than half is used: flush in the background.
@@ -64,13 +96,76 @@ impl Budget {
         self.dirty_bytes() >= self.dirty_bytes_max / 2
     }
 
+    pub(crate) fn inodes_full(&self) -> bool {
+        self.inodes() >= self.inodes_max
+    }
+
+    /// Waits until bytes are given back, if there is no room now.
     pub(crate) async fn room(&self) {
-        loop {
-            let flushed = self.flushed.notified();
-            if !self.is_full() {
-                return;
-            }
+        let flushed = self.flushed.notified();
+        if self.dirty_bytes() >= self.dirty_bytes_max {
             flushed.await;
         }
+    }
+}
+
+/// Room for a write that is about to be counted itself.
+pub(crate) struct Reserved<'a> {
+    budget: &'a Budget,
+    bytes: usize,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.budget.sub_dirty(self.bytes);
+    }
+}
+
+/// Unstable bytes that stay in memory on their way to the shard, counted until this is dropped.
+pub(crate) struct Charge {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Charge {
+    pub(crate) fn new(budget: &Arc<Budget>, bytes: usize) -> Self {
+        budget.change_dirty(0, bytes);
+        Self { budget: budget.clone(), bytes }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.sub_dirty(self.bytes);
+    }
+}
+
+/// What one inode in memory counts for.
+pub(crate) struct Cached {
+    budget: Arc<Budget>,
+    entries: usize,
+}
+
+impl Cached {
+    pub(crate) fn new(budget: Arc<Budget>) -> Self {
+        budget.inodes.fetch_add(1, Ordering::Relaxed);
+        Self { budget, entries: 0 }
+    }
+
+    /// It has so many entries now.
+    pub(crate) fn set_entries(&mut self, entries: usize) {
+        if entries > self.entries {
+            self.budget.entries.fetch_add(entries - self.entries, Ordering::Relaxed);
+        } else {
+            self.budget.entries.fetch_sub(self.entries - entries, Ordering::Relaxed);
+        }
+        self.entries = entries;
+    }
+}
+
+impl Drop for Cached {
+    fn drop(&mut self) {
+        self.set_entries(0);
+        self.budget.inodes.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -4,12 +4,15 @@
 //!
 //! Group commit across all clients is this and nothing else. A batch that fails fails the shard.
 
+mod group;
+
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -22,19 +25,17 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-use crate::{
-    FsError, Result,
-    core::Core,
-    keys,
-    lease::Which,
-    operation::{Change, Operation},
-    record::Usage,
-    reply::HOLD_MAX,
-    seal::RECORD_OVERHEAD,
-};
+use self::group::Group;
+use crate::{FsError, Result, core::Core, keys, lease::Which, operation::Operation, record::Usage, reply::HOLD_MAX};
 
 /// Room kept in a batch for totals, counters and replies.
 const SPARE_KEYS: usize = 8;
+
+/// From so many bytes in the queue on no further operation is admitted. Those admitted before may go over it.
+const QUEUE_BYTES_MAX: usize = 32 << 20;
+
+/// How soon a batch is tried again for which there was no room, or no key.
+const RETRY: Duration = Duration::from_millis(250);
 
 /// Operations that are applied in memory and not yet durable, in their order.
 pub(crate) struct Queue {
@@ -49,6 +50,8 @@ pub(crate) struct Queue {
     core: OnceLock<Weak<Core>>,
     admissions: Arc<Semaphore>,
     admissions_max: u32,
+    /// Bytes of all operations that are not durable yet.
+    bytes: AtomicUsize,
     durable: AtomicU64,
     settled: Notify,
     stopped: AtomicBool,
@@ -73,6 +76,7 @@ impl Queue {
             core: OnceLock::new(),
             admissions: Arc::new(Semaphore::new(usize::try_from(admissions_max).unwrap_or(Semaphore::MAX_PERMITS))),
             admissions_max,
+            bytes: AtomicUsize::new(0),
             durable: AtomicU64::new(0),
             settled: Notify::new(),
             stopped: AtomicBool::new(false),
@@ -80,8 +84,16 @@ impl Queue {
         }
     }
 
-    /// Waits for room in the queue. Taken before any lock, so that whoever holds a lock never waits for the committer.
+    /// Waits for room in the queue. Whoever holds what this gives must not wait for an inode's `flushing`: that comes
+    /// first. All other locks come after it, so that whoever holds one never waits for the committer.
     pub(crate) async fn admit(&self) -> Option<OwnedSemaphorePermit> {
+        loop {
+            let settled = self.settled.notified();
+            if self.bytes.load(Ordering::Relaxed) < QUEUE_BYTES_MAX || self.check().is_err() {
+                break;
+            }
+            settled.await;
+        }
         match self.admissions.clone().try_acquire_owned() {
             Ok(permit) => Some(permit),
             Err(_) => self.admissions.clone().acquire_owned().await.ok(),
@@ -99,7 +111,11 @@ impl Queue {
         let held = operation.reply.as_ref().inspect(|hold| hold.queued()).is_some_and(|hold| hold.pending());
         let position = {
             let mut waiting = self.waiting.lock();
-            waiting.operations.push_back(operation);
+            // After a failure nobody takes it any more, and what it holds must be given back.
+            if self.check().is_ok() {
+                self.bytes.fetch_add(operation.bytes(), Ordering::Relaxed);
+                waiting.operations.push_back(operation);
+            }
             waiting.last += 1;
             waiting.last
         };
@@ -113,11 +129,10 @@ impl Queue {
     /// Makes an operation durable that has no part in the order. [`Core::commit_aside`] is the door to it.
     async fn commit_aside(&self, operation: Operation) -> Result<()> {
         let (done, settled) = oneshot::channel();
+        self.bytes.fetch_add(operation.bytes(), Ordering::Relaxed);
         self.aside.lock().push((operation, done));
         self.wake();
-        if *self.failed.borrow() {
-            return Err(FsError::Failed);
-        }
+        self.check()?;
         settled.await.map_err(|_| FsError::Failed)
     }
 
@@ -152,9 +167,7 @@ impl Queue {
                 return Ok(());
             }
             let settled = self.settled.notified();
-            if *self.failed.borrow() {
-                return Err(FsError::Failed);
-            }
+            self.check()?;
             if self.is_durable(position) {
                 return Ok(());
             }
@@ -163,14 +176,22 @@ impl Queue {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        if self.stopped.load(Ordering::Relaxed) { Err(FsError::Failed) } else { Ok(()) }
+        if self.stopped.load(Ordering::Acquire) { Err(FsError::Failed) } else { Ok(()) }
     }
 
+    /// The shard takes no more: whoever waits learns of it, and whoever owns the file system opens it again.
     pub(crate) fn fail(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
         self.failed.send_replace(true);
+        self.end();
+    }
+
+    /// Nothing is committed any more, after a failure or in good order.
+    pub(crate) fn end(&self) {
+        self.stopped.store(true, Ordering::Release);
         self.aside.lock().clear();
-        // Whoever waits for room goes on, and learns of the failure.
+        let dropped = std::mem::take(&mut self.waiting.lock().operations);
+        drop(dropped);
+        // Whoever waits for room goes on, and learns of the end.
         self.admissions.close();
         self.settled.notify_waiters();
         self.wake();
@@ -186,60 +207,6 @@ impl Queue {
 pub(crate) struct Totals {
     pub(crate) usage: Usage,
     pub(crate) live: HashMap<SegmentId, i64>,
-}
-
-/// What several operations together leave behind: the last change of each record counts.
-#[derive(Default)]
-struct Group {
-    records: HashMap<Bytes, Option<Zeroizing<Vec<u8>>>>,
-    inline: HashMap<Bytes, Option<Bytes>>,
-    usage: Usage,
-    live: HashMap<SegmentId, i64>,
-    done: Vec<Operation>,
-    told: Vec<oneshot::Sender<()>>,
-    bytes: usize,
-    keys: usize,
-    /// The place of the last operation of the queue; 0 if there is none.
-    last: u64,
-}
-
-impl Group {
-    fn is_empty(&self) -> bool {
-        self.done.is_empty()
-    }
-
-    /// Counts an operation in, if it fits. The first always does.
-    fn reserve(&mut self, operation: &Operation, limits: &Limits) -> bool {
-        // Limits are on what the batch holds; counting a record twice only makes it a little smaller.
-        let live = operation.live.len() + SPARE_KEYS;
-        let bytes = self.bytes + operation.bytes() + live * (RECORD_OVERHEAD + 64) + operation.reply_bytes();
-        let keys = self.keys + operation.keys();
-        let fits = self.keys == 0 || (bytes <= limits.group_bytes && keys + SPARE_KEYS <= limits.group_keys);
-        if fits {
-            (self.bytes, self.keys) = (bytes, keys);
-        }
-        fits
-    }
-
-    fn add(&mut self, mut operation: Operation, position: u64) {
-        if let Some((key, value)) = operation.reply.take().and_then(|hold| hold.take()) {
-            operation.put(key, value);
-        }
-        self.last = position;
-        self.usage.add(operation.usage);
-        for (segment, bytes) in &operation.live {
-            *self.live.entry(*segment).or_default() += bytes;
-        }
-        for change in operation.changes.drain(..) {
-            match change {
-                Change::Put(key, value) => drop(self.records.insert(key, Some(Zeroizing::new(value)))),
-                Change::Delete(key) => drop(self.records.insert(key, None)),
-                Change::PutInline(key, value) => drop(self.inline.insert(key, Some(value))),
-                Change::DeleteInline(key) => drop(self.inline.insert(key, None)),
-            }
-        }
-        self.done.push(operation);
-    }
 }
 
 /// The committer's task. If it does not come to its own end, with the runtime it was on, nobody may wait for it.
@@ -274,9 +241,11 @@ impl Core {
         // A second start changes nothing.
         let _ = self.queue.core.set(Arc::downgrade(self));
         self.queue.wake();
-        let (core, mut fenced, mut failed) = (self.clone(), self.shard.fenced(), self.queue.failed());
+        let (core, mut fenced, mut stop) = (self.clone(), self.shard.fenced(), self.stop.subscribe());
         tokio::spawn(async move {
             tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => {}
                 fenced = fenced.wait_for(|fenced| *fenced) => {
                     if fenced.is_ok() {
                         tracing::error!(file_system = %core.id, "the shard is fenced");
@@ -284,7 +253,6 @@ impl Core {
                     drop(fenced);
                     core.queue.fail();
                 }
-                _ = failed.wait_for(|failed| *failed) => {}
             }
         });
     }
@@ -374,43 +342,54 @@ impl Core {
         }
     }
 
-    /// Seals and commits one group. False if the shard has failed.
+    /// Seals and commits one group, which stays in memory while the metadata key is withheld or the disk is full. False
+    /// if the shard has failed.
     async fn commit_group(&self, mut group: Group) -> bool {
         self.add_totals(&mut group);
-        let mut failed = self.queue.failed();
-        let batch = loop {
-            match self.seal_group(&group) {
-                Ok(batch) => break batch,
-                // The metadata key is withheld: what waits stays in memory until it is back.
-                Err(_) => {
-                    let back = async {
-                        if self.keys.has(Which::Metadata) {
-                            // Here, but beyond its end: it is wiped or renewed any moment.
-                            self.env.sleep(std::time::Duration::from_millis(100)).await;
-                        }
-                        self.keys.metadata_back().await;
-                    };
-                    tokio::select! {
-                        () = back => {}
-                        _ = failed.wait_for(|failed| *failed) => {}
+        let mut told = false;
+        loop {
+            let why = match self.seal_group(&group) {
+                Err(_) => "the metadata key is withheld",
+                Ok(batch) => match self.shard.commit(batch).await {
+                    Ok(_) => {
+                        self.settle(group);
+                        return true;
                     }
-                    if self.queue.stopped.load(Ordering::Relaxed) {
+                    // Not done, and no failure: nobody is answered until there is room.
+                    Err(CommitError::NoSpace) => "the disk is full",
+                    Err(error) => {
+                        let known = !matches!(error, CommitError::Unknown(_));
+                        tracing::error!(file_system = %self.id, %error, known, "a commit failed: the shard has to be reopened");
                         return false;
                     }
-                }
+                },
+            };
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(file_system = %self.id, why, "changes wait in memory");
             }
-        };
-        match self.shard.commit(batch).await {
-            Ok(_) => {
-                self.settle(group);
-                true
-            }
-            Err(error) => {
-                let known = !matches!(error, CommitError::Unknown(_));
-                tracing::error!(file_system = %self.id, %error, known, "a commit failed: the shard has to be reopened");
-                false
+            self.release_charges(&mut group);
+            if !self.pause().await {
+                return false;
             }
         }
+    }
+
+    /// Waits a while, or until a key comes or goes. False if the file system has ended meanwhile.
+    async fn pause(&self) -> bool {
+        let (mut keys, mut fenced) = (self.keys.watch(), self.shard.fenced());
+        tokio::select! {
+            _ = keys.changed() => self.queue.check().is_ok(),
+            () = self.env.sleep(RETRY) => self.queue.check().is_ok(),
+            _ = fenced.wait_for(|fenced| *fenced) => false,
+        }
+    }
+
+    fn release_charges(&self, group: &mut Group) {
+        group.release_charges();
+        let mut waiting = self.queue.waiting.lock();
+        let released: Vec<_> = waiting.operations.iter_mut().filter_map(|operation| operation.charge.take()).collect();
+        drop(waiting);
+        drop(released);
     }
 
     fn add_totals(&self, group: &mut Group) {
@@ -472,9 +451,10 @@ impl Core {
             // Whoever asked may have gone.
             let _ = done.send(());
         }
+        self.queue.bytes.fetch_sub(group.queued, Ordering::Relaxed);
         if group.last > 0 {
             self.queue.durable.store(group.last, Ordering::Release);
-            self.queue.settled.notify_waiters();
         }
+        self.queue.settled.notify_waiters();
     }
 }

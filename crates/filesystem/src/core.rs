@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -79,7 +79,6 @@ pub(crate) struct Core {
     /// Counters, totals and orphans have been read.
     pub(crate) ready: AtomicBool,
     pub(crate) stop: watch::Sender<bool>,
-    cached: AtomicUsize,
 }
 
 impl Core {
@@ -89,7 +88,7 @@ impl Core {
             binding: Binding::new(&parts.id)?,
             handles: Handles::new(parts.handle_key, &parts.id),
             keys: KeyRing::new(parts.env.clone(), settings.key_lease),
-            cache: InodeCache::new(parts.budget.inodes_max),
+            cache: InodeCache::new(),
             queue: Queue::new(settings.queue_operations_max),
             held_since: Mutex::new(None),
             counters: CounterSet::new(),
@@ -106,7 +105,6 @@ impl Core {
             dirty: Mutex::default(),
             ready: AtomicBool::new(false),
             stop: watch::Sender::new(false),
-            cached: AtomicUsize::new(0),
             id: parts.id,
             env: parts.env,
             shard: parts.shard,
@@ -123,12 +121,14 @@ impl Core {
         self.keys.check()
     }
 
-    /// The door of changing operations: also not read-only, with room, and with a place in the bounded queue.
+    /// The door of changing operations: also not read-only, with room, and with a place in the bounded queue. What
+    /// needs no space gets on while the reserve lasts.
     pub(crate) async fn begin(&self, cx: &Context<'_>, needs_space: bool) -> Result<Operation> {
         cx.may_change()?;
         self.enter()?;
-        if needs_space {
-            self.check_space()?;
+        let space = self.shard.space();
+        if space.reserve_used || (needs_space && space.reserve_reached) {
+            return Err(FsError::NoSpace);
         }
         self.reserve_counters().await?;
         let admission = self.queue.admit().await;
@@ -164,24 +164,34 @@ impl Core {
         position
     }
 
-    pub(crate) fn count_cached(&self, entries: usize) {
-        self.cached.fetch_add(entries, Ordering::Relaxed);
-    }
-
-    /// Forgets clean slots and windows when there are too many.
+    /// Forgets inodes, clean slots and clean windows when the process has too many, those first that nobody has asked
+    /// for since the last time.
     pub(crate) fn trim_caches(&self) {
-        if self.cached.load(Ordering::Relaxed) <= self.budget.entries_max {
+        if self.budget.inodes_full() {
+            self.cache.sweep(self);
+        }
+        if self.budget.entries() <= self.budget.entries_max {
             return;
         }
-        for inode in self.cache.all() {
-            // Whoever is loading relies on what it has just brought in.
-            if let Ok(_turn) = inode.loading.try_lock() {
-                let mut state = inode.lock();
-                state.directory.trim(self);
-                state.file.trim(self);
+        let enough = self.budget.entries_max / 4 * 3;
+        let inodes = self.cache.all();
+        for rested_only in [true, false] {
+            for inode in &inodes {
+                if self.budget.entries() <= enough {
+                    return;
+                }
+                if rested_only && inode.touched.swap(false, Ordering::Relaxed) {
+                    continue;
+                }
+                // Whoever is loading relies on what it has just brought in.
+                if let Ok(_turn) = inode.loading.try_lock() {
+                    let mut state = inode.lock();
+                    state.directory.trim(self);
+                    state.file.trim(self);
+                    state.recount();
+                }
             }
         }
-        self.cached.store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn change_verifier(&self) {
@@ -200,5 +210,6 @@ impl State {
         self.unsynced = position;
         self.directory.entered(position);
         self.file.entered(position);
+        self.recount();
     }
 }

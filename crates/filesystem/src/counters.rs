@@ -111,7 +111,7 @@ impl CounterSet {
 }
 
 impl Core {
-    /// Makes sure that an operation finds reserved values. Waits only right after opening.
+    /// Makes sure that an operation finds reserved values. Waits only at the first change after opening.
     pub(crate) async fn reserve_counters(&self) -> Result<()> {
         let counters = &self.counters;
         let left = counters.left();
@@ -124,6 +124,7 @@ impl Core {
         }
         Ok(())
     }
+
     /// Queues the reservation of the next block, if none is under way.
     pub(crate) fn ask_for_counters(&self) {
         let counters = &self.counters;

@@ -68,6 +68,8 @@ pub(crate) enum Probe {
     Absent {
         free: u64,
         base: u64,
+        /// The place in the queue of the last change to what was looked at.
+        unsynced: u64,
     },
     /// What lies at this cookie has to be loaded first.
     Unknown(u64),
@@ -92,6 +94,11 @@ impl Directory {
         self.slots.get(&cookie).map_or(0, |known| known.unsynced)
     }
 
+    /// Slots in memory.
+    pub(crate) fn cached(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(crate) fn unsynced_max(&self) -> Option<u64> {
         (self.unsynced > 0).then_some(self.unsynced)
     }
@@ -100,10 +107,12 @@ impl Directory {
         let base = names.cookie(name);
         let mut cookie = base;
         let mut free = None;
+        let mut unsynced = 0;
         loop {
+            unsynced = self.unsynced(cookie).max(unsynced);
             match self.slot(cookie) {
                 None => return Probe::Unknown(cookie),
-                Some(Slot::Empty) => return Probe::Absent { free: free.unwrap_or(cookie), base },
+                Some(Slot::Empty) => return Probe::Absent { free: free.unwrap_or(cookie), base, unsynced },
                 Some(Slot::Marker) => free = free.or(Some(cookie)),
                 Some(Slot::Entry(entry)) if entry.name == name => {
                     return Probe::Found { cookie, entry: entry.clone() };
@@ -256,7 +265,7 @@ impl State {
 
     /// Deletes the markers of a directory that is removed. All of them have to be known.
     pub(crate) fn remove_markers(&mut self, operation: &mut Operation) -> Result<()> {
-        let directory = self.record()?.fileid;
+        let directory = self.remains()?.fileid;
         let markers = self.directory.slots.iter().filter(|(_, known)| matches!(known.slot, Slot::Marker));
         for (cookie, _) in markers {
             operation.delete(keys::entry(directory, *cookie));
@@ -289,8 +298,9 @@ impl Core {
         }
         let record = self.get_record(&keys::entry(inode.fileid, cookie)).await?;
         let record = record.map(|bytes| EntryRecord::decode(&bytes)).transpose()?;
-        inode.lock().directory.learn(cookie, record);
-        self.count_cached(1);
+        let mut state = inode.lock();
+        state.directory.learn(cookie, record);
+        state.recount();
         Ok(())
     }
 
@@ -353,11 +363,11 @@ impl Core {
             Some((cookie, _)) if page.more => *cookie,
             _ => COOKIE_MAX,
         };
-        self.count_cached(learned.len());
         let mut state = inode.lock();
         for (cookie, record) in learned {
             state.directory.learn(cookie, Some(record));
         }
+        state.recount();
         if after < state.directory.known_below.max(1) {
             state.directory.known_below = if last == COOKIE_MAX { u64::MAX } else { last + 1 };
         }

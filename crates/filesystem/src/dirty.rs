@@ -9,6 +9,9 @@ use crate::plain::Wiped;
 /// Small pieces of a large request buffer are copied, so that they do not keep the buffer.
 const COPY_BELOW: usize = 16 << 10;
 
+/// What a range takes beside its bytes.
+const RANGE_BYTES: usize = 160;
+
 /// Some written bytes, and how many the memory that they lie in has: a piece keeps all of it.
 #[derive(Clone)]
 struct Piece {
@@ -36,7 +39,7 @@ impl Piece {
 #[derive(Clone, Default)]
 pub(crate) struct Dirty {
     ranges: BTreeMap<u64, Piece>,
-    bytes: usize,
+    payload: usize,
 }
 
 fn end(offset: u64, data: &Bytes) -> u64 {
@@ -52,8 +55,9 @@ impl Dirty {
         self.ranges.is_empty()
     }
 
-    pub(crate) const fn bytes(&self) -> usize {
-        self.bytes
+    /// The memory that this takes: the written bytes, and what keeps them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.payload + self.ranges.len() * RANGE_BYTES
     }
 
     /// Where the last range ends.
@@ -70,13 +74,13 @@ impl Dirty {
 
     fn put(&mut self, offset: u64, piece: Piece) {
         if !piece.data.is_empty() {
-            self.bytes += piece.data.len();
+            self.payload += piece.data.len();
             self.ranges.insert(offset, piece);
         }
     }
 
     fn take(&mut self, offset: u64) -> Option<Piece> {
-        self.ranges.remove(&offset).inspect(|piece| self.bytes -= piece.data.len())
+        self.ranges.remove(&offset).inspect(|piece| self.payload -= piece.data.len())
     }
 
     /// Forgets what lies between.
@@ -109,14 +113,26 @@ impl Dirty {
         }
     }
 
-    /// Takes ranges from the lowest offset on, up to both bounds.
-    pub(crate) fn take_some(&mut self, bytes_max: usize, ranges_max: usize) -> Self {
-        if self.bytes <= bytes_max && self.ranges.len() <= ranges_max {
+    /// Takes what begins within `from..to`, from the lowest offset on, up to both bounds. A range that reaches over
+    /// `from` is taken from there.
+    pub(crate) fn take_some(&mut self, (from, to): (u64, u64), bytes_max: usize, ranges_max: usize) -> Self {
+        if from == 0 && to >= self.end() && self.payload <= bytes_max && self.ranges.len() <= ranges_max {
             return std::mem::take(self);
         }
         let mut taken = Self::default();
-        while let Some(offset) = self.ranges.first_key_value().map(|(offset, _)| *offset) {
-            let room = bytes_max.saturating_sub(taken.bytes);
+        if from >= to {
+            return taken;
+        }
+        let before = self.ranges.range(..from).next_back();
+        if let Some((offset, piece)) = before.map(|(offset, piece)| (*offset, piece.clone()))
+            && end(offset, &piece.data) > from
+        {
+            self.take(offset);
+            self.put(offset, piece.part(..distance(offset, from)));
+            self.put(from, piece.part(distance(offset, from)..));
+        }
+        while let Some(offset) = self.ranges.range(from..to).next().map(|(offset, _)| *offset) {
+            let room = bytes_max.saturating_sub(taken.payload);
             if room == 0 || taken.ranges.len() >= ranges_max {
                 break;
             }
@@ -156,7 +172,7 @@ mod tests {
         for (offset, data) in dirty.ranges() {
             text += &format!("{offset}:{} ", String::from_utf8_lossy(data));
         }
-        assert_eq!(dirty.bytes(), dirty.ranges().map(|(_, data)| data.len()).sum::<usize>());
+        assert_eq!(dirty.payload, dirty.ranges().map(|(_, data)| data.len()).sum::<usize>());
         text
     }
 
@@ -183,12 +199,12 @@ mod tests {
         let mut dirty = Dirty::default();
         dirty.write(0, Bytes::from_static(b"0123456789"));
         dirty.write(20, Bytes::from_static(b"xy"));
-        let taken = dirty.take_some(4, 9);
+        let taken = dirty.take_some((0, 99), 4, 9);
         assert_eq!((text(&taken).as_str(), text(&dirty).as_str()), ("0:0123 ", "4:456789 20:xy "));
         dirty.write(1, Bytes::from_static(b"NN"));
         dirty.put_beneath(taken);
         assert_eq!(text(&dirty), "0:0 1:NN 3:3 4:456789 20:xy ");
-        assert_eq!(text(&dirty.take_some(100, 9)), "0:0 1:NN 3:3 4:456789 20:xy ");
+        assert_eq!(text(&dirty.take_some((0, 99), 100, 9)), "0:0 1:NN 3:3 4:456789 20:xy ");
         assert!(dirty.is_empty());
     }
 
@@ -206,7 +222,7 @@ mod tests {
             dirty.clear(at + 1, at + 1 + whole);
         }
         let kept: usize = dirty.ranges.values().map(|piece| piece.memory).sum();
-        assert_eq!((dirty.bytes(), kept), (64, 64));
+        assert_eq!((dirty.payload, kept), (64, 64));
         // Cut in smaller and smaller parts, which are each more than half of the one before.
         let mut dirty = Dirty::default();
         dirty.write(0, Bytes::from(vec![1; WHOLE]));
@@ -215,7 +231,33 @@ mod tests {
             length = length * 2 / 3;
             dirty.clear(length, u64::MAX);
             let kept: usize = dirty.ranges.values().map(|piece| piece.memory).sum();
-            assert!(kept <= 2 * dirty.bytes() + 1, "{kept} for {}", dirty.bytes());
+            assert!(kept <= 2 * dirty.payload + 1, "{kept} for {}", dirty.payload);
         }
+    }
+
+    /// RFC 8881 section 18.3: a flush goes once over what was there when it began; what is behind it, or beyond, waits.
+    #[test]
+    fn a_pass_takes_what_lies_before_it() {
+        let mut dirty = Dirty::default();
+        dirty.write(0, Bytes::from_static(b"0123456789"));
+        assert_eq!(text(&dirty.take_some((0, 10), 4, 9)), "0:0123 ");
+        dirty.write(0, Bytes::from_static(b"ab"));
+        dirty.write(3, Bytes::from_static(b"cde"));
+        dirty.write(30, Bytes::from_static(b"z"));
+        assert_eq!(text(&dirty.take_some((4, 10), 100, 9)), "4:de 6:6789 ");
+        assert!(dirty.take_some((10, 10), 100, 9).is_empty());
+        assert_eq!(text(&dirty), "0:ab 3:c 30:z ");
+    }
+
+    /// Architecture section 4, "Process budgets": what a small write takes beside its bytes counts too.
+    #[test]
+    fn small_writes_count_for_what_they_take() {
+        let mut dirty = Dirty::default();
+        for offset in 0..100 {
+            dirty.write(offset * 4096, Bytes::from_static(b"x"));
+        }
+        assert_eq!(dirty.bytes(), 100 * (1 + RANGE_BYTES));
+        dirty.write(0, Bytes::from(vec![0; 100 * 4096]));
+        assert_eq!(dirty.bytes(), 100 * 4096 + RANGE_BYTES);
     }
 }

@@ -92,7 +92,20 @@ pub enum FsError {
 
 impl From<StorageError> for FsError {
     fn from(error: StorageError) -> Self {
-        Self::Io(error.to_string())
+        match error {
+            StorageError::NoSpace => Self::NoSpace,
+            // Whoever watches the shard says so to everybody in a moment.
+            StorageError::Stopped(_) => Self::Failed,
+            StorageError::Io { .. }
+            | StorageError::Damaged { .. }
+            | StorageError::Version { .. }
+            | StorageError::Locked { .. }
+            | StorageError::Missing { .. }
+            | StorageError::Exists { .. }
+            | StorageError::TooLarge
+            | StorageError::Sealed(_)
+            | StorageError::NoSuchPlace(_) => Self::Io(error.to_string()),
+        }
     }
 }
 

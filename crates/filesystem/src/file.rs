@@ -40,8 +40,12 @@ pub(crate) struct File {
     pub(crate) dirty: Dirty,
     /// Unstable data on its way into the extent map.
     pub(crate) flushing: Option<Arc<Dirty>>,
-    /// When the oldest unstable data was written.
+    /// When the oldest unstable data was written, at the latest.
     pub(crate) dirty_since: Option<Instant>,
+    /// Counts the writes.
+    pub(crate) written: u64,
+    /// Writes up to this one are in the map, or were dropped.
+    pub(crate) flushed: u64,
     /// Data was dropped by a failed flush, and no COMMIT has said so yet.
     pub(crate) flush_failed: bool,
     /// Where a sequential reader would go on.
@@ -51,6 +55,8 @@ pub(crate) struct File {
     /// Truncations not yet carried out: entries they killed count as absent.
     pub(crate) trims: Vec<Trim>,
     windows: BTreeMap<u64, Window>,
+    /// Entries in all windows.
+    entries: usize,
     /// Windows that are not there have no entries.
     map_known: bool,
     /// The place in the queue of the last change to the map.
@@ -78,6 +84,11 @@ impl File {
         (self.unsynced > 0).then_some(self.unsynced)
     }
 
+    /// What is kept in memory of the map.
+    pub(crate) fn cached(&self) -> usize {
+        self.windows.len() + self.entries
+    }
+
     /// Whether the whole map is loaded.
     pub(crate) const fn is_known(&self) -> bool {
         self.map_known
@@ -103,6 +114,7 @@ impl File {
     /// Forgets the windows that the shard knows as well.
     pub(crate) fn trim(&mut self, core: &Core) {
         self.windows.retain(|_, window| !core.queue.is_durable(window.unsynced));
+        self.entries = self.windows.values().map(|window| window.entries.len()).sum();
         self.map_known = false;
     }
 
@@ -207,10 +219,11 @@ impl State {
         new: Option<MapEntry>,
         operation: &mut Operation,
     ) -> Result<()> {
-        let fileid = self.record()?.fileid;
+        let fileid = self.remains()?.fileid;
         let to = to.next_multiple_of(BLOCK);
         let mut tally = Tally { names, fileid, operation, entries: 0, mapped: 0, hash: 0 };
         let window = self.file.window_mut(from / WINDOW);
+        let before = window.entries.len();
         let mut kept = Vec::with_capacity(window.entries.len() + 1);
         let mut cut = Vec::new();
         for entry in window.entries.drain(..) {
@@ -236,7 +249,9 @@ impl State {
                 tally.operation.push(Change::DeleteInline(keys::inline(fileid, extent.id)));
             }
         }
+        let after = kept.len();
         window.entries = kept;
+        self.file.entries = (self.file.entries + after).saturating_sub(before);
         let (entries, mapped, hash) = (tally.entries, tally.mapped, tally.hash);
         self.count_map(entries, mapped, hash, operation)
     }
@@ -335,12 +350,16 @@ impl Core {
                 loaded.entry(window).or_default();
             }
         }
-        self.count_cached(page.items.len() + 1);
         let mut state = inode.lock();
         for (number, window) in loaded {
-            state.file.windows.entry(number).or_insert(window);
+            let entries = window.entries.len();
+            if let std::collections::btree_map::Entry::Vacant(place) = state.file.windows.entry(number) {
+                place.insert(window);
+                state.file.entries += entries;
+            }
         }
         state.file.map_known |= only.is_none();
+        state.recount();
         Ok(())
     }
 }

@@ -4,21 +4,28 @@
 //! map: data always before metadata. Extents begin and end on the 4 KiB grid or at the end of the file; what a write
 //! leaves of a block is filled in from below.
 
-use std::sync::{Arc, atomic::Ordering};
+mod runs;
 
-use bytes::{Bytes, BytesMut};
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::Poll,
+};
+
+use bytes::Bytes;
 use storage::Sealed;
 
 use crate::{
     FsError, Result,
+    budget::Charge,
     core::Core,
     dirty::Dirty,
-    file::Part,
     inode::{Inode, State},
     keys,
     names::Names,
     operation::{Change, Operation},
-    record::{BLOCK, MapEntry, Source, WINDOW},
+    record::{MapEntry, Source, WINDOW},
 };
 
 /// Up to so many bytes are flushed inline.
@@ -30,17 +37,25 @@ const PORTION: usize = 8 << 20;
 /// The same in ranges, since each may grow to a block.
 const PORTION_RANGES: usize = 2048;
 
-/// A run of bytes that becomes one extent.
-struct Run {
-    start: u64,
-    fragments: Vec<Bytes>,
-    length: u64,
+/// Files that are flushed side by side, so that they share syncs.
+const FILES_AT_ONCE: usize = 24;
+
+/// Which room on the disk a flush may use.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// All but the reserve: beyond it the data is dropped, and whoever wrote it is told.
+    Free,
+    /// The reserve too, if it is not much: the data would be lost otherwise.
+    Reserve,
 }
 
-impl Run {
-    const fn end(&self) -> u64 {
-        self.start + self.length
-    }
+/// Sealed extents of one portion, on their way into the map.
+struct Sealing {
+    /// Where the portion ends.
+    end: u64,
+    extents: Vec<MapEntry>,
+    sealed: Vec<Bytes>,
+    inline: bool,
 }
 
 /// Puts a portion back if the flush does not come to its end, a cancelled caller included.
@@ -90,7 +105,7 @@ impl Drop for Turn<'_> {
             let before = state.file.dirty.bytes() + portion.bytes();
             state.file.dirty.put_beneath((*portion).clone());
             // What was written over meanwhile is no longer there twice.
-            self.core.budget.sub_dirty(before.saturating_sub(state.file.dirty.bytes()));
+            self.core.budget.change_dirty(before, state.file.dirty.bytes());
             // Whoever looked through the dirty files meanwhile did not see it here.
             self.core.dirty.lock().insert(self.inode.fileid);
         }
@@ -99,52 +114,88 @@ impl Drop for Turn<'_> {
 
 impl Core {
     /// Brings all data of a file that is dirty now into the queue. The place in the queue that makes it durable.
+    ///
+    /// What is written meanwhile is left alone: this goes once over the file, so that it ends however busy the writers are.
     pub(crate) async fn flush(&self, inode: &Inode) -> Result<u64> {
-        loop {
-            if inode.lock().file.is_clean() {
-                break;
+        self.flush_into(inode, Room::Free).await
+    }
+
+    async fn flush_into(&self, inode: &Inode, room: Room) -> Result<u64> {
+        let wanted = {
+            let state = inode.lock();
+            if state.file.is_clean() {
+                let unsynced = state.unsynced;
+                drop(state);
+                self.forget_if_clean(inode);
+                return Ok(unsynced);
             }
+            state.file.written
+        };
+        // Before the place in the queue: see `Queue::admit`.
+        let _turn = inode.flushing.lock().await;
+        let (mut from, to, begun) = {
+            let mut state = inode.lock();
+            let file = &mut state.file;
+            // Somebody else's pass may have taken it along.
+            let to = if file.flushed >= wanted { 0 } else { file.dirty.end() };
+            file.dirty_since = Some(self.env.now());
+            (0, to, file.written)
+        };
+        while from < to {
             self.queue.check()?;
             self.reserve_counters().await?;
             let admission = self.queue.admit().await;
-            let _turn = inode.flushing.lock().await;
-            let portion = {
-                let mut state = inode.lock();
-                if state.gone {
-                    let dropped = std::mem::take(&mut state.file.dirty);
-                    self.budget.sub_dirty(dropped.bytes());
-                }
-                if state.file.dirty.is_empty() {
-                    break;
-                }
-                let portion = Arc::new(state.file.dirty.take_some(PORTION, PORTION_RANGES));
-                state.file.flushing = Some(portion.clone());
-                portion
-            };
+            let Some(portion) = self.take_portion(inode, (from, to)) else { break };
+            from = portion.end();
             let mut turn = Turn { core: self, inode, portion: Some(portion.clone()) };
-            let flushed = self.flush_portion(inode, &portion, Operation::new(admission, None), &mut turn).await;
-            if let Err(error) = flushed {
+            let operation = Operation::new(admission, None);
+            if let Err(error) = self.flush_portion(inode, &portion, (operation, room), &mut turn).await {
                 let mut state = inode.lock();
-                if state.gone {
-                    // Removed meanwhile: there is nothing to flush into.
-                    turn.done(&mut state);
-                    continue;
+                if !state.is_gone() {
+                    drop(state);
+                    return Err(self.flush_failed(inode, error, turn));
                 }
-                drop(state);
-                return Err(self.flush_failed(inode, error, turn));
+                // Removed meanwhile: there is nothing to flush into.
+                turn.done(&mut state);
             }
         }
+        let unsynced = {
+            let mut state = inode.lock();
+            if to > 0 {
+                state.file.flushed = begun;
+            }
+            state.unsynced
+        };
+        self.forget_if_clean(inode);
+        Ok(unsynced)
+    }
+
+    /// Takes the next portion out of the buffer, if there is anything left.
+    fn take_portion(&self, inode: &Inode, range: (u64, u64)) -> Option<Arc<Dirty>> {
+        let mut state = inode.lock();
+        if state.is_gone() {
+            let dropped = std::mem::take(&mut state.file.dirty);
+            self.budget.sub_dirty(dropped.bytes());
+            return None;
+        }
+        let before = state.file.dirty.bytes();
+        let portion = Arc::new(state.file.dirty.take_some(range, PORTION, PORTION_RANGES));
+        // Cutting a range in two takes a little more.
+        self.budget.change_dirty(before, state.file.dirty.bytes() + portion.bytes());
+        if portion.is_empty() {
+            return None;
+        }
+        state.file.flushing = Some(portion.clone());
+        Some(portion)
+    }
+
+    /// A file without unstable data is on the list of those with some no more.
+    fn forget_if_clean(&self, inode: &Inode) {
+        self.dirty.lock().remove(&inode.fileid);
         let state = inode.lock();
-        if state.file.dirty.is_empty() {
-            drop(state);
-            self.dirty.lock().remove(&inode.fileid);
-            let state = inode.lock();
-            if !state.file.dirty.is_empty() {
-                self.dirty.lock().insert(inode.fileid);
-            }
-            return Ok(state.unsynced);
+        if !state.file.dirty.is_empty() {
+            self.dirty.lock().insert(inode.fileid);
         }
-        Ok(state.unsynced)
     }
 
     /// A seal keeps the data for its own flush; any other failure drops the portion, and the writers are told.
@@ -159,6 +210,8 @@ impl Core {
         let size = state.file.flushed_size.max(state.file.dirty.end());
         if let Some(record) = &mut state.record {
             record.size = size;
+            // The content is not what it was when the value before was shown.
+            record.change = self.counters.change();
         }
         drop(state);
         self.change_verifier();
@@ -169,9 +222,12 @@ impl Core {
         &self,
         inode: &Inode,
         portion: &Dirty,
-        operation: Operation,
+        (operation, room): (Operation, Room),
         turn: &mut Turn<'_>,
     ) -> Result<()> {
+        if room == Room::Free {
+            self.check_space()?;
+        }
         self.load(inode).await?;
         let runs = self.runs(inode, portion).await?;
         let mut extents = Vec::with_capacity(runs.len());
@@ -183,21 +239,20 @@ impl Core {
         }
         let inline = runs.iter().map(|run| run.length).sum::<u64>() <= INLINE_MAX;
         if !inline {
-            self.check_space()?;
             let puts = sealed.iter().map(|bytes| Sealed::from(bytes.clone())).collect();
             let places = self.segments.put(puts).await?;
             for (entry, place) in extents.iter_mut().zip(places) {
                 entry.extent.source = Source::Segment(place);
             }
         }
-        self.map_portion(inode, (portion.end(), extents, sealed, inline), operation, turn).await
+        self.map_portion(inode, Sealing { end: portion.end(), extents, sealed, inline }, operation, turn).await
     }
 
     /// Puts sealed extents into the map, window by window.
     async fn map_portion(
         &self,
         inode: &Inode,
-        (end, extents, sealed, inline): (u64, Vec<MapEntry>, Vec<Bytes>, bool),
+        Sealing { end, extents, sealed, inline }: Sealing,
         first: Operation,
         turn: &mut Turn<'_>,
     ) -> Result<()> {
@@ -218,7 +273,7 @@ impl Core {
                             && window.replace(entry.start / WINDOW).is_some_and(|last| last != entry.start / WINDOW)
                         {
                             let part = std::mem::replace(&mut operation, Operation::new(None, None));
-                            self.enqueue_part(&mut state, &names, part, entry.start);
+                            self.enqueue_part(&mut state, &names, part, (entry.start, true));
                         }
                         state.replace_map(&names, (entry.start, entry.end()), Some(*entry), &mut operation)?;
                         if inline {
@@ -228,7 +283,12 @@ impl Core {
                             self.fresh.lock().insert(entry.extent.id, bytes.clone());
                         }
                     }
-                    self.enqueue_part(&mut state, &names, operation, end);
+                    if inline {
+                        // The sealed bytes stay in memory as long as the plaintext would have.
+                        let bytes = sealed.iter().map(Bytes::len).sum();
+                        operation.charge = Some(Charge::new(&self.budget, bytes));
+                    }
+                    self.enqueue_part(&mut state, &names, operation, (end, false));
                     turn.done(&mut state);
                     return Ok(());
                 }
@@ -240,124 +300,74 @@ impl Core {
         }
     }
 
-    /// All bytes below `end` that this flush had are in the operation.
-    fn enqueue_part(&self, state: &mut State, names: &Names, mut operation: Operation, end: u64) {
+    /// All bytes below `end` that this flush had are in the operation; `more` of it comes after them.
+    fn enqueue_part(&self, state: &mut State, names: &Names, mut operation: Operation, (end, more): (u64, bool)) {
         let size = state.record.as_ref().map_or(0, |record| record.size);
         state.file.flushed_size = state.file.flushed_size.max(end.min(size));
-        state.put_record(names, &mut operation);
+        let partial = more || !state.file.dirty.is_empty();
+        state.put_record_as(partial, &self.counters, names, &mut operation);
         let position = self.queue.push(operation);
         state.entered(position);
     }
 
-    /// The portion as runs that begin on the grid, end on it or at the end of the file, and cross no window.
-    async fn runs(&self, inode: &Inode, portion: &Dirty) -> Result<Vec<Run>> {
-        let mut runs: Vec<Run> = Vec::new();
-        for (offset, data) in portion.ranges() {
-            let mut at = offset;
-            let mut data = data.clone();
-            // Up to the next window at a time.
-            while !data.is_empty() {
-                let room = WINDOW - at % WINDOW;
-                let take = data.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-                self.lay(inode, &mut runs, at, data.split_to(take)).await?;
-                at += take as u64;
-            }
-        }
-        if let Some(last) = runs.last_mut() {
-            self.fill_tail(inode, last).await?;
-        }
-        Ok(runs)
-    }
-
-    /// Appends bytes to the last run if they are in the same or the next block of the same window, else begins a run.
-    async fn lay(&self, inode: &Inode, runs: &mut Vec<Run>, at: u64, data: Bytes) -> Result<()> {
-        if let Some(last) = runs.last_mut() {
-            let end = last.end();
-            let same_window = last.start / WINDOW == at / WINDOW;
-            if same_window && at <= end.next_multiple_of(BLOCK) {
-                if at > end {
-                    let filler = self.below(inode, end, at).await?;
-                    last.length += filler.len() as u64;
-                    last.fragments.push(filler);
-                }
-                last.length += data.len() as u64;
-                last.fragments.push(data);
-                return Ok(());
-            }
-            self.fill_tail(inode, last).await?;
-        }
-        let start = at - at % BLOCK;
-        let mut run = Run { start, fragments: Vec::with_capacity(2), length: at - start + data.len() as u64 };
-        if at > start {
-            run.fragments.push(self.below(inode, start, at).await?);
-        }
-        run.fragments.push(data);
-        runs.push(run);
-        Ok(())
-    }
-
-    /// Fills the last block of a run as far as the file goes.
-    async fn fill_tail(&self, inode: &Inode, run: &mut Run) -> Result<()> {
-        let end = run.end();
-        let size = inode.lock().record()?.size;
-        let to = end.next_multiple_of(BLOCK).min(size);
-        if to > end {
-            let filler = self.below(inode, end, to).await?;
-            run.length += filler.len() as u64;
-            run.fragments.push(filler);
-        }
-        Ok(())
-    }
-
-    /// What the extent map says for `from..to` (within a window).
-    async fn below(&self, inode: &Inode, from: u64, to: u64) -> Result<Bytes> {
-        let mut out = BytesMut::zeroed(usize::try_from(to - from).unwrap_or(0));
-        let entries: Vec<MapEntry> = loop {
-            let missing = {
-                let state = inode.lock();
-                match state.file.missing_window(from, to) {
-                    None => break state.file.entries(from, to).copied().collect(),
-                    missing => missing,
-                }
-            };
-            if let Some(window) = missing {
-                self.load_window(inode, window).await?;
-            }
-        };
-        // Whoever changes the map holds `flushing`, and so do we: the entries stay.
-        for entry in entries {
-            self.read_part(inode.fileid, &Part::Extent(entry), (from, to), &mut out).await?;
-        }
-        Ok(out.freeze())
-    }
-
-    /// Flushes every file.
+    /// Flushes every file, into the reserve if need be.
     pub(crate) async fn flush_all(&self) -> Result<()> {
         let dirty: Vec<u64> = self.dirty.lock().iter().copied().collect();
-        let mut result = Ok(());
-        for fileid in dirty {
-            if let Some(inode) = self.cache.peek(fileid) {
-                result = result.and(self.flush(&inode).await.map(drop));
-            }
-        }
-        result
+        self.flush_files(dirty, Room::Reserve).await
     }
 
     /// Flushes what is older than the settings allow, and more when memory is short.
     pub(crate) async fn flush_old(&self) {
         let now = self.env.now();
-        let dirty: Vec<u64> = self.dirty.lock().iter().copied().collect();
-        for fileid in dirty {
-            let Some(inode) = self.cache.peek(fileid) else { continue };
-            let old = {
-                let state = inode.lock();
-                state.file.dirty_since.is_none_or(|since| now.since(since) >= self.settings.dirty_age)
-            };
-            if old || self.budget.is_tight() {
-                // Whoever wrote is told by the verifier and by COMMIT.
-                let _ = self.flush(&inode).await;
-            }
+        let mut dirty: Vec<u64> = self.dirty.lock().iter().copied().collect();
+        if !self.budget.is_tight() {
+            dirty.retain(|fileid| {
+                let since = self.cache.peek(*fileid).and_then(|inode| inode.lock().file.dirty_since);
+                since.is_none_or(|since| now.since(since) >= self.settings.dirty_age)
+            });
         }
+        // Whoever wrote is told by the verifier and by COMMIT.
+        let _ = self.flush_files(dirty, Room::Free).await;
+    }
+
+    /// Flushes files, several at a time, so that they share syncs. All of them are tried; the first error is told.
+    async fn flush_files(&self, fileids: Vec<u64>, room: Room) -> Result<()> {
+        let mut waiting = fileids.into_iter();
+        let mut running: Vec<Pin<Box<dyn Future<Output = Result<()>> + Send + '_>>> = Vec::new();
+        let mut result = Ok(());
+        poll_fn(|cx| {
+            loop {
+                while running.len() < FILES_AT_ONCE
+                    && let Some(fileid) = waiting.next()
+                {
+                    match self.cache.peek(fileid) {
+                        Some(inode) => {
+                            running.push(Box::pin(async move { self.flush_into(&inode, room).await.map(drop) }));
+                        }
+                        // Dirty inodes stay in memory: this one is gone, and so is its data.
+                        None => drop(self.dirty.lock().remove(&fileid)),
+                    }
+                }
+                let before = running.len();
+                running.retain_mut(|flush| match flush.as_mut().poll(cx) {
+                    Poll::Ready(flushed) => {
+                        if result.is_ok() {
+                            result = flushed;
+                        }
+                        false
+                    }
+                    Poll::Pending => true,
+                });
+                if running.is_empty() && waiting.len() == 0 {
+                    return Poll::Ready(());
+                }
+                if running.len() == before {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await;
+        result
     }
 
     /// Drops all unstable data, also what is on its way into the map; clients write it again when they see the new
@@ -372,10 +382,13 @@ impl Core {
             self.budget.sub_dirty(dropped);
             state.file.flush_failed |= dropped > 0;
             let size = state.file.flushed_size;
+            state.file.flushed = state.file.written;
             if let Some(record) = &mut state.record
                 && dropped > 0
             {
                 record.size = size;
+                // What was shown with the dropped data is not shown again without it.
+                record.change = self.counters.change();
             }
         }
         self.change_verifier();

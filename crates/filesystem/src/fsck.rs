@@ -177,7 +177,7 @@ pub async fn check(parts: Parts, settings: Settings, open_data: bool) -> Result<
     let mut report = Report { data_checked: open_data, ..Report::default() };
     let gathered = core.gather(&mut report, open_data).await?;
     core.compare_objects(&gathered, &mut report);
-    core.compare_storage(&gathered, &mut report).await?;
+    core.compare_storage(gathered, &mut report).await?;
     core.keys.wipe(Which::Data);
     core.keys.wipe(Which::Metadata);
     Ok(report)

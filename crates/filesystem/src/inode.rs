@@ -12,8 +12,10 @@ use std::sync::{
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
-    FileHandle, FsError, Kind, Result,
+    Budget, FileHandle, FsError, Kind, Result,
+    budget::Cached,
     core::Core,
+    counters::CounterSet,
     directory::Directory,
     file::File,
     handle::Identity,
@@ -32,11 +34,11 @@ pub(crate) struct Inode {
     pub(crate) loading: tokio::sync::Mutex<()>,
     /// Held while dirty data is on its way, and by whoever cuts the file off.
     pub(crate) flushing: tokio::sync::Mutex<()>,
-    touched: AtomicBool,
+    /// Asked for since the last look at it.
+    pub(crate) touched: AtomicBool,
 }
 
 /// What is known of an object, pending changes included.
-#[derive(Default)]
 pub(crate) struct State {
     /// `None`: not loaded.
     pub(crate) record: Option<InodeRecord>,
@@ -44,20 +46,25 @@ pub(crate) struct State {
     pub(crate) hash: u128,
     /// The place in the queue of the last change to the record.
     pub(crate) unsynced: u64,
+    /// The place in the queue of the last change to who may do what.
+    pub(crate) rights: u64,
     /// Opens that keep the object alive without a name.
     pub(crate) holds: u32,
+    /// On its way out, and nobody can stop it: every handle is stale, but the content is still being removed.
+    pub(crate) condemned: bool,
     /// Removed for good: every handle is stale.
     pub(crate) gone: bool,
     pub(crate) directory: Directory,
     pub(crate) file: File,
+    cached: Cached,
 }
 
 impl Inode {
-    fn new(fileid: u64) -> Self {
+    fn new(fileid: u64, budget: Arc<Budget>) -> Self {
         Self {
             fileid,
             identity: OnceLock::new(),
-            state: Mutex::default(),
+            state: Mutex::new(State::new(budget)),
             loading: tokio::sync::Mutex::const_new(()),
             flushing: tokio::sync::Mutex::const_new(()),
             touched: AtomicBool::new(true),
@@ -79,8 +86,33 @@ impl Inode {
 }
 
 impl State {
+    fn new(budget: Arc<Budget>) -> Self {
+        Self {
+            record: None,
+            hash: 0,
+            unsynced: 0,
+            rights: 0,
+            holds: 0,
+            condemned: false,
+            gone: false,
+            directory: Directory::default(),
+            file: File::default(),
+            cached: Cached::new(budget),
+        }
+    }
+
+    /// Whether every handle of the object is stale.
+    pub(crate) const fn is_gone(&self) -> bool {
+        self.gone || self.condemned
+    }
+
     /// The record of a loaded object that still exists.
     pub(crate) fn record(&self) -> Result<&InodeRecord> {
+        if self.condemned { Err(FsError::Stale) } else { self.remains() }
+    }
+
+    /// The record of a loaded object that still exists, if only to be removed.
+    pub(crate) fn remains(&self) -> Result<&InodeRecord> {
         match &self.record {
             Some(record) if !self.gone => Ok(record),
             Some(_) => Err(FsError::Stale),
@@ -91,17 +123,37 @@ impl State {
 
     pub(crate) fn record_mut(&mut self) -> Result<&mut InodeRecord> {
         match &mut self.record {
-            Some(record) if !self.gone => Ok(record),
+            Some(record) if !self.gone && !self.condemned => Ok(record),
             Some(_) => Err(FsError::Stale),
             None => Err(FsError::Delay),
         }
     }
 
+    /// Counts again what is kept in memory.
+    pub(crate) fn recount(&mut self) {
+        self.cached.set_entries(self.directory.cached() + self.file.cached());
+    }
+
     /// Puts the record as it is now into the operation.
-    pub(crate) fn put_record(&mut self, names: &Names, operation: &mut Operation) {
+    pub(crate) fn put_record(&mut self, counters: &CounterSet, names: &Names, operation: &mut Operation) {
+        let partial = !self.file.is_clean();
+        self.put_record_as(partial, counters, names, operation);
+    }
+
+    /// Puts the record as it is now into the operation. `partial`: the change attribute in memory, perhaps shown
+    /// already, stands for data that is in no operation yet. After a crash it would come back with other content, so a
+    /// value that is never shown before then is stored in its place.
+    pub(crate) fn put_record_as(
+        &mut self,
+        partial: bool,
+        counters: &CounterSet,
+        names: &Names,
+        operation: &mut Operation,
+    ) {
         if let Some(record) = &self.record {
             let size = if record.kind == Kind::Regular { self.file.flushed_size } else { record.size };
-            let bytes = record.encode(size);
+            let change = if partial { counters.change() } else { record.change };
+            let bytes = record.encode(size, change);
             let hash = names.inode_hash(&bytes);
             let sum = &mut operation.usage.inodes;
             *sum = sum.wrapping_add(hash).wrapping_sub(std::mem::replace(&mut self.hash, hash));
@@ -196,7 +248,6 @@ const SHARDS: usize = 16;
 /// The inodes in memory, bounded: those nobody uses and that have nothing unsynced may go.
 pub(crate) struct InodeCache {
     shards: [Mutex<CacheShard>; SHARDS],
-    inodes_max: usize,
 }
 
 #[derive(Default)]
@@ -240,8 +291,8 @@ impl std::hash::Hasher for FileidHasher {
 const SWEEP: usize = 8;
 
 impl InodeCache {
-    pub(crate) fn new(inodes_max: usize) -> Self {
-        Self { shards: Default::default(), inodes_max: (inodes_max / SHARDS).max(16) }
+    pub(crate) fn new() -> Self {
+        Self { shards: Default::default() }
     }
 
     fn shard(&self, fileid: u64) -> MutexGuard<'_, CacheShard> {
@@ -256,17 +307,28 @@ impl InodeCache {
             found.touched.store(true, Ordering::Relaxed);
             return found.clone();
         }
-        if shard.inodes.len() >= self.inodes_max {
-            shard.sweep(core);
+        if core.budget.inodes_full() {
+            // Other file systems give way too, a little later: this one's must not all go at once.
+            shard.sweep(core, SWEEP, 2);
         }
-        let inode = Arc::new(Inode::new(fileid));
+        let inode = Arc::new(Inode::new(fileid, core.budget.clone()));
         shard.inodes.insert(fileid, inode.clone());
         shard.clock.push_back(fileid);
         inode
     }
 
+    /// The inode of this number, if it is in memory.
     pub(crate) fn peek(&self, fileid: u64) -> Option<Arc<Inode>> {
-        self.shard(fileid).inodes.get(&fileid).cloned()
+        self.shard(fileid).inodes.get(&fileid).inspect(|found| found.touched.store(true, Ordering::Relaxed)).cloned()
+    }
+
+    /// Lets a quarter of what nobody has asked for lately go.
+    pub(crate) fn sweep(&self, core: &Core) {
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let steps = shard.inodes.len() / 4;
+            shard.sweep(core, steps, steps);
+        }
     }
 
     /// Everything in the cache at this moment.
@@ -276,8 +338,11 @@ impl InodeCache {
 }
 
 impl CacheShard {
-    fn sweep(&mut self, core: &Core) {
-        for _ in 0..SWEEP {
+    fn sweep(&mut self, core: &Core, steps: usize, mut evict_max: usize) {
+        for _ in 0..steps {
+            if evict_max == 0 {
+                return;
+            }
             let Some(fileid) = self.clock.pop_front() else { return };
             let Some(inode) = self.inodes.get(&fileid) else { continue };
             let used = inode.touched.swap(false, Ordering::Relaxed);
@@ -286,6 +351,7 @@ impl CacheShard {
                 && inode.state.try_lock().is_some_and(|state| state.is_clean(core))
             {
                 self.inodes.remove(&fileid);
+                evict_max -= 1;
             } else {
                 self.clock.push_back(fileid);
             }

@@ -209,11 +209,6 @@ impl KeyRing {
         let _ = self.metadata_at_hand.subscribe().wait_for(|here| !here).await;
     }
 
-    /// Ends when the metadata key is at hand.
-    pub(crate) async fn metadata_back(&self) {
-        let _ = self.metadata_at_hand.subscribe().wait_for(|here| *here).await;
-    }
-
     /// A key has been unwrapped; the unwrapping began at `start`, in this generation. False if a notice has come since.
     fn install(&self, which: Which, key: Key, start: Instant, generation: u64) -> bool {
         let slot = self.slot(which);

@@ -31,6 +31,9 @@ pub(crate) const ROOT: u64 = 1;
 /// How long opening waits for the key service before the file system opens sealed.
 const OPEN_WAIT: Duration = Duration::from_secs(10);
 
+/// How long closing waits for what has not been written yet. A withheld key or a full disk may keep it for ever.
+const CLOSE_WAIT: Duration = Duration::from_secs(60);
+
 /// Metadata bytes that EFS meters for each object beside its data.
 const METERED_METADATA: i64 = 2048;
 
@@ -50,7 +53,7 @@ struct StopGuard(Arc<Core>);
 impl Drop for StopGuard {
     fn drop(&mut self) {
         self.0.stop.send_replace(true);
-        self.0.queue.fail();
+        self.0.queue.end();
         // What was never flushed no longer counts against the process.
         self.0.drop_dirty();
     }
@@ -115,21 +118,25 @@ impl FileSystem {
     /// Flushes, commits, ends the tasks and closes the shard. Nothing is left to replay.
     ///
     /// # Errors
-    /// What kept data from being flushed. The file system is closed all the same.
+    /// What kept data from being flushed within a minute. The file system is closed all the same.
     pub async fn close(&self) -> Result<()> {
         let core = &self.core;
-        let flushed = core.flush_all().await;
-        // Without the metadata key nothing becomes durable any more.
-        let durable = tokio::select! {
+        let write = async {
+            let flushed = core.flush_all().await;
+            flushed.and(core.queue.durable(core.queue.last()).await)
+        };
+        let written = tokio::select! {
             biased;
-            durable = core.queue.durable(core.queue.last()) => durable,
+            written = write => written,
+            // Without the metadata key nothing becomes durable any more.
             () = core.keys.metadata_gone() => Err(core.keys.sealed()),
+            () = core.env.sleep(CLOSE_WAIT) => Err(FsError::Delay),
         };
         core.stop.send_replace(true);
-        core.queue.fail();
+        core.queue.end();
         let closed = core.shard.close().await;
         core.keys.close();
-        flushed.and(durable)?;
+        written?;
         closed.map_err(FsError::from)
     }
 
@@ -188,7 +195,7 @@ impl FileSystem {
         };
         if core.keys.check().is_ok() {
             core.load(&inode).await?;
-            if inode.lock().gone {
+            if inode.lock().is_gone() {
                 return Err(FsError::Stale);
             }
         }
@@ -329,7 +336,7 @@ impl Core {
         let mut operation = Operation::new(None, None);
         operation.put(Bytes::from_static(keys::SUPERBLOCK), superblock.encode());
         operation.put(Bytes::from_static(keys::COUNTERS), counters.encode());
-        let bytes = root.encode(0);
+        let bytes = root.encode(0, root.change);
         let names = Names::new(&Key::take(&mut superblock.name_key[..])?, self.settings.cookie_bits);
         let data = i64::try_from(root.space_used()).unwrap_or(0);
         operation.usage = Usage { objects: 1, data, inodes: names.inode_hash(&bytes) };
@@ -365,7 +372,7 @@ impl Core {
         totals.live = live;
         drop(totals);
         self.ready.store(true, Ordering::Release);
-        self.ask_for_counters();
+        // Counters are reserved by the first change, so that opening writes nothing.
         // Truncations go on at once; objects without names wait for the end of grace.
         self.reap.lock().extend(self.orphans.lock().iter().copied());
         self.reaper.notify_one();
@@ -418,6 +425,7 @@ impl Core {
                 state.record = None;
                 state.directory.trim(self);
                 state.file.trim(self);
+                state.recount();
             }
         }
     }

@@ -7,6 +7,7 @@ use storage::SegmentId;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
+    budget::Charge,
     keys,
     record::{Counters, EntryRecord, MapEntry, Orphan, Source, Usage},
     reply::{Hold, REPLY_BYTES_MAX},
@@ -41,6 +42,8 @@ pub(crate) struct Operation {
     /// Counters that are reserved once this is durable.
     pub(crate) reserved: Option<Counters>,
     pub(crate) reply: Option<Arc<Hold>>,
+    /// Unstable data that this keeps in memory counts until this is durable.
+    pub(crate) charge: Option<Charge>,
     /// Its place in the bounded queue, given back when it is durable.
     _admission: Option<OwnedSemaphorePermit>,
     bytes: usize,
@@ -55,6 +58,7 @@ impl Operation {
             settled: Vec::new(),
             reserved: None,
             reply,
+            charge: None,
             _admission: admission,
             bytes: 0,
         }

@@ -68,7 +68,8 @@ impl FileSystem {
     /// Stores a record under (`kind`, `key`).
     ///
     /// # Errors
-    /// [`FsError::Sealed`], [`FsError::Failed`], [`FsError::Invalid`] beyond the bounds.
+    /// [`FsError::Sealed`], [`FsError::Failed`], [`FsError::Invalid`] beyond the bounds; [`FsError::NoSpace`] when the
+    /// disk's reserve is used up.
     pub async fn put_record(&self, kind: u8, key: &[u8], value: &[u8]) -> Result<()> {
         self.change_records(kind, &[RecordChange::Put(key, value)]).await
     }
@@ -76,7 +77,7 @@ impl FileSystem {
     /// Removes a record, if it is there.
     ///
     /// # Errors
-    /// [`FsError::Sealed`] or [`FsError::Failed`].
+    /// [`FsError::Sealed`] or [`FsError::Failed`]; [`FsError::NoSpace`] when the disk's reserve is used up.
     pub async fn delete_record(&self, kind: u8, key: &[u8]) -> Result<()> {
         self.change_records(kind, &[RecordChange::Delete(key)]).await
     }
@@ -121,6 +122,10 @@ impl FileSystem {
 
     async fn change_record(&self, changes: Vec<(Bytes, Option<Vec<u8>>)>) -> Result<()> {
         let core = &self.core;
+        // Small as it is, it would wait for room that may never come, and its caller with it.
+        if core.shard.space().reserve_used {
+            return Err(FsError::NoSpace);
+        }
         let mut operation = Operation::new(core.queue.admit().await, None);
         for (name, record) in changes {
             match record {

@@ -80,41 +80,65 @@ impl Core {
 
     async fn reap_one(&self, fileid: u64) -> Result<()> {
         self.enter()?;
+        // Its changes would wait in memory for room, and whoever reads the object with them.
+        if self.shard.space().reserve_used {
+            return Err(FsError::Delay);
+        }
+        self.reserve_counters().await?;
         let inode = self.cache.get(self, fileid);
         match self.load(&inode).await {
-            Err(FsError::Stale) => {
-                self.orphans.lock().remove(&fileid);
-                return Ok(());
-            }
+            Err(FsError::Stale) => return self.forget_orphan(fileid).await,
             other => other?,
         }
-        self.carry_out(&inode).await?;
-        if self.collecting.load(Ordering::Acquire) || !orphaned_file(&inode) {
-            self.collect(&inode).await?;
+        let done = async {
+            self.carry_out(&inode).await?;
+            if self.collecting.load(Ordering::Acquire) || !orphaned_file(&inode) {
+                self.collect(&inode).await?;
+            }
+            Ok(())
+        };
+        match done.await {
+            // Removed meanwhile, its orphan record with it.
+            Err(FsError::Stale) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Removes the record of work on an object that is no longer there.
+    async fn forget_orphan(&self, fileid: u64) -> Result<()> {
+        if self.orphans.lock().remove(&fileid) {
+            let mut operation = Operation::new(self.queue.admit().await, None);
+            operation.delete(keys::orphan(fileid));
+            self.queue.push(operation);
         }
         Ok(())
     }
 
     /// Removes an object without names that nobody holds.
     async fn collect(&self, inode: &Inode) -> Result<()> {
-        let removable = |inode: &Inode| {
-            let state = inode.lock();
-            state.holds == 0 && !state.gone && state.record.as_ref().is_some_and(|record| record.links == 0)
-        };
-        if !removable(inode) {
-            return Ok(());
-        }
         // Whoever still writes through a handle gets to the end of it first.
         let _turn = inode.flushing.lock().await;
-        let rest = inode.lock().record()?.entries;
+        let rest = {
+            let mut state = inode.lock();
+            let unlinked = state.record.as_ref().is_some_and(|record| record.links == 0);
+            if !unlinked || state.gone || (state.holds > 0 && !state.condemned) {
+                return Ok(());
+            }
+            // From here on nobody can open it, so nobody sees it half removed or writes into what is going.
+            state.condemned = true;
+            let rest = state.remains()?.entries;
+            if rest > 0 {
+                state.file.trims = vec![Trim { from: 0, before: u64::MAX }];
+            }
+            rest
+        };
         if rest > 0 {
-            inode.lock().file.trims = vec![Trim { from: 0, before: u64::MAX }];
             self.carry_out(inode).await?;
         }
         self.reserve_counters().await?;
         let mut operation = Operation::new(self.queue.admit().await, None);
         let mut state = inode.lock();
-        if state.holds > 0 || state.gone {
+        if state.gone {
             return Ok(());
         }
         self.destroy(&mut state, &mut operation)?;
@@ -126,7 +150,7 @@ impl Core {
         Ok(())
     }
 
-    /// Does what truncations have left to do.
+    /// Does what truncations have left to do. Two at once do no harm.
     pub(crate) async fn carry_out(&self, inode: &Inode) -> Result<()> {
         let trims = inode.lock().file.trims.clone();
         let Some(from) = trims.iter().map(|trim| trim.from).min() else { return Ok(()) };
@@ -153,6 +177,8 @@ impl Core {
         }
         let mut operation = Operation::new(self.queue.admit().await, None);
         let mut state = inode.lock();
+        // Unloaded meanwhile, it comes back with its trims; gone, it has no orphan record either.
+        state.remains()?;
         state.file.trims.retain(|trim| !trims.contains(trim));
         let orphan = state.orphan();
         if orphan.unlinked || !orphan.trims.is_empty() {
@@ -176,8 +202,8 @@ impl Core {
                 continue;
             }
             state.bury(&names, window, &mut operation)?;
-            if operation.keys() > 0 {
-                state.put_record(&names, &mut operation);
+            if !operation.changes.is_empty() {
+                state.put_record(&self.counters, &names, &mut operation);
                 let position = self.queue.push(operation);
                 state.entered(position);
             }

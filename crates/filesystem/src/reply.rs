@@ -23,8 +23,8 @@ use crate::{
     operation::Operation,
 };
 
-/// The longest that the committer waits for an encoded reply.
-pub(crate) const HOLD_MAX: Duration = Duration::from_secs(2);
+/// The longest that the committer, and with it everybody, waits for an encoded reply.
+pub(crate) const HOLD_MAX: Duration = Duration::from_millis(200);
 
 /// Largest reply that is stored.
 pub const REPLY_BYTES_MAX: usize = 16 << 10;

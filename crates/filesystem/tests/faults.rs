@@ -12,7 +12,7 @@ use filesystem::{Budget, FsError, LeaseState, SealCause, Settings, Stability};
 use rig::{Caller, GIVEN, REFUSED, Rig};
 use storage::{
     CommitError, StorageError,
-    faulty::{CommitFault, PutFault, ReadFault},
+    faulty::{CommitFault, Faults, PutFault, ReadFault},
 };
 
 /// Architecture section 3: when a commit fails nobody is told OK, everything fails until the file system is opened again,
@@ -59,7 +59,7 @@ async fn a_failed_flush_is_told_once() {
     let verifier = rig.fs.write_verifier();
     rig.write(&file, 0, &vec![7; 1 << 20], Stability::Unstable).await.unwrap();
     faults.puts([PutFault::Refuse(StorageError::NoSpace)]);
-    assert!(rig.commit(&file).await.is_err());
+    assert_eq!(rig.commit(&file).await.err(), Some(FsError::NoSpace));
     assert_ne!(rig.fs.write_verifier(), verifier);
     rig.commit(&file).await.unwrap();
     assert_eq!(rig.read(&file, 0, 9).await.unwrap(), b"kept");
@@ -135,6 +135,37 @@ async fn a_seal_does_not_wait_for_ever() {
     assert_eq!(rig.read(&file, 0, 9).await.unwrap(), b"kept");
     assert!(rig.commit(&file).await.is_err());
     rig.commit(&file).await.unwrap();
+}
+
+/// Architecture section 5: no key is used beyond its lease, by a check that takes long neither.
+#[tokio::test]
+async fn a_long_check_asks_for_its_keys_again() {
+    let (env, simulation) = Env::simulated(4);
+    let rig = Rig::with_env(Settings::default(), env, Budget::default()).await;
+    let file = rig.file(&rig.root().await, "f").await.unwrap();
+    rig.write(&file, 0, b"data", Stability::FileSync).await.unwrap();
+    for refused in [false, true] {
+        let faults = Faults::new(rig.env.clone());
+        faults.never_now(true);
+        faults.reads(vec![ReadFault::Late(Duration::from_secs(40)); 12]);
+        let mut parts = rig.parts();
+        (parts.shard, parts.segments) = faults.wrap((parts.shard, parts.segments));
+        let check = tokio::spawn(filesystem::fsck::check(parts, rig.settings.clone(), true));
+        for second in 0..60 {
+            settle().await;
+            if refused && second == 10 {
+                rig.keys.metadata.store(REFUSED, Ordering::SeqCst);
+            }
+            simulation.advance(Duration::from_secs(10));
+        }
+        settle().await;
+        let checked = check.await.unwrap();
+        if refused {
+            assert_eq!(checked.err(), Some(FsError::Sealed(SealCause::Refused)));
+        } else {
+            assert!(checked.unwrap().is_clean());
+        }
+    }
 }
 
 async fn settle() {

@@ -117,6 +117,10 @@ pub(crate) async fn serve<S: Service>(
             Ok(_) => clock.reply_taken = env.now(),
             Err(error) => break Err(error),
         }
+        // What was held back may go on: the socket has taken the replies that stood against it, and nothing else says so.
+        if records.has_complete() && has_room(&transport, &running, limits) {
+            continue;
+        }
         if running.count() == 0 && transport.pending() == 0 {
             clock.reply_taken = env.now();
             if ended || *stop.borrow() {

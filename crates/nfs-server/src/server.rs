@@ -115,11 +115,13 @@ impl Server {
                         continue;
                     }
                     let (house, door) = (Arc::clone(&self.house), Arc::clone(&door));
+                    // Here, where connections are in their order: the oldest is the one that gives way.
+                    let place = house.waiting.enter(remote.ip());
                     // The runtime that a socket is made on is the one that hears of it.
                     let stream = stream.into_std();
                     self.house.reactors.spawn(async move {
                         match stream.and_then(TcpStream::from_std) {
-                            Ok(stream) => house.admit(stream, remote, door).await,
+                            Ok(stream) => house.admit(stream, remote, door, place).await,
                             Err(error) => tracing::warn!(%remote, %error, "connection dropped"),
                         }
                     });
@@ -230,19 +232,18 @@ impl Drop for Listed<'_> {
 
 impl House {
     /// A connection from its accept to its end, which comes at the latest when its door is shut.
-    async fn admit(self: Arc<Self>, stream: TcpStream, remote: SocketAddr, door: Arc<Door>) {
+    async fn admit(self: Arc<Self>, stream: TcpStream, remote: SocketAddr, door: Arc<Door>, place: Place) {
         let shut = door.is_shut();
         tokio::select! {
             biased;
             () = shut => tracing::debug!(%remote, "connection ended: its mount target is gone"),
-            () = self.connection(stream, remote, door) => {}
+            () = self.connection(stream, remote, door, place) => {}
         }
     }
 
-    async fn connection(&self, stream: TcpStream, remote: SocketAddr, door: Arc<Door>) {
+    async fn connection(&self, stream: TcpStream, remote: SocketAddr, door: Arc<Door>, mut place: Place) {
         // Replies are written whole; nothing is gained by waiting for more.
         let _ = stream.set_nodelay(true);
-        let mut place = self.waiting.enter(remote.ip());
         let session = Arc::new(AtomicBool::new(false));
         let greeted = tokio::select! {
             greeted = self.greet(stream, door, Arc::clone(&session)) => greeted,

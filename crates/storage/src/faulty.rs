@@ -74,6 +74,7 @@ struct Plan {
     reads: VecDeque<ReadFault>,
     never_now: bool,
     prefetched: Vec<Place>,
+    space: Option<Space>,
     holding: bool,
     held: Vec<Held>,
 }
@@ -132,6 +133,12 @@ impl Faults {
     #[must_use]
     pub fn prefetched(&self) -> Vec<Place> {
         self.0.plan.lock().prefetched.clone()
+    }
+
+    /// What the store says of the room on its disk; `None` for what is true. What it takes is for
+    /// [`Faults::commits`] and [`Faults::puts`] to say.
+    pub fn space(&self, space: Option<Space>) {
+        self.0.plan.lock().space = space;
     }
 
     /// Lets commits wait in the queue, undone, until [`Faults::release`] or a cut.
@@ -307,7 +314,7 @@ impl Shard for FaultyShard {
     }
 
     fn space(&self) -> Space {
-        self.inner.space()
+        self.faults.0.plan.lock().space.unwrap_or_else(|| self.inner.space())
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StorageError>> {

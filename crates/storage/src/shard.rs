@@ -205,6 +205,9 @@ pub struct Space {
     pub free_bytes: u64,
     /// Only batches that may use the reserve are taken now.
     pub reserve_reached: bool,
+    /// The reserve is used up too: not even batches that may use it are sure to be taken. Reads go on. Also said by an
+    /// opening that found the disk so full that its epoch is not durable yet.
+    pub reserve_used: bool,
 }
 
 /// Reads of one state of a shard, that later commits do not change.
@@ -241,6 +244,8 @@ pub trait Shard: Snapshot {
     fn snapshot(&self) -> Arc<dyn Snapshot>;
 
     /// Makes a batch durable and visible, or does nothing.
+    ///
+    /// [`CommitError::NoSpace`] is no failure of the shard: the same changes may be committed again later.
     ///
     /// The batch takes its place in the order when this is **called**, not when the future is first polled, and goes
     /// its way even if the future is dropped. Batches in flight may share one sync. The sequences answered grow in the

@@ -47,6 +47,17 @@ async fn a_failed_write_ends_the_opening() {
     assert!(shard.close().await.is_ok(), "an ended shard is closed already");
     drop((shard, segments));
 
+    // What the failed sync left in memory counts only when it has been written again, so until then nothing opens.
+    refuse_writes(true);
+    let refused = loop {
+        match engine.open(&dir).await.err().unwrap() {
+            StorageError::Locked { .. } => {}
+            error => break error,
+        }
+    };
+    refuse_writes(false);
+    assert!(matches!(&refused, StorageError::Io { path, .. } if path.ends_with("0.jnl")), "{refused}");
+
     let (shard, segments) = engine.open(&dir).await.unwrap();
     assert!(shard.get(Keyspace::Records, b"before").await.unwrap().is_some());
     assert!(shard.get(Keyspace::Records, b"after").await.unwrap().is_none());

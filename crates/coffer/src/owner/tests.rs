@@ -151,3 +151,22 @@ async fn a_grant_concerns_its_file_system_only() {
     assert_eq!(keys.asked("fs-2"), before.1);
     owner.close().await;
 }
+
+/// Architecture section 3: a creation whose records are durable, but whose caller never heard so, is complete
+/// when it is asked for again; so is one that a crash interrupted before.
+#[tokio::test]
+async fn a_creation_is_finished_wherever_it_stopped() {
+    let kept = tempfile::tempdir().unwrap();
+    let (owner, _) = owner(kept.path()).await;
+    owner.create("fs-1").await.unwrap();
+    // The crash came before the control records said "available".
+    owner.create("fs-1").await.unwrap();
+    owner.open("fs-1").await.unwrap().root().await.unwrap();
+
+    // The crash came between the database and the mark that makes the directory a shard.
+    owner.create("fs-2").await.unwrap();
+    std::fs::remove_file(owner.directory("fs-2").join("FORMAT")).unwrap();
+    owner.create("fs-2").await.unwrap();
+    owner.open("fs-2").await.unwrap().root().await.unwrap();
+    owner.close().await;
+}

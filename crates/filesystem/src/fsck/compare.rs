@@ -57,8 +57,8 @@ impl Core {
     }
 
     /// Inline data and segments against the maps.
-    pub(super) async fn compare_storage(&self, all: &Gathered, report: &mut Report) -> Result<()> {
-        let mut wanted = all.inline.clone();
+    pub(super) async fn compare_storage(&self, all: Gathered, report: &mut Report) -> Result<()> {
+        let mut wanted = all.inline;
         let mut scan = Scan::prefix(Keyspace::Inline, &[]);
         loop {
             let page = self.shard.scan(scan.clone()).await?;

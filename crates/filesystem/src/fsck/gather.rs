@@ -9,6 +9,7 @@ use crate::{
     core::Core,
     fsck::{Gathered, Problem, Report, Sums},
     keys,
+    lease::Which,
     names::{Names, next_cookie},
     record::{Counters, EntryRecord, InodeRecord, MapEntry, Orphan, Source, Usage},
     seal::Hex,
@@ -71,6 +72,7 @@ impl Core {
         let mut scan = Scan::prefix(Keyspace::Records, prefix);
         loop {
             let page = self.shard.scan(scan.clone()).await?;
+            self.renew_if_due(Which::Metadata).await?;
             for (key, value) in &page.items {
                 report.records += 1;
                 let taken = self.open_record(key, value).and_then(|record| take(key, &record));
@@ -151,7 +153,7 @@ impl Core {
             report.problem(Problem::Mismatch { fileid, what: format!("extents overlap at {start}") });
         }
         for (fileid, entry) in extents {
-            self.open_extent(fileid, &entry, report).await;
+            self.open_extent(fileid, &entry, report).await?;
         }
         Ok(())
     }

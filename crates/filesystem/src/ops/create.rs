@@ -232,6 +232,7 @@ impl Core {
         let names = self.keys.names()?;
         let mut state = directory.lock();
         let record = state.record()?;
+        cx.watermark.raise(state.rights);
         permission::check_search(record, cx.credentials)?;
         let at = match state.directory.probe(&names, name.bytes()) {
             Probe::Unknown(cookie) => return Ok(Attempt::Unknown(cookie)),
@@ -240,7 +241,7 @@ impl Core {
                 let change = ChangeInfo { before: record.change, after: record.change, atomic: true };
                 return Ok(Attempt::Exists(entry.fileid, change));
             }
-            Probe::Absent { free, base } => (free, base),
+            Probe::Absent { free, base, .. } => (free, base),
         };
         cx.may_change()?;
         permission::check_change(record, cx.credentials)?;
@@ -268,12 +269,11 @@ impl Core {
         let after = record.change;
         operation.usage.objects += 1;
         operation.usage.data += signed(record.space_used()) - signed(used_before) + signed(new.space_used());
-        state.put_record(&names, &mut operation);
-        self.count_cached(1);
+        state.put_record(&self.counters, &names, &mut operation);
         // Its fileid is the highest there is, so its lock comes after the directory's.
         let inode = self.adopt(new);
         let mut child = inode.lock();
-        child.put_record(&names, &mut operation);
+        child.put_record(&self.counters, &names, &mut operation);
         let position = self.enqueue(operation, cx);
         state.entered(position);
         child.entered(position);

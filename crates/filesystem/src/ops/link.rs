@@ -47,6 +47,7 @@ impl Core {
         let mut locked = Locked::all(&[directory, child]);
         let state = locked.of(directory);
         let parent = state.record()?.clone();
+        cx.watermark.raise(state.rights);
         permission::check_search(&parent, cx.credentials)?;
         let at = match state.directory.probe(&names, name.bytes()) {
             Probe::Unknown(_) => return Ok(None),
@@ -54,7 +55,7 @@ impl Core {
                 cx.watermark.raise(state.directory.unsynced(cookie));
                 return Err(FsError::Exists);
             }
-            Probe::Absent { free, base } => (free, base),
+            Probe::Absent { free, base, .. } => (free, base),
         };
         permission::check_change(&parent, cx.credentials)?;
         let linked = locked.of(child);
@@ -74,7 +75,7 @@ impl Core {
         record.ctime = now;
         record.change = self.counters.change();
         let entry = NewEntry { name: name.bytes(), fileid: record.fileid, kind: record.kind };
-        linked.put_record(&names, &mut operation);
+        linked.put_record(&self.counters, &names, &mut operation);
         let state = locked.of(directory);
         state.insert_entry(&names, at, entry, &mut operation)?;
         let record = state.record_mut()?;
@@ -83,8 +84,7 @@ impl Core {
         record.ctime = now;
         let change = ChangeInfo { before: parent.change, after: record.change, atomic: true };
         operation.usage.data += signed(record.space_used()) - signed(parent.space_used());
-        state.put_record(&names, &mut operation);
-        self.count_cached(1);
+        state.put_record(&self.counters, &names, &mut operation);
         let position = self.enqueue(operation, cx);
         locked.of(directory).entered(position);
         locked.of(child).entered(position);

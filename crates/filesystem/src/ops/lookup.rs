@@ -20,14 +20,15 @@ impl FileSystem {
             let names = core.keys.names()?;
             let unknown = {
                 let state = directory.inode.lock();
+                cx.watermark.raise(state.rights);
                 permission::check_search(state.record()?, cx.credentials)?;
                 match state.directory.probe(&names, name.bytes()) {
                     Probe::Found { cookie, entry } => {
                         cx.watermark.raise(state.directory.unsynced(cookie));
                         break entry.fileid;
                     }
-                    Probe::Absent { free, .. } => {
-                        cx.watermark.raise(state.directory.unsynced(free));
+                    Probe::Absent { unsynced, .. } => {
+                        cx.watermark.raise(unsynced);
                         return Err(FsError::NotFound);
                     }
                     Probe::Unknown(cookie) => cookie,
@@ -49,8 +50,8 @@ impl FileSystem {
         let parent = {
             let state = directory.inode.lock();
             let record = state.record()?;
-            permission::check_search(record, cx.credentials)?;
             cx.watermark.raise(state.unsynced);
+            permission::check_search(record, cx.credentials)?;
             record.parent
         };
         if directory.fileid() == ROOT {

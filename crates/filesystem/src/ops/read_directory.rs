@@ -52,6 +52,7 @@ impl FileSystem {
         {
             let state = directory.inode.lock();
             let record = state.record()?;
+            cx.watermark.raise(state.rights);
             permission::check_directory(record)?;
             permission::check(record, cx.credentials, permission::READ)?;
         }

@@ -77,11 +77,12 @@ impl Core {
             let names = self.keys.names()?;
             let unknown = {
                 let state = directory.inode.lock();
+                cx.watermark.raise(state.rights);
                 permission::check_search(state.record()?, cx.credentials)?;
                 match state.directory.probe(&names, name.bytes()) {
                     Probe::Found { entry, .. } => return Ok(entry),
-                    Probe::Absent { free, .. } => {
-                        cx.watermark.raise(state.directory.unsynced(free));
+                    Probe::Absent { unsynced, .. } => {
+                        cx.watermark.raise(unsynced);
                         return Err(FsError::NotFound);
                     }
                     Probe::Unknown(cookie) => cookie,
@@ -125,7 +126,7 @@ impl Core {
             return Err(FsError::Io("a directory that contains itself".into()));
         }
         let mut locked = Locked::all(&[directory, child]);
-        if locked.of(child).gone {
+        if locked.of(child).is_gone() {
             return Ok(None);
         }
         if locked.of(child).needs_markers() {
@@ -138,6 +139,7 @@ impl Core {
         };
         let parent = state.record()?.clone();
         let removed = locked.of(child).record()?.clone();
+        cx.watermark.raise(locked.of(child).rights);
         permission::check_change(&parent, cx.credentials)?;
         permission::check_sticky(&parent, &removed, cx.credentials)?;
         match (what, removed.kind) {
@@ -161,7 +163,7 @@ impl Core {
         record.ctime = now;
         let change = ChangeInfo { before: parent.change, after: record.change, atomic: true };
         operation.usage.data += signed(record.space_used()) - signed(parent.space_used());
-        state.put_record(&names, &mut operation);
+        state.put_record(&self.counters, &names, &mut operation);
         self.unlink(locked.of(child), &names, now, &mut operation)?;
         let position = self.enqueue(operation, cx);
         locked.of(directory).entered(position);
@@ -186,7 +188,7 @@ impl Core {
         }
         record.links = record.links.saturating_sub(1);
         if record.links > 0 {
-            state.put_record(names, operation);
+            state.put_record(&self.counters, names, operation);
             return Ok(());
         }
         let fileid = record.fileid;
@@ -197,14 +199,14 @@ impl Core {
             return self.destroy(state, operation);
         }
         operation.put_orphan(fileid, &state.orphan());
-        state.put_record(names, operation);
+        state.put_record(&self.counters, names, operation);
         self.orphans.lock().insert(fileid);
         Ok(())
     }
 
     /// Removes an object whose map is loaded (or empty) for good.
     pub(crate) fn destroy(&self, state: &mut State, operation: &mut Operation) -> Result<()> {
-        let record = state.record()?.clone();
+        let record = state.remains()?.clone();
         if record.kind == Kind::Directory {
             state.remove_markers(operation)?;
         }
@@ -223,6 +225,7 @@ impl Core {
         state.gone = true;
         let dropped = std::mem::take(&mut state.file.dirty);
         self.budget.sub_dirty(dropped.bytes());
+        self.dirty.lock().remove(&record.fileid);
         Ok(())
     }
 

@@ -157,7 +157,6 @@ impl Core {
             NewPlace::Free(at) => {
                 let entry = NewEntry { name: parties.new.bytes(), fileid: source.fileid, kind: source.kind };
                 state.insert_entry(&names, at, entry, &mut operation)?;
-                self.count_cached(1);
             }
         }
         locked.of(parties.from).remove_entry(&names, cookie, &mut operation)?;
@@ -174,7 +173,7 @@ impl Core {
             record.parent = to.fileid;
             record.depth = to.depth.saturating_add(1);
         }
-        state.put_record(&names, &mut operation);
+        state.put_record(&self.counters, &names, &mut operation);
         let position = self.enqueue(operation, cx);
         for inode in all {
             locked.of(inode).entered(position);
@@ -206,8 +205,10 @@ impl Core {
                 operation.usage.data += signed(record.space_used()) - signed(before.space_used());
             }
         }
-        locked.of(parties.from).put_record(names, operation);
-        locked.of(parties.to).put_record(names, operation);
+        locked.of(parties.from).put_record(&self.counters, names, operation);
+        if parties.to.fileid != parties.from.fileid {
+            locked.of(parties.to).put_record(&self.counters, names, operation);
+        }
         Ok(())
     }
 
@@ -257,7 +258,7 @@ impl Core {
 
 /// The cookie of the old entry and the place of the new one, if both are known and still lead to the parties.
 fn places(locked: &mut Locked<'_>, parties: &Parties<'_>, names: &Names) -> Option<(u64, NewPlace)> {
-    let gone = |locked: &mut Locked<'_>, inode: &Inode| locked.of(inode).gone;
+    let gone = |locked: &mut Locked<'_>, inode: &Inode| locked.of(inode).is_gone();
     if gone(locked, parties.source) || parties.target.is_some_and(|target| gone(locked, target)) {
         return None;
     }
@@ -267,7 +268,7 @@ fn places(locked: &mut Locked<'_>, parties: &Parties<'_>, names: &Names) -> Opti
     };
     let place = match (locked.of(parties.to).directory.probe(names, parties.new.bytes()), parties.target) {
         (Probe::Found { cookie, entry }, Some(target)) if entry.fileid == target.fileid => NewPlace::Taken(cookie),
-        (Probe::Absent { free, base }, None) => NewPlace::Free((free, base)),
+        (Probe::Absent { free, base, .. }, None) => NewPlace::Free((free, base)),
         _ => return None,
     };
     Some((cookie, place))

@@ -34,8 +34,8 @@ impl FileSystem {
         let core = &self.core;
         let inode = &node.inode;
         cx.may_change()?;
-        // To cut or to change attributes takes no space to speak of: whoever is out of space must be able to.
-        let mut operation = Some(core.begin(cx, false).await?);
+        core.enter()?;
+        // Before the place in the queue: see `Queue::admit`.
         let _turn = match set.size {
             Some(size) if size > core.settings.file_bytes_max => return Err(FsError::FileTooBig),
             // Nothing is on its way into the map while it is cut.
@@ -46,6 +46,8 @@ impl FileSystem {
         if set.size.is_some() && inode.lock().file.trims.len() >= TRIMS_MAX {
             core.carry_out(inode).await?;
         }
+        // To cut or to change attributes takes no space to speak of: whoever is out of space must be able to.
+        let mut operation = Some(core.begin(cx, false).await?);
         loop {
             core.load(inode).await?;
             match core.try_set(cx, inode, (set, by_open), &mut operation)? {
@@ -88,9 +90,12 @@ impl Core {
         let record = state.record_mut()?;
         apply(record, cx.credentials, set, now);
         record.change = self.counters.change();
-        state.put_record(&names, &mut operation);
+        state.put_record(&self.counters, &names, &mut operation);
         let position = self.enqueue(operation, cx);
         state.entered(position);
+        if set.mode.is_some() || set.uid.is_some() || set.gid.is_some() {
+            state.rights = position;
+        }
         Ok(None)
     }
 
@@ -101,7 +106,7 @@ impl Core {
         let fileid = record.fileid;
         let before = state.file.dirty.bytes();
         state.file.dirty.clear(size, u64::MAX);
-        self.budget.sub_dirty(before - state.file.dirty.bytes());
+        self.budget.change_dirty(before, state.file.dirty.bytes());
         state.file.flushed_size = size;
         if size >= old {
             return Ok(());

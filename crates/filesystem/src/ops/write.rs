@@ -1,11 +1,16 @@
 //! Writing into a file.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::{
-    Context, FileSystem, FsError, Node, Result, core::Core, inode::Inode, ops::access::check_regular,
+    Context, FileSystem, FsError, Node, Result, budget::Reserved, core::Core, inode::Inode, ops::access::check_regular,
     permission::without_set_id,
 };
+
+/// How often a writer that waits for room looks whether it may do something for it.
+const ROOM_PERIOD: Duration = Duration::from_millis(100);
 
 /// How durable a write is when it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,10 +54,9 @@ impl FileSystem {
         let inode = &node.inode;
         let count = u32::try_from(data.len()).map_err(|_| FsError::Invalid)?;
         core.load(inode).await?;
-        if core.budget.is_full() {
-            core.make_room(inode).await;
-        }
+        let room = core.make_room(inode, data.len()).await?;
         let many = core.put_dirty(cx, inode, offset, data)?;
+        drop(room);
         if stability != Stability::Unstable {
             let position = core.flush(inode).await?;
             cx.watermark.raise(position);
@@ -76,18 +80,30 @@ impl FileSystem {
 }
 
 impl Core {
-    /// Waits until the write-back buffer has room, helping with this file first.
-    async fn make_room(&self, inode: &Inode) {
-        let _ = self.flush(inode).await;
-        while self.budget.is_full() {
-            let other = self.dirty.lock().first().copied();
-            match other.and_then(|fileid| self.cache.peek(fileid)) {
-                Some(other) => drop(self.flush(&other).await),
-                // The memory is another file system's.
-                None => self.budget.room().await,
+    /// Waits until the write-back buffer has room for so many bytes, helping with this file first, then with others.
+    async fn make_room(&self, inode: &Inode, bytes: usize) -> Result<Reserved<'_>> {
+        let mut after = None;
+        loop {
+            if let Some(room) = self.budget.reserve(bytes) {
+                return Ok(room);
             }
-            if self.enter().is_err() {
-                return;
+            self.enter()?;
+            let Some(last) = after else {
+                // Its own writers are told what became of it; this one only needs the room.
+                let _ = self.flush(inode).await;
+                after = Some(0);
+                continue;
+            };
+            let next = self.dirty.lock().range(last + 1..).next().copied();
+            after = Some(next.unwrap_or(0));
+            match next.map(|fileid| (fileid, self.cache.peek(fileid))) {
+                Some((_, Some(other))) => drop(self.flush(&other).await),
+                Some((fileid, None)) => drop(self.dirty.lock().remove(&fileid)),
+                // All was tried: it is on its way, or another file system's.
+                None => tokio::select! {
+                    () = self.budget.room() => {}
+                    () = self.env.sleep(ROOM_PERIOD) => {}
+                },
             }
         }
     }
@@ -118,12 +134,13 @@ impl Core {
         let before = file.dirty.bytes();
         let first = file.dirty.is_empty();
         file.dirty.write(offset, data);
+        file.written += 1;
         let after = file.dirty.bytes();
         if first {
             file.dirty_since = Some(self.env.now());
             self.dirty.lock().insert(inode.fileid);
         }
-        self.budget.add_dirty(after.saturating_sub(before));
+        self.budget.change_dirty(before, after);
         // Once when the mark is passed, not with each write after it.
         let mark = self.settings.dirty_bytes;
         Ok(before < mark && after >= mark)

@@ -53,7 +53,7 @@ fn read_time(reader: &mut Reader<'_>) -> Result<WallTime> {
 
 impl InodeRecord {
     /// The record's bytes with `size` in the place of the size: unflushed data does not count yet.
-    pub(crate) fn encode(&self, size: u64) -> Vec<u8> {
+    pub(crate) fn encode(&self, size: u64, change: u64) -> Vec<u8> {
         let mut writer = Writer::with_capacity(180 + self.target.len())
             .u8(VERSION)
             .u64(self.fileid)
@@ -69,7 +69,7 @@ impl InodeRecord {
             writer = write_time(writer, time);
         }
         writer = writer
-            .u64(self.change)
+            .u64(change)
             .u64(self.parent)
             .u16(self.depth)
             .u64(self.entries)
@@ -177,7 +177,7 @@ mod tests {
             device: Device { major: 8, minor: 1 },
             target: b"where".as_slice().into(),
         };
-        let bytes = record.encode(5);
+        let bytes = record.encode(5, record.change);
         assert_eq!(InodeRecord::decode(&bytes).unwrap(), record);
         for short in 0..bytes.len() - record.target.len() {
             assert!(InodeRecord::decode(&bytes[..short]).is_err());

@@ -74,6 +74,11 @@ impl Rig {
         parts(&self.memory, &self.keys, &self.env, &self.budget)
     }
 
+    /// The same for another file system's memory, within the same budget.
+    pub fn parts_over(&self, memory: &Memory) -> Parts {
+        parts(memory, &self.keys, &self.env, &self.budget)
+    }
+
     /// Forgets everything in memory, as a kill does, and opens again.
     pub async fn crash(&mut self) {
         self.fs = FileSystem::open(self.parts(), self.settings.clone()).await.unwrap();

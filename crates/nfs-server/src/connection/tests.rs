@@ -95,6 +95,21 @@ async fn a_peer_that_does_not_read_is_not_read() {
     let _ = task.await.unwrap();
 }
 
+/// Architecture section 2.7: requests held back for what the peer is owed go on as soon as it has taken that.
+#[tokio::test]
+async fn requests_held_back_go_on_when_the_socket_took_the_replies() {
+    let limits = Limits { pending_bytes_max: 1, ..Limits::default() };
+    let (mut client, task, _stop) = start(limits).await;
+    let request = [&mark(1).to_be_bytes()[..], b"b"].concat();
+    client.write_all(&request.repeat(4)).await.unwrap();
+    for _ in 0..4 {
+        let reply = tokio::time::timeout(Duration::from_secs(2), receive(&mut client)).await;
+        assert_eq!(reply.expect("held back until the tick").len(), 256 << 10);
+    }
+    drop(client);
+    task.await.unwrap().unwrap();
+}
+
 /// Architecture section 2.7: a peer that takes no replies at all is dropped after a while.
 #[tokio::test]
 async fn a_peer_that_never_reads_is_dropped() {

@@ -95,7 +95,8 @@ async fn a_truncation_that_fails_leaves_no_open() {
     let size = Fattr4 { attrmask: Bitmap4::of(&[Attribute::Size]), attr_vals: Opaque::copied(&[0; 8]).unwrap() };
     let open = client.open_op("file", Openflag4::Create(Createhow4::Unchecked(size)));
     rig.exports.faults(FS).never_now(true);
-    rig.exports.faults(FS).reads([ReadFault::Fail(StorageError::NoSpace)]);
+    let broken = StorageError::Io { path: "a table".into(), cause: "EIO".into() };
+    rig.exports.faults(FS).reads([ReadFault::Fail(broken)]);
     assert_eq!(client.status([at("/"), vec![open.clone()]].concat()).await, NfsStat4::Io);
     assert_eq!(rig.server.status().file_systems[0].opens, 0);
     client.ok([at("/"), vec![open]].concat()).await;

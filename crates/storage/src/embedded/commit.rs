@@ -4,6 +4,7 @@
 use std::{
     collections::HashSet,
     mem,
+    panic::{self, AssertUnwindSafe},
     sync::{Arc, atomic::Ordering},
     thread,
     time::Duration,
@@ -16,8 +17,8 @@ use fjall::{AbstractTree as _, OwnedWriteBatch, PersistMode};
 use super::{
     core::Core,
     floor::{self, Floor, FloorFile},
-    history::{FLUSH_EVERY, Hash, Record},
-    maps::Maps,
+    history::{EPOCH_KEY, FLUSH_EVERY, Hash, Record},
+    maps::{Maps, engine_error},
     queue::{Ending, Waiting, take_group},
 };
 use crate::{Batch, CommitError, Keyspace, Seq, StorageError};
@@ -25,6 +26,16 @@ use crate::{Batch, CommitError, Keyspace, Seq, StorageError};
 /// How long a clean close waits for the last flush.
 const CLOSE_LIMIT: Duration = Duration::from_secs(60);
 const FLUSH_PAUSE: Duration = Duration::from_millis(2);
+
+/// From so many memtables that wait, or runs of tables that lie over each other, on, fjall 3.1 lets whoever commits wait
+/// inside the commit (at 4 and 30; from 20 on it slows down), and does not notice there that its own thread has ended.
+/// So we wait before it does.
+const SEALED_MEMTABLES_MAX: usize = 3;
+const OVERLAPPING_RUNS_MAX: usize = 18;
+const PRESSURE_PAUSE: Duration = Duration::from_millis(5);
+
+/// How often an opening that found the disk full looks for room.
+const ROOM_PERIOD: Duration = Duration::from_millis(500);
 
 /// What the thread does next.
 enum Step {
@@ -42,12 +53,25 @@ pub(crate) struct Committer {
     pub(crate) floor: FloorFile,
     pub(crate) last: (Seq, Hash),
     pub(crate) flushed: Seq,
+    /// The epoch of this opening, as long as it is not durable: nothing else may be written before.
+    pub(crate) unnoted: Option<u32>,
 }
 
 impl Committer {
-    /// The thread. Returns when the shard is closed, dropped or failed.
-    pub(crate) fn run(mut self) {
+    /// The thread. Returns when the shard is closed, dropped or failed; a panic of the engine fails the shard.
+    pub(crate) fn run_guarded(self) {
+        let core = self.core.clone();
+        if panic::catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+            core.health.fail("the commit thread panicked");
+            core.queue.fail_all();
+            core.opened.write().take();
+            core.queue.end(&Err(core.health.stopped()));
+        }
+    }
+
+    fn run(mut self) {
         loop {
+            self.wait_for_tables();
             match self.next() {
                 Step::Commit(group) => self.commit(group),
                 Step::Pause => self.pause(),
@@ -55,6 +79,50 @@ impl Committer {
             }
         }
         self.end();
+    }
+
+    /// Notes the opening: raises the epoch, before anything is written under it.
+    pub(crate) fn note_opening(&mut self) -> Result<(), StorageError> {
+        let Some(epoch) = self.unnoted else { return Ok(()) };
+        let record = Record::following(&self.chain, &self.last.1, Seq(self.last.0.0 + 1), &Batch::new(0));
+        let mut batch = OwnedWriteBatch::with_capacity(self.maps.database.clone(), 2);
+        batch.insert(&self.maps.history, EPOCH_KEY, epoch.to_be_bytes().as_slice());
+        batch.insert(&self.maps.history, Record::key(record.seq).as_slice(), record.encode().as_slice());
+        let noted = batch.durability(Some(PersistMode::SyncData)).commit();
+        noted.map_err(|error| engine_error(self.maps.directory(), &error))?;
+        self.floor.raise(&self.chain, Floor { seq: record.seq, hash: record.hash, clean: false })?;
+        self.last = (record.seq, record.hash);
+        self.core.durable.store(record.seq.0, Ordering::Release);
+        self.unnoted = None;
+        self.core.space.admit();
+        Ok(())
+    }
+
+    /// Notes an opening that found the disk full, if there is room now. False: nothing can be written yet.
+    fn catch_up(&mut self) -> bool {
+        if self.unnoted.is_some() && self.core.space.allows_opening(&self.core.env) {
+            let core = self.core.clone();
+            let _running = core.queue.busy.start(&core.env);
+            if let Err(error) = self.note_opening() {
+                core.health.fail(&format!("the opening could not be noted: {error}"));
+            }
+        }
+        self.unnoted.is_none()
+    }
+
+    /// Waits until the engine takes a commit without letting it wait inside, or until the opening is over. The time limit
+    /// does not run: writing tables takes as long as it takes.
+    fn wait_for_tables(&self) {
+        let pressed = |keyspace: &fjall::Keyspace| {
+            keyspace.tree.sealed_memtable_count() >= SEALED_MEMTABLES_MAX
+                || keyspace.tree.l0_run_count() >= OVERLAPPING_RUNS_MAX
+        };
+        while !self.core.health.is_over() && self.maps.all().into_iter().any(pressed) {
+            if let Some(reason) = self.maps.trouble() {
+                self.core.health.fail(&reason);
+            }
+            thread::sleep(PRESSURE_PAUSE);
+        }
     }
 
     fn next(&self) -> Step {
@@ -73,7 +141,11 @@ impl Committer {
             if queue.flush.load(Ordering::Acquire) {
                 return Step::Pause;
             }
-            if self.floor.current().seq == self.last.0 {
+            if self.unnoted.is_some() {
+                if queue.wake.wait_for(&mut state, ROOM_PERIOD).timed_out() && state.waiting.is_empty() {
+                    return Step::Pause;
+                }
+            } else if self.floor.current().seq == self.last.0 {
                 queue.wake.wait(&mut state);
             } else if queue.wake.wait_for(&mut state, floor::PERIOD).timed_out() && state.waiting.is_empty() {
                 return Step::Pause;
@@ -83,19 +155,20 @@ impl Committer {
 
     /// Makes a group durable with one sync and answers it.
     fn commit(&mut self, group: Vec<Waiting>) {
+        let core = self.core.clone();
+        self.catch_up();
         let allowed = self.refuse_without_space(group);
         if allowed.is_empty() {
             return;
         }
-        let core = self.core.clone();
         let bytes: usize = allowed.iter().map(|waiting| waiting.bytes).sum();
         let (batch, last) = self.assemble(&allowed);
         let answers = allowed.into_iter().map(|waiting| (waiting.batch.token, waiting.answer)).collect();
         core.queue.state.lock().in_flight = answers;
 
-        core.queue.started.store(core.env.now().nanoseconds().max(1), Ordering::Release);
+        // Until the end of the turn: the floor and the memtables wait for the same disk.
+        let _running = core.queue.busy.start(&core.env);
         let result = batch.durability(Some(PersistMode::SyncData)).commit();
-        core.queue.started.store(0, Ordering::Release);
 
         if let Err(error) = result {
             core.health.fail(&format!("a commit failed: {error}"));
@@ -158,17 +231,23 @@ impl Committer {
     fn add(&self, batch: &mut OwnedWriteBatch, from: &Batch, wanted: &mut impl FnMut(Keyspace, &Bytes) -> bool) {
         for (keyspace, key, value) in &from.puts {
             if wanted(*keyspace, key) {
-                batch.insert(self.maps.of(*keyspace), &**key, &**value);
+                batch.insert(self.maps.of(*keyspace), key.clone(), value.clone());
             }
         }
         for (keyspace, key) in &from.deletes {
             if wanted(*keyspace, key) {
-                batch.remove(self.maps.of(*keyspace), &**key);
+                batch.remove(self.maps.of(*keyspace), key.clone());
             }
         }
     }
 
     fn pause(&mut self) {
+        if !self.catch_up() {
+            self.core.queue.flush.store(false, Ordering::Release);
+            return;
+        }
+        let core = self.core.clone();
+        let _running = core.queue.busy.start(&core.env);
         if self.core.queue.flush.load(Ordering::Acquire) {
             self.flush();
         }
@@ -214,25 +293,24 @@ impl Committer {
         if let Some(opened) = opened {
             opened.end(clean);
         }
-        let ending = mem::replace(&mut core.queue.state.lock().ending, Ending::Over);
-        if let Ending::Closing(waiting) = ending {
-            for closed in waiting {
-                let _ = closed.send(result.clone());
-            }
-        }
+        core.queue.end(&result);
     }
 
     /// Writes everything to tables and marks the log's end, so that the next start replays nothing.
     fn finish(&mut self) -> Result<(), StorageError> {
-        self.flush();
         let core = self.core.clone();
+        if self.unnoted.is_some() {
+            // Nothing was written, and what was there before is as it was.
+            return Err(StorageError::NoSpace);
+        }
+        self.flush();
         let started = core.env.now();
         let is_flushed = |keyspace: &fjall::Keyspace| keyspace.tree.sealed_memtable_count() == 0;
         while !self.maps.all().into_iter().all(is_flushed) {
-            // A poisoned engine never finishes; asking it to persist is how it tells.
-            let trouble = self.maps.database.persist(PersistMode::Buffer).err().map(|error| error.to_string());
             let late = core.env.now().since(started) > CLOSE_LIMIT;
-            if let Some(reason) = trouble.or_else(|| late.then(|| "the last flush took too long".to_owned())) {
+            if let Some(reason) =
+                self.maps.trouble().or_else(|| late.then(|| "the last flush took too long".to_owned()))
+            {
                 core.health.fail(&reason);
             }
             core.health.check()?;

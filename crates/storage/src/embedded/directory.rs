@@ -65,6 +65,8 @@ pub(crate) struct Directory {
     pub(crate) chain: Prf,
     pub(crate) floor: FloorFile,
     pub(crate) lock: DirectoryLock,
+    /// The text of `FORMAT`, as long as the shard is being made.
+    unfinished: Option<String>,
 }
 
 impl Directory {
@@ -75,13 +77,28 @@ impl Directory {
     pub(crate) fn segments(&self) -> PathBuf {
         self.path.join(SEGMENTS)
     }
+
+    /// Whether the shard is being made.
+    pub(crate) fn is_new(&self) -> bool {
+        self.unfinished.is_some()
+    }
+
+    /// Writes `FORMAT`, if the shard is being made: from now on it is one. Everything else has to be durable.
+    pub(crate) fn finish(&mut self) -> Result<(), StorageError> {
+        let Some(format) = self.unfinished.take() else { return Ok(()) };
+        // The names that are there now, `engine` among them, before the one that makes them a shard.
+        sync_directory(&self.path)?;
+        write_durably(&self.path, FORMAT, format.as_bytes())?;
+        self.path.parent().map_or(Ok(()), sync_directory)
+    }
 }
 
 pub(crate) fn exists(dir: &Path) -> bool {
     dir.join(FORMAT).exists()
 }
 
-/// Makes a new directory. `FORMAT` is written last, so an interrupted creation is none and may be repeated.
+/// Makes a new directory, all but `FORMAT`: that is for [`Directory::finish`], when the database is there too, so that
+/// an interrupted creation is none and may be repeated.
 pub(crate) fn create(dir: &Path, env: &Env) -> Result<Directory, StorageError> {
     let error = |error: std::io::Error| StorageError::io(dir, &error);
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(error)?;
@@ -104,12 +121,8 @@ pub(crate) fn create(dir: &Path, env: &Env) -> Result<Directory, StorageError> {
     DirBuilder::new().mode(0o700).create(dir.join(SEGMENTS)).map_err(error)?;
     FloorFile::create(&dir.join(FLOOR), &chain)?;
     sync_directory(dir)?;
-    write_durably(dir, FORMAT, format.as_bytes())?;
-    if let Some(parent) = dir.parent() {
-        sync_directory(parent)?;
-    }
     let floor = FloorFile::open(&dir.join(FLOOR), &chain)?;
-    Ok(Directory { path: dir.to_owned(), id, chain, floor, lock })
+    Ok(Directory { path: dir.to_owned(), id, chain, floor, lock, unfinished: Some(format) })
 }
 
 /// Locks and reads an existing directory.
@@ -127,7 +140,7 @@ pub(crate) fn open(dir: &Path) -> Result<Directory, StorageError> {
     let (id, mut chain_key) = read_format(&path, &text)?;
     let chain = chain_of(&mut chain_key);
     let floor = FloorFile::open(&dir.join(FLOOR), &chain)?;
-    Ok(Directory { path: dir.to_owned(), id, chain, floor, lock })
+    Ok(Directory { path: dir.to_owned(), id, chain, floor, lock, unfinished: None })
 }
 
 /// The keyed hash of the history. Its key lies beside the data: it tells shards apart and finds damage, and is no

@@ -1,12 +1,52 @@
 //! Whether an opening still takes changes. It fails once and for all.
 
-use std::sync::OnceLock;
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
+use env::{Env, Instant};
 use tokio::sync::watch;
 
+use super::COMMIT_LIMIT;
 use crate::StorageError;
 
+/// How long a thread has been at something that waits for the disk.
+#[derive(Default)]
+pub(crate) struct Stopwatch {
+    /// In nanoseconds; 0 if it does not run.
+    started: AtomicU64,
+}
+
+/// The stopwatch runs until this is dropped.
+pub(crate) struct Running<'a>(&'a Stopwatch);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.started.store(0, Ordering::Release);
+    }
+}
+
+impl Stopwatch {
+    pub(crate) fn start(&self, env: &Env) -> Running<'_> {
+        self.start_at(env.now())
+    }
+
+    pub(crate) fn start_at(&self, now: Instant) -> Running<'_> {
+        self.started.store(now.nanoseconds().max(1), Ordering::Release);
+        Running(self)
+    }
+
+    /// Whether it has run for longer than [`COMMIT_LIMIT`].
+    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
+        let started = self.started.load(Ordering::Acquire);
+        started != 0 && now.since(Instant::from_nanoseconds(started)) > COMMIT_LIMIT
+    }
+}
+
 pub(crate) struct Health {
+    /// Runs while the segment writer waits for the disk.
+    pub(crate) segments: Stopwatch,
     over: watch::Sender<bool>,
     reason: OnceLock<String>,
     name: String,
@@ -15,7 +55,7 @@ pub(crate) struct Health {
 impl Health {
     /// Of the shard that logs call `name`.
     pub(crate) fn new(name: String) -> Self {
-        Self { over: watch::Sender::new(false), reason: OnceLock::new(), name }
+        Self { segments: Stopwatch::default(), over: watch::Sender::new(false), reason: OnceLock::new(), name }
     }
 
     /// Ends the opening because something broke. The first reason stays.

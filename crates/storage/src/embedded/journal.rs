@@ -9,6 +9,7 @@ use std::{
     fs::{self, File, OpenOptions},
     hash::Hasher as _,
     io::{BufReader, ErrorKind, Read},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
@@ -31,6 +32,9 @@ const ITEMS_MAX: u32 = 1 << 20;
 /// More batches than any shard sees.
 const SEQNO_MAX: u64 = 1 << 48;
 
+/// Written again at once.
+const REWRITE_BYTES: usize = 1 << 20;
+
 /// So many zeros between other bytes are kept.
 const HOLE_MAX: usize = 1 << 20;
 
@@ -52,7 +56,11 @@ pub(crate) fn newest(dir: &Path) -> PathBuf {
 }
 
 /// Checks every journal and cuts off what a crash left of a last batch.
-pub(crate) fn prepare(dir: &Path) -> Result<(), StorageError> {
+///
+/// After anything but a `clean` stop the newest journal's bytes are written again, in place, and synced. A sync that
+/// failed leaves bytes in the page cache that read well and are not on the disk, and no later sync says so; whatever is
+/// read from here on counts as durable. (The older ones were synced before their successor was begun.)
+pub(crate) fn prepare(dir: &Path, clean: bool) -> Result<(), StorageError> {
     let mut journals = all(dir);
     let active = journals.pop();
     let mut seqno = None;
@@ -64,19 +72,39 @@ pub(crate) fn prepare(dir: &Path) -> Result<(), StorageError> {
     }
     let Some(active) = active else { return Ok(()) };
     let found = look(&active, &mut seqno)?;
-    if found.rest.is_empty() {
-        return Ok(());
+    if !found.rest.is_empty() {
+        cut_off(&active, &found, seqno)?;
+        sync_directory(dir)?;
     }
-    if found.goes_on() {
-        return Err(damaged(&active, found.end));
+    if clean { Ok(()) } else { write_again(&active, found.end).map_err(|error| StorageError::io(&active, &error)) }
+}
+
+/// Cuts off the batch that a crash left unfinished.
+fn cut_off(active: &Path, found: &Found, last: Option<u64>) -> Result<(), StorageError> {
+    if found.goes_on() || found.holds_later(last) {
+        return Err(damaged(active, found.end));
     }
     tracing::warn!(path = %active.display(), at = found.end, "cutting off a batch that a crash left unfinished");
-    let cut = OpenOptions::new().write(true).open(&active).and_then(|file| {
+    let cut = OpenOptions::new().write(true).open(active).and_then(|file| {
         file.set_len(found.end)?;
         file.sync_all()
     });
-    cut.map_err(|error| StorageError::io(&active, &error))?;
-    sync_directory(dir)
+    cut.map_err(|error| StorageError::io(active, &error))
+}
+
+/// Writes the first `end` bytes of a file over themselves, and syncs.
+fn write_again(path: &Path, end: u64) -> std::io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut piece = vec![0; REWRITE_BYTES];
+    let mut at = 0;
+    while at < end {
+        let left = usize::try_from(end - at).unwrap_or(usize::MAX).min(REWRITE_BYTES);
+        let bytes = piece.get_mut(..left).unwrap_or_default();
+        file.read_exact_at(bytes, at)?;
+        file.write_all_at(bytes, at)?;
+        at += left as u64;
+    }
+    file.sync_all()
 }
 
 fn damaged(path: &Path, at: u64) -> StorageError {
@@ -93,6 +121,30 @@ struct Found {
 }
 
 impl Found {
+    /// Whether a whole batch with a number above `last` lies somewhere in the rest: what is before it was damaged later,
+    /// since it was synced first.
+    fn holds_later(&self, last: Option<u64>) -> bool {
+        let mut rest = self.rest.as_slice();
+        while let Some(start) = rest.iter().position(|byte| *byte == START) {
+            rest = rest.get(start..).unwrap_or_default();
+            let numbers = rest.get(1..START_BYTES + 1).and_then(|head| head.split_first_chunk::<4>());
+            let Some((count, seqno)) = numbers else { return false };
+            let seqno = seqno.first_chunk().map_or(u64::MAX, |seqno| u64::from_le_bytes(*seqno));
+            let likely = (1..=ITEMS_MAX).contains(&u32::from_le_bytes(*count))
+                && seqno < SEQNO_MAX
+                && last.is_none_or(|last| seqno > last);
+            if likely {
+                let mut reader = rest;
+                let mut scanner = Scanner { reader: &mut reader, position: 0, value: Vec::new() };
+                if matches!(scanner.batch(), Ok(Some(_))) {
+                    return true;
+                }
+            }
+            rest = rest.get(1..).unwrap_or_default();
+        }
+        false
+    }
+
     /// Whether the rest holds the end of a batch and the start of a later one, which no crash leaves.
     fn goes_on(&self) -> bool {
         let border = TRAILER.len() + 1;
@@ -127,7 +179,6 @@ fn look(path: &Path, seqno: &mut Option<u64>) -> Result<Found, StorageError> {
 
 /// The bytes from `end` on without the zeros at the end, which are space set aside.
 fn rest_of(path: &Path, end: u64) -> std::io::Result<Vec<u8>> {
-    use std::os::unix::fs::FileExt as _;
     let file = File::open(path)?;
     let (mut rest, mut zeros) = (Vec::new(), 0_usize);
     let mut piece = vec![0; 256 << 10];

@@ -3,7 +3,7 @@
 use std::{ops::Bound, path::Path};
 
 use bytes::Bytes;
-use fjall::{AbstractTree as _, Readable as _};
+use fjall::{AbstractTree as _, PersistMode, Readable as _};
 
 use super::{EngineInner, journal, keyspace_options};
 use crate::{Keyspace, Now, Page, Scan, StorageError};
@@ -56,7 +56,7 @@ impl Maps {
     ) -> Result<Now<Option<Bytes>>, StorageError> {
         let tree = &self.of(keyspace).tree;
         if let Some(found) = tree.active_memtable().get(key, seqno) {
-            return Ok(Now::Hit((!found.is_tombstone()).then(|| to_bytes(found.value))));
+            return Ok(Now::Hit((!found.is_tombstone()).then(|| found.value.into())));
         }
         if tree.table_count() == 0 {
             return Ok(Now::Hit(tree.get(key, seqno).map_err(|error| self.error(error.into()))?.map(to_bytes)));
@@ -84,18 +84,27 @@ impl Maps {
         if scan.reverse { Page::take(scan, items.rev().map(read)) } else { Page::take(scan, items.map(read)) }
     }
 
+    /// Why the engine takes no more changes, if so: its own thread has met an error. Asking it to persist is how it tells.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.database.persist(PersistMode::Buffer).err().map(|error| format!("the engine gave up: {error}"))
+    }
+
     /// Whether reads of the keyspace may need the disk.
     pub(crate) fn has_tables(&self, keyspace: Keyspace) -> bool {
         self.of(keyspace).tree.table_count() > 0
     }
 
     pub(crate) fn error(&self, error: fjall::Error) -> StorageError {
-        engine_error(self.records.path().parent().unwrap_or(Path::new("engine")), &error)
+        engine_error(self.directory(), &error)
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.records.path().parent().unwrap_or(Path::new("engine"))
     }
 }
 
 fn to_bytes(value: fjall::Slice) -> Bytes {
-    if value.len() <= COPY_BYTES { Bytes::copy_from_slice(&value) } else { Bytes::from_owner(value) }
+    if value.len() <= COPY_BYTES { Bytes::copy_from_slice(&value) } else { value.into() }
 }
 
 /// Says what fjall said, with the file as far as it tells.

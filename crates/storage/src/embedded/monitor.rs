@@ -47,8 +47,9 @@ fn look(engine: &EngineInner) {
     let open = engine.shards.open();
     let now = engine.env.now();
     for core in &open {
-        if core.queue.is_overdue(now) {
-            core.health.fail(&format!("a commit took longer than {} s", COMMIT_LIMIT.as_secs()));
+        let late = [(&core.queue.busy, "a commit"), (&core.health.segments, "a write of segments")];
+        if let Some((_, what)) = late.into_iter().find(|(watch, _)| watch.is_overdue(now)) {
+            core.health.fail(&format!("{what} took longer than {} s", COMMIT_LIMIT.as_secs()));
             core.queue.fail_all();
         }
     }

@@ -7,7 +7,6 @@ use std::{
 };
 
 use crypto::Prf;
-use fjall::{OwnedWriteBatch, PersistMode};
 use parking_lot::RwLock;
 
 use super::{
@@ -26,41 +25,44 @@ use super::{
     shard::EmbeddedShard,
     space::SpaceWatch,
 };
-use crate::{Batch, Opening, Seq, StorageError};
+use crate::{Opening, Seq, StorageError};
 
 const CURE: &str = "restore the shard's directory from a backup";
 
 /// Opens the database in a locked directory, checks its history, and starts its thread.
-pub(crate) fn open(engine: &Arc<EngineInner>, directory: Directory) -> Result<Opening, StorageError> {
+///
+/// On a full disk the opening itself is noted later, before the first change: reading needs no room.
+pub(crate) fn open(engine: &Arc<EngineInner>, mut directory: Directory) -> Result<Opening, StorageError> {
     let engine_dir = directory.engine();
-    let maps = open_database(engine, &engine_dir)?;
+    let space = Arc::new(SpaceWatch::new(&directory.path, engine.budgets.reserve_bytes));
+    let room = space.allows_opening(&engine.env);
+    if directory.is_new() && !room {
+        return Err(StorageError::NoSpace);
+    }
+    let maps = open_database(engine, &engine_dir, directory.floor.current().clean)?;
     let segments_dir = directory.segments();
-    let Directory { path, id, chain, mut floor, lock } = directory;
+    directory.finish()?;
+    let Directory { path, id, chain, floor, lock, .. } = directory;
 
     let head = check_history(&maps, &chain, &floor.current(), &engine_dir)?;
     let epoch = next_epoch(&maps, &engine_dir)?;
-    let opening = Batch::new(0);
-    let record = Record::following(&chain, &head.1, Seq(head.0.0 + 1), &opening);
-    let mut batch = OwnedWriteBatch::with_capacity(maps.database.clone(), 2);
-    batch.insert(&maps.history, EPOCH_KEY, epoch.to_be_bytes().as_slice());
-    batch.insert(&maps.history, Record::key(record.seq).as_slice(), record.encode().as_slice());
-    let opened = batch.durability(Some(PersistMode::SyncData)).commit();
-    opened.map_err(|error| engine_error(&engine_dir, &error))?;
-    floor.raise(&chain, Floor { seq: record.seq, hash: record.hash, clean: false })?;
-
     let health = Arc::new(Health::new(path.display().to_string()));
-    let space = Arc::new(SpaceWatch::new(&path, engine.budgets.reserve_bytes));
     let core = Arc::new(Core {
         env: engine.env.clone(),
         health: health.clone(),
         queue: Queue::default(),
-        durable: AtomicU64::new(record.seq.0),
+        durable: AtomicU64::new(head.0.0),
         space: space.clone(),
         opened: RwLock::new(Some(Opened { maps: maps.clone(), lock, engine_dir })),
     });
-    let last = (record.seq, record.hash);
-    let committer = Committer { core: core.clone(), maps, chain, floor, last, flushed: head.0 };
-    pool::spawn("storage-commit", move || committer.run())?;
+    let mut committer =
+        Committer { core: core.clone(), maps, chain, floor, last: head, flushed: head.0, unnoted: Some(epoch) };
+    if room {
+        committer.note_opening()?;
+    } else {
+        tracing::warn!(shard = %path.display(), "the disk is full: the shard is open for reading until there is room");
+    }
+    pool::spawn("storage-commit", move || committer.run_guarded())?;
     engine.shards.add(&core);
 
     let segments = SegmentFiles::new(engine.clone(), segments_dir, id, epoch, health, space);
@@ -68,8 +70,8 @@ pub(crate) fn open(engine: &Arc<EngineInner>, directory: Directory) -> Result<Op
     Ok((Arc::new(shard), Arc::new(segments)))
 }
 
-fn open_database(engine: &EngineInner, dir: &Path) -> Result<Maps, StorageError> {
-    journal::prepare(dir)?;
+fn open_database(engine: &EngineInner, dir: &Path, clean: bool) -> Result<Maps, StorageError> {
+    journal::prepare(dir, clean)?;
     // fjall panics on some kinds of damage; here that is an error as any other.
     match panic::catch_unwind(AssertUnwindSafe(|| Maps::open(engine, dir))) {
         Ok(result) => result.map_err(|error| engine_error(dir, &error)),

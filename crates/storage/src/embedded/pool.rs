@@ -101,6 +101,8 @@ pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<
     started.map_err(|error| StorageError::Io { path: format!("thread {name}"), cause: error.to_string() })
 }
 
+/// The work panicked. The shard goes on: other reads are served.
 fn lost() -> StorageError {
-    StorageError::Stopped("a storage thread ended before it answered".to_owned())
+    let cause = "the work ended before it answered; the files are probably damaged".to_owned();
+    StorageError::Io { path: "engine".to_owned(), cause }
 }

@@ -3,14 +3,13 @@
 use std::{
     collections::VecDeque,
     mem,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
-use env::Instant;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::COMMIT_LIMIT;
+use super::health::Stopwatch;
 use crate::{Batch, CommitError, Seq, StorageError};
 
 /// So much goes into one sync at most: a batch of the largest size still fits beside others.
@@ -32,8 +31,8 @@ pub(crate) struct Waiting {
 pub(crate) struct Queue {
     pub(crate) state: Mutex<State>,
     pub(crate) wake: Condvar,
-    /// When the sync in progress began, in nanoseconds; 0 if there is none.
-    pub(crate) started: AtomicU64,
+    /// Runs while the thread writes and syncs, the floor and the memtables included.
+    pub(crate) busy: Stopwatch,
     /// The next pause is for flushing memtables.
     pub(crate) flush: AtomicBool,
 }
@@ -106,10 +105,15 @@ impl Queue {
         self.wake.notify_one();
     }
 
-    /// Whether the sync in progress has taken longer than [`COMMIT_LIMIT`].
-    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
-        let started = self.started.load(Ordering::Acquire);
-        started != 0 && now.since(Instant::from_nanoseconds(started)) > COMMIT_LIMIT
+    /// The thread is done: tells whoever waits for the close, now and later.
+    pub(crate) fn end(&self, result: &Result<(), StorageError>) {
+        let ending = mem::replace(&mut self.state.lock().ending, Ending::Over);
+        if let Ending::Closing(waiting) = ending {
+            for closed in waiting {
+                // A receiver dropped meanwhile needs no answer.
+                let _ = closed.send(result.clone());
+            }
+        }
     }
 
     /// Answers everybody after a failure: what was in flight is unknown, what waited is not done.

@@ -84,6 +84,35 @@ async fn creation_can_be_repeated_until_it_is_complete() {
     assert!(other.join("precious").exists());
 }
 
+/// docs/on-disk-format.md, "A shard's directory": `FORMAT` comes last, so whatever a crash leaves of a creation, a
+/// database half made among it, is made again.
+#[tokio::test]
+async fn a_creation_that_got_as_far_as_the_database_is_repeated() {
+    let (engine, kept) = (engine(), TempDir::new().unwrap());
+    let dir = kept.path().join("shard");
+    fs::create_dir_all(dir.join("engine")).unwrap();
+    fs::write(dir.join("engine/0.jnl"), "").unwrap();
+    assert!(!Engine::exists(&dir));
+    drop(engine.create(&dir).await.unwrap());
+    assert!(Engine::exists(&dir));
+
+    fs::remove_file(dir.join("FORMAT")).unwrap();
+    fs::write(dir.join("FORMAT.new"), "coffer sh").unwrap();
+    fs::remove_dir_all(dir.join("engine/keyspaces")).unwrap();
+    let (shard, segments) = loop {
+        match engine.create(&dir).await {
+            // The opening before is just letting go.
+            Err(StorageError::Locked { .. }) => Env::real().sleep(Duration::from_millis(20)).await,
+            other => break other.unwrap(),
+        }
+    };
+    shard.commit(put(1, "a", "1")).await.unwrap();
+    shard.close().await.unwrap();
+    drop((shard, segments));
+    let (shard, _) = engine.open(&dir).await.unwrap();
+    assert_eq!(shard.get(Keyspace::Records, b"a").await.unwrap(), Some(Bytes::from("1")));
+}
+
 /// "A data directory of another version": an error that names the file, the versions and the cure.
 #[tokio::test]
 async fn another_version_is_refused() {
@@ -209,6 +238,36 @@ async fn the_reserve_is_kept_for_deletions() {
     assert!(!*shard.fenced().borrow());
 }
 
+/// Architecture section 4: on a full disk a shard opens for reading, says of every change that there is no room, and is
+/// none the worse for it.
+#[tokio::test]
+async fn a_full_disk_is_read() {
+    let (_kept, dir) = abandoned(&engine(), 5).await;
+    let engine = Engine::new(Budgets { reserve_bytes: 1 << 60, ..budgets() }, Env::real()).unwrap();
+    let (shard, segments) = engine.open(&dir).await.unwrap();
+    let before = shard.durable();
+    assert!(shard.space().reserve_used);
+    assert_eq!(shard.get(Keyspace::Records, b"key4").await.unwrap(), Some(Bytes::from("value")));
+    let place = crate::Place { segment: crate::SegmentId::new(1, 0), offset: 4096, length: 10_000 };
+    assert_eq!(segments.read(&place, 0..10).await.unwrap(), vec![5; 10]);
+    for may_use_reserve in [false, true] {
+        let mut change = put(9, "key4", "changed");
+        change.may_use_reserve = may_use_reserve;
+        assert_eq!(shard.commit(change).await, Err(CommitError::NoSpace));
+    }
+    assert_eq!(segments.put(vec![Sealed::from(Bytes::from("x"))]).await, Err(StorageError::NoSpace));
+    assert!(!*shard.fenced().borrow());
+    assert_eq!(shard.durable(), before);
+    assert_eq!(shard.close().await, Err(StorageError::NoSpace));
+    drop((shard, segments));
+    assert!(matches!(engine.create(&dir.join("new")).await, Err(StorageError::NoSpace)));
+
+    // With room again the same epoch is taken, since nothing was written under it.
+    let (shard, segments) = open_or_create(&self::engine(), &dir).await;
+    assert_eq!((shard.durable(), segments.epoch()), (Seq(before.0 + 1), 2));
+    shard.commit(put(10, "key4", "changed")).await.unwrap();
+}
+
 /// Cuts or changes the journal of an abandoned shard and says how opening it ends: the batches found, or the error.
 async fn opened_after(engine: &Engine, dir: &Path, change: impl FnOnce(&mut Vec<u8>)) -> Result<u64, StorageError> {
     let copy = TempDir::new().unwrap();
@@ -258,6 +317,13 @@ async fn only_the_last_batch_of_a_journal_may_be_torn() {
     }
     // The middle of the last batch never reached the disk, its end did.
     assert_eq!(opened_after(&engine, &dir, |bytes| bytes[used - 80..used - 60].fill(0)).await, Ok(29));
+
+    // The border of the last two batches, damaged: the last batch is whole, so the one before was synced.
+    let border = whole.windows(5).rposition(|window| window == b"FJL\x03\x01").unwrap();
+    for at in [border, border + 3, border - 9] {
+        let error = opened_after(&engine, &dir, |bytes| bytes[at] ^= 1).await.unwrap_err().to_string();
+        assert!(error.contains("0.jnl") && error.contains("backup"), "{error}");
+    }
 
     let (env, _) = Env::simulated(11);
     for _ in 0..60 {

@@ -162,7 +162,7 @@ impl Shard for MemoryShard {
     }
 
     fn space(&self) -> Space {
-        Space { free_bytes: u64::MAX, reserve_reached: false }
+        Space { free_bytes: u64::MAX, reserve_reached: false, reserve_used: false }
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StorageError>> {

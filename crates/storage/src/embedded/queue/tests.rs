@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use env::Instant;
+
 use super::*;
-use crate::Keyspace;
+use crate::{Keyspace, embedded::COMMIT_LIMIT};
 
 fn batch(token: u128, bytes: usize) -> Batch {
     let mut batch = Batch::new(token);
@@ -21,11 +23,13 @@ async fn an_overdue_commit_answers_everybody() {
         let first = state.waiting.pop_front().unwrap();
         state.in_flight.push((first.batch.token, first.answer));
     }
-    assert!(!queue.is_overdue(Instant::from_nanoseconds(u64::MAX)));
-    queue.started.store(1_000, Ordering::Release);
+    assert!(!queue.busy.is_overdue(Instant::from_nanoseconds(u64::MAX)));
+    let running = queue.busy.start_at(Instant::from_nanoseconds(1_000));
     let limit = Instant::from_nanoseconds(1_000) + COMMIT_LIMIT;
-    assert!(!queue.is_overdue(limit));
-    assert!(queue.is_overdue(limit + Duration::from_nanos(1)));
+    assert!(!queue.busy.is_overdue(limit));
+    assert!(queue.busy.is_overdue(limit + Duration::from_nanos(1)));
+    drop(running);
+    assert!(!queue.busy.is_overdue(limit + Duration::from_nanos(1)));
 
     queue.fail_all();
     assert_eq!(in_flight.await.unwrap(), Err(CommitError::Unknown(1)));

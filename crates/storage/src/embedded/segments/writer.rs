@@ -73,7 +73,7 @@ impl Writer {
     }
 
     fn write_group(&mut self, group: Vec<Put>) {
-        let (space, env) = (&self.shared.space, &self.shared.engine.env);
+        let (space, env) = (&self.shared.space, &self.shared.engine.env.clone());
         let mut allowed = Vec::with_capacity(group.len());
         for put in group {
             if space.allows(put.bytes, put.may_use_reserve, env) {
@@ -82,7 +82,11 @@ impl Writer {
                 let _ = put.answer.send(Err(StorageError::NoSpace));
             }
         }
-        let mut result = self.shared.health.check().and_then(|()| self.write(&allowed));
+        let shared = Arc::clone(&self.shared);
+        let mut result = shared.health.check().and_then(|()| {
+            let _running = shared.health.segments.start(env);
+            self.write(&allowed)
+        });
         match &result {
             Ok(_) => {}
             // The tail of the segment holds what nobody will name; the next put begins another.
