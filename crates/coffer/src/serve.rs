@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nfs_server::exports::FileSystemId;
 use storage::Shard;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
@@ -64,37 +64,19 @@ async fn serve(config: Config) -> Result<(), CofferError> {
         opened = House::open(&config) => Arc::new(opened?),
         () = stop.asked() => return Ok(()),
     };
-    let env = house.installation.env.clone();
     let api_listener = TcpListener::bind(config.api.listen).await.map_err(|error| {
         CofferError::Stopped(format!("api.listen = {}: {error}; is another server running there?", config.api.listen))
     })?;
     let admin_listener = admin::bind(&config.admin_socket())?;
 
     let worker = house.kms.spawn_worker();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(key_notices(Arc::clone(&house)));
-    tasks.spawn(gone_file_systems(Arc::clone(&house)));
-    let nfs = Arc::clone(&house.nfs);
-    tasks.spawn(async move { nfs.sweep().await });
-    tasks.spawn(certificates::renew(
-        Arc::clone(&house.certificate),
-        Arc::clone(&house.authority),
-        config.region.clone(),
-        config.dns_suffix.clone(),
-        env.clone(),
-    ));
-    hardening::report_memory();
-    // Whoever asks how it goes is answered while file systems are opened.
-    house.api.set_starting(true);
-    let reporter = Reporter::new(Arc::clone(&house), config.clone());
-    tasks.spawn(admin::serve(admin_listener, Arc::new(reporter)));
+    let mut tasks = background(&house, &config, admin_listener);
     let api = house.api.clone();
     let api_task = tokio::spawn(async move { api.serve(api_listener).await });
     if !config.api.listen.ip().is_loopback() {
         tracing::warn!(api = %config.api.listen, "the API is not encrypted and answers with plaintext data keys: let only loopback or a TLS proxy reach it");
     }
     tasks.spawn(open_house(Arc::clone(&house), config.clone()));
-
     let failed = tokio::select! {
         () = stop.asked() => false,
         () = failed_shard(&house.installation.control_shard) => true,
@@ -128,6 +110,27 @@ async fn serve(config: Config) -> Result<(), CofferError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What goes on beside the API and NFS. Whoever asks how it goes is answered while file systems are opened.
+fn background(house: &Arc<House>, config: &Config, admin_listener: UnixListener) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(key_notices(Arc::clone(house)));
+    tasks.spawn(gone_file_systems(Arc::clone(house)));
+    let nfs = Arc::clone(&house.nfs);
+    tasks.spawn(async move { nfs.sweep().await });
+    tasks.spawn(certificates::renew(
+        Arc::clone(&house.certificate),
+        Arc::clone(&house.authority),
+        config.region.clone(),
+        config.dns_suffix.clone(),
+        house.installation.env.clone(),
+    ));
+    hardening::report_memory();
+    house.api.set_starting(true);
+    let reporter = Reporter::new(Arc::clone(house), config.clone());
+    tasks.spawn(admin::serve(admin_listener, Arc::new(reporter)));
+    tasks
 }
 
 /// Ends when the shard takes no more changes.

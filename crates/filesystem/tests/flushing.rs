@@ -69,7 +69,7 @@ async fn files_are_flushed_side_by_side() {
     assert_eq!(rig.names(&rig.root().await, 9).await.unwrap().len(), 60);
 }
 
-/// STYLE 2.3: an error of storage keeps its meaning: no room is NOSPC, a bad disk is an I/O error, and a shard that has
+/// Architecture section 1, "Errors": an error of storage keeps its meaning: no room is NOSPC, a bad disk is an I/O error, and a shard that has
 /// stopped is nobody's answer.
 #[tokio::test]
 async fn errors_of_storage_keep_their_meaning() {

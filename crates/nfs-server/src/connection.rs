@@ -137,10 +137,8 @@ pub(crate) async fn serve<S: Service>(
                 }
             }
             ready = transport.ready(read, transport.pending() > 0) => {
-                if let Err(error) = ready {
-                    break Err(error.into());
-                }
-                match fill(&mut transport, &mut records, read) {
+                let filled = ready.map_err(TransportError::from);
+                match filled.and_then(|()| fill(&mut transport, &mut records, read)) {
                     Ok(end) => ended |= end,
                     Err(error) => break Err(error),
                 }

@@ -168,7 +168,7 @@ fn refused(header: ReplyHeader, args: &Compound4Args, status: NfsStat4) -> Reply
 mod tests {
     use super::{Reply, guarded};
 
-    /// STYLE 2.3: a broken invariant of ours costs one connection, not the server, and nothing is said.
+    /// Architecture section 1, "Input": a broken invariant of ours costs one connection, not the server, and nothing is said.
     #[tokio::test]
     async fn a_panic_is_silence() {
         let broken = || Vec::<Option<Reply>>::new().pop().unwrap();
