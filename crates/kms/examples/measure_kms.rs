@@ -1,4 +1,4 @@
-//! CPU of KMS in process, without HTTP: `cargo run --release -p kms --example measure`.
+//! CPU of KMS in process, without HTTP: `cargo run --release -p kms --example measure_kms`.
 
 use std::sync::Arc;
 use std::time::Duration;

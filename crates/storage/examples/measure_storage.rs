@@ -1,5 +1,5 @@
 //! Measures the embedded engine: rates, and CPU time of this process per operation, in the directory given (or the
-//! current one). `cargo run -p storage --example measure -- DIR [ROWS]`, where ROWS is a part of the rows' names.
+//! current one). `cargo run -p storage --example measure_storage -- DIR [ROWS]`, where ROWS is a part of the rows' names.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measuring program")]
 
 use std::{

@@ -1,5 +1,5 @@
 //! Measures a file system on the embedded engine, without any protocol: rates, and CPU time of this process per
-//! operation, in the directory given. `cargo run -p filesystem --example measure -- DIR [ROWS]`, where ROWS is a part of
+//! operation, in the directory given. `cargo run -p filesystem --example measure_filesystem -- DIR [ROWS]`, where ROWS is a part of
 //! the rows' names.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measuring program")]
 
