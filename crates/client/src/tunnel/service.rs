@@ -6,7 +6,7 @@ use env::Env;
 use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
     sync::Semaphore,
 };
@@ -21,8 +21,6 @@ use crate::{
 
 /// The kernel opens at most 16 (`nconnect`), and new ones while old ones end.
 const CONNECTIONS_MAX: usize = 64;
-/// More threads than this do not help: the kernel's connections are few.
-const THREADS_MAX: usize = 4;
 
 /// Why a tunnel does not start.
 #[derive(Debug, thiserror::Error)]
@@ -140,13 +138,7 @@ fn start(settings: &TunnelSettings, report: &Report, env: &Env) -> Result<(), Tu
     }
     let listener = listener(settings).map_err(system(&settings.accept.to_string()))?;
     listener.set_nonblocking(true).map_err(system("listener"))?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-    let mut builder = if threads == 1 {
-        tokio::runtime::Builder::new_current_thread()
-    } else {
-        tokio::runtime::Builder::new_multi_thread()
-    };
-    let runtime = builder.worker_threads(threads).enable_all().build().map_err(system("runtime"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("runtime"))?;
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener).map_err(system("listener"))?;
         let mut stop = signal(SignalKind::terminate()).map_err(system("SIGTERM"))?;
@@ -220,12 +212,35 @@ pub async fn serve(
             report.lost("refused a connection: too many");
             continue;
         };
-        let (target, report, env) = (target.clone(), report.clone(), env.clone());
-        drop(tokio::spawn(async move {
+        let (target, report, env, said) = (target.clone(), report.clone(), env.clone(), report.clone());
+        let started = on_own_thread(socket, move |socket| async move {
             connection::serve(socket, target, report, env).await;
             drop(place);
-        }));
+        });
+        if let Err(error) = started {
+            said.away(&format!("a thread for a connection: {error}"));
+        }
     }
+}
+
+/// Runs one connection on a thread of its own. The kernel's connections are few, each is one task, and a runtime that
+/// shares tasks among threads would wake a second thread whenever bytes arrive.
+fn on_own_thread<F: Future<Output = ()>>(
+    socket: TcpStream,
+    connection: impl FnOnce(TcpStream) -> F + Send + 'static,
+) -> std::io::Result<()> {
+    let socket = socket.into_std()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let run = move || {
+        runtime.block_on(async move {
+            if let Ok(socket) = TcpStream::from_std(socket) {
+                connection(socket).await;
+            }
+        });
+        // A name that is still being looked up is nobody's any more.
+        runtime.shutdown_background();
+    };
+    std::thread::Builder::new().name("efs-connection".to_owned()).spawn(run).map(drop)
 }
 
 fn flatten(error: TunnelError) -> TlsError {
