@@ -126,6 +126,7 @@ fn background(house: &Arc<House>, config: &Config, admin_listener: UnixListener)
         config.dns_suffix.clone(),
         house.installation.env.clone(),
     ));
+    tasks.spawn(allocator::give_back(house.installation.env.clone()));
     hardening::report_memory();
     house.api.set_starting(true);
     let reporter = Reporter::new(Arc::clone(house), config.clone());

@@ -117,6 +117,8 @@ pub(crate) async fn serve<S: Service>(
             Ok(_) => clock.reply_taken = env.now(),
             Err(error) => break Err(error),
         }
+        // After the flush: what the socket has taken stands against nobody any more, while this connection waits.
+        records.account(running.bytes.saturating_add(transport.pending()));
         // What was held back may go on: the socket has taken the replies that stood against it, and nothing else says so.
         if records.has_complete() && has_room(&transport, &running, limits) {
             continue;
@@ -131,11 +133,7 @@ pub(crate) async fn serve<S: Service>(
         let read = wanted && records.has_room();
         tokio::select! {
             biased;
-            Some(done) = running.requests.next() => {
-                if !finish(&mut transport, &mut running, done) {
-                    break Ok(());
-                }
-            }
+            Some(done) = running.requests.next() => if !finish(&mut transport, &mut running, done) { break Ok(()) },
             ready = transport.ready(read, transport.pending() > 0) => {
                 let filled = ready.map_err(TransportError::from);
                 match filled.and_then(|()| fill(&mut transport, &mut records, read)) {
@@ -263,7 +261,6 @@ fn start<S: Service>(
             }
         }
     }
-    records.account(running.bytes.saturating_add(transport.pending()));
     true
 }
 

@@ -61,7 +61,7 @@ impl Default for Limits {
             running_max: 128,
             running_bytes_max: 16 << 20,
             pending_bytes_max: 4 << 20,
-            memory_bytes_max: 128 << 20,
+            memory_bytes_max: 64 << 20,
             io_bytes_max: 1 << 20,
             lease_seconds: 60,
             replies_kept_min: Duration::from_secs(90),

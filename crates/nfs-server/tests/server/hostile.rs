@@ -317,6 +317,27 @@ async fn unfinished_requests_of_strangers_leave_room_for_clients() {
     others_are_served(&rig).await;
 }
 
+/// Architecture section 2.7: what a client has taken stands against nobody any more; clients that are short of room together go
+/// on as soon as there is some, not when a clock comes by.
+#[tokio::test]
+async fn clients_that_share_little_room_go_on_at_once() {
+    let limits = Limits { memory_bytes_max: 2 << 20, ..quick() };
+    let rig = Rig::start_on(Disk::default(), limits, "127.0.0.1:0").await;
+    let mut readers = tokio::task::JoinSet::new();
+    for owner in ["one", "two", "three", "four"] {
+        let mut client = Client::mount(Connection::clear(rig.address).await, owner).await;
+        let (handle, opened) = client.open("/", owner).await;
+        client.write(&handle, opened.stateid, 0, &[7; 1 << 20], nfs_wire::nfs4::StableHow4::FileSync).await;
+        readers.spawn(async move {
+            for _ in 0..8 {
+                assert_eq!(client.read(&handle, opened.stateid, 0, 1 << 20).await.0.len(), 1 << 20);
+            }
+        });
+    }
+    let all = async { while readers.join_next().await.transpose().unwrap().is_some() {} };
+    tokio::time::timeout(Duration::from_secs(4), all).await.expect("they wait for the clock");
+}
+
 /// Architecture section 2.4: a client certificate whose claims cannot be read is a denial that a mount can report, not a connection
 /// that ends and is made anew without end.
 #[tokio::test]
