@@ -210,14 +210,7 @@ impl House {
     }
 
     fn decide(&self, cx: &CallContext, iam: &str, arn: &Arn) -> Decision {
-        let mut conditions = Conditions::new()
-            .with("aws:SecureTransport", cx.secure.to_string())
-            .with("aws:RequestedRegion", cx.region.clone())
-            .with("aws:PrincipalArn", cx.caller.arn.to_string())
-            .with("aws:PrincipalAccount", cx.caller.account.clone());
-        if let Some(address) = cx.source_ip {
-            conditions = conditions.with("aws:SourceIp", address.to_string());
-        }
+        let conditions = Conditions::of_call(cx);
         self.authorize.decide(&Request { caller: &cx.caller, action: iam, resource: arn, conditions: &conditions })
     }
 

@@ -2,13 +2,15 @@
 //! granted and written down as that service's own calls. Architecture section 5, levels 3d and 3m.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use audit::{AuditError, AuditLog, Event, Outcome, Resource};
-use aws_wire::{ApiError, CallContext, Caller, Timestamp};
+use aws_wire::{ApiError, Arn, CallContext, Caller, Timestamp};
 use control::{CONTEXT_NAME, DataKeys, DataKeysError, KeyChoice, KeyGrant, KeyPurpose, Scope};
 use crypto::Key;
 use env::Env;
 use kms::{EncryptionContext, Kms, KmsError, ServiceGrant};
+use policy::{Authorize, Conditions, Decision, Request};
 use serde_json::{Value, json};
 use storage::BoxFuture;
 
@@ -50,13 +52,15 @@ impl From<KeyError> for DataKeysError {
 #[derive(Clone)]
 pub(crate) struct ServiceKeys {
     kms: Kms,
+    authorize: Arc<dyn Authorize>,
     audit: AuditLog,
     env: Env,
 }
 
 impl ServiceKeys {
-    pub(crate) fn new(kms: Kms, audit: AuditLog, env: Env) -> Self {
-        Self { kms, audit, env }
+    /// `authorize` decides whether a caller may let the file service use a KMS key of theirs.
+    pub(crate) fn new(kms: Kms, authorize: Arc<dyn Authorize>, audit: AuditLog, env: Env) -> Self {
+        Self { kms, authorize, audit, env }
     }
 
     /// Decrypts one of a file system's two keys, as a lease does.
@@ -91,6 +95,55 @@ impl ServiceKeys {
             user_agent: None,
             secure: true,
             time: Timestamp::from_unix(wall.seconds, wall.nanoseconds),
+        }
+    }
+
+    /// Grants the file service the use of a KMS key, if the caller may do that. EFS user guide, "Encrypting data at rest": whoever
+    /// chooses a key needs `kms:DescribeKey` and `kms:CreateGrant` on it; the service's own key is for every caller of EFS.
+    async fn grant_for(
+        &self,
+        cx: &CallContext,
+        choice: KeyChoice<'_>,
+        context: &EncryptionContext,
+    ) -> Result<ServiceGrant, KmsError> {
+        let key = match choice {
+            KeyChoice::Service => SERVICE_ALIAS.to_owned(),
+            KeyChoice::Chosen(chosen) => {
+                let input = kms::model::DescribeKeyRequest { key_id: chosen.to_owned(), ..Default::default() };
+                let described = kms::ops::describe_key::run(&self.kms, cx, input).await?;
+                let arn = described.key_metadata.and_then(|metadata| metadata.arn);
+                let arn = arn
+                    .and_then(|arn| Arn::parse(&arn))
+                    .ok_or_else(|| KmsError::NotFound(format!("{chosen} has no ARN")))?;
+                for action in ["DescribeKey", "CreateGrant"] {
+                    self.ask(cx, action, &arn, context)?;
+                }
+                arn.to_string()
+            }
+        };
+        self.kms.grant_to_service(cx, &principal(&cx.region), &key, context).await
+    }
+
+    /// Asks whether the caller may do this through the file service.
+    fn ask(&self, cx: &CallContext, action: &str, key: &Arn, context: &EncryptionContext) -> Result<(), KmsError> {
+        let mut conditions = Conditions::of_call(cx)
+            .with("kms:ViaService", principal(&cx.region))
+            .with("kms:CallerAccount", cx.caller.account.clone())
+            .with("kms:GrantIsForAWSResource", "true");
+        for (name, value) in context.pairs() {
+            conditions = conditions.with(&format!("kms:EncryptionContext:{name}"), value.clone());
+        }
+        let iam = format!("kms:{action}");
+        let request = Request { caller: &cx.caller, action: &iam, resource: key, conditions: &conditions };
+        match self.authorize.decide(&request) {
+            Decision::Allow => Ok(()),
+            Decision::Deny(why) => {
+                tracing::info!(caller = %cx.caller.arn, action = iam, key = %key, why, "denied");
+                Err(KmsError::AccessDenied(format!(
+                    "User: {} is not authorized to perform: {iam} on resource: {key}",
+                    cx.caller.arn
+                )))
+            }
         }
     }
 
@@ -168,7 +221,7 @@ impl DataKeys for ServiceKeys {
             if let Some(identity) = event.identity.as_object_mut() {
                 identity.insert("invokedBy".to_owned(), FILE_SERVICE.into());
             }
-            let act = self.kms.grant_to_service(cx, &principal, key, &context);
+            let act = self.grant_for(cx, choice, &context);
             let done = |made: &ServiceGrant| Outcome {
                 resources: vec![key_resource(cx, &made.key_arn)],
                 ..Outcome::success(json!({ "keyId": made.key_arn, "grantId": made.grant_id }))
@@ -233,6 +286,7 @@ pub(crate) mod tests {
     use env::Env;
     use kms::root::{FileProvider, RootProvider};
     use kms::{KeyRing, Kms};
+    use policy::{Authorize, Decision, Request};
     use serde_json::Value;
     use storage::{SealedRecords, memory::Memory};
 
@@ -242,6 +296,10 @@ pub(crate) mod tests {
 
     /// KMS over memory with its key files and its audit log in a directory.
     pub(crate) async fn service_keys(directory: &Path) -> ServiceKeys {
+        service_keys_of(directory, Arc::new(policy::RootMayAll)).await
+    }
+
+    async fn service_keys_of(directory: &Path, authorize: Arc<dyn Authorize>) -> ServiceKeys {
         let env = Env::real();
         let files = FileProvider::new(directory.join("root.key"), directory.join("epoch.secret"));
         files.create(&env).unwrap();
@@ -252,7 +310,37 @@ pub(crate) mod tests {
         let records = SealedRecords::open(shard, &ring.records_key(), env.clone()).await.unwrap();
         let kms = Kms::open(Arc::new(records), ring, env.clone()).await.unwrap();
         let audit = AuditLog::open(&directory.join("audit.log"), env.clone()).unwrap();
-        ServiceKeys::new(kms, audit, env)
+        ServiceKeys::new(kms, authorize, audit, env)
+    }
+
+    /// Denies one action.
+    struct AllBut(&'static str);
+
+    impl Authorize for AllBut {
+        fn decide(&self, request: &Request<'_>) -> Decision {
+            let through = request.conditions.values("kms:ViaService") == ["elasticfilesystem.us-east-1.amazonaws.com"];
+            if request.action == self.0 || !through { Decision::Deny("no".to_owned()) } else { Decision::Allow }
+        }
+    }
+
+    /// EFS user guide, "Encrypting data at rest": whoever chooses a KMS key needs two permissions on it, as a call through the file
+    /// service; the service's own key needs none.
+    #[tokio::test]
+    async fn a_chosen_key_needs_permissions_of_the_caller() {
+        for (denied, granted) in [("kms:DescribeKey", false), ("kms:CreateGrant", false), ("kms:Other", true)] {
+            let directory = tempfile::tempdir().unwrap();
+            let keys = service_keys_of(directory.path(), Arc::new(AllBut(denied))).await;
+            let root = CallContext { caller: Caller::root(SCOPE.account, None), ..keys.service(SCOPE) };
+            let made = kms::ops::create_key::run(&keys.kms, &root, Default::default()).await.unwrap();
+            let arn = made.key_metadata.unwrap().arn.unwrap();
+            let answer = keys.grant(&root, "fs-1", KeyChoice::Chosen(&arn)).await;
+            assert_eq!(answer.is_ok(), granted, "{denied}: {answer:?}");
+            if let Err(error) = answer {
+                assert!(error.to_string().contains(denied) && error.to_string().contains(&arn), "{error}");
+                assert_eq!(completed(&keys).await[0]["errorCode"], "AccessDeniedException");
+            }
+            keys.grant(&root, "fs-1", KeyChoice::Service).await.unwrap();
+        }
     }
 
     /// The completed records so far.

@@ -14,6 +14,8 @@ use policy::{Conditions, Decision, Request};
 
 use crate::owner::{OpenError, Owner};
 
+const EFS: &str = "elasticfilesystem";
+
 /// A client certificate's clock may be this far from ours, in seconds.
 const CLOCK_SKEW_SECONDS: i64 = 15 * 60;
 
@@ -22,6 +24,9 @@ pub(crate) struct ControlledExports {
     pub(crate) control: Control,
     pub(crate) owner: Owner,
     pub(crate) env: env::Env,
+    /// The installation's region and account: those of whoever is refused before a file system is found.
+    pub(crate) region: String,
+    pub(crate) account: String,
     /// Names under this are mount-target names: `.efs.REGION.SUFFIX`.
     pub(crate) name_suffix: String,
     /// Who may do what on the data path.
@@ -132,7 +137,18 @@ fn view_of(found: &AccessPoint) -> AccessPointView {
 
 impl Exports for ControlledExports {
     fn admit<'a>(&'a self, peer: &'a Peer) -> BoxFuture<'a, Result<Admission, Refused>> {
-        Box::pin(async { self.admit_now(peer) })
+        Box::pin(async {
+            let admission = self.admit_now(peer);
+            if let Err(Refused(why)) = &admission {
+                let named = peer.certificate.as_ref().and_then(|certificate| certificate.file_system.as_deref());
+                let place = (self.region.as_str(), self.account.as_str());
+                // A refusal stands, recorded or not.
+                if let Err(error) = self.note(peer, place, named, None, Err(why)).await {
+                    tracing::error!(%error, "a refused connection is not in the audit log");
+                }
+            }
+            admission
+        })
     }
 
     fn open<'a>(&'a self, id: &'a FileSystemId) -> BoxFuture<'a, Result<FileSystem, Unavailable>> {
@@ -168,15 +184,18 @@ impl ControlledExports {
             .with("aws:SecureTransport", request.peer.secure.to_string())
             .with("aws:SourceIp", request.peer.remote.ip().to_string())
             .with("elasticfilesystem:AccessedViaMountTarget", through_mount_target.to_string());
-        if let Some(access_point) = request.access_point.and_then(|id| self.control.access_point(id)) {
-            conditions = conditions.with("elasticfilesystem:AccessPointArn", access_point.arn());
+        if let Some(access_point) = request.access_point {
+            // Deleted or not: whoever is connected through it goes on.
+            let arn = Arn::new(EFS, &found.region, &found.account, format!("access-point/{access_point}"));
+            conditions = conditions.with("elasticfilesystem:AccessPointArn", arn.to_string());
         }
         let ask = |action: &str| {
             let question = Request { caller: &caller, action, resource: &resource, conditions: &conditions };
             self.authorize.decide(&question)
         };
+        let place = (found.region.as_str(), found.account.as_str());
         if let Decision::Deny(why) = ask("elasticfilesystem:ClientMount") {
-            if let Err(error) = self.note(request, &found, Err(&why)).await {
+            if let Err(error) = self.note(request.peer, place, Some(id), request.access_point, Err(&why)).await {
                 // A denial stands, recorded or not.
                 tracing::error!(file_system = id, %error, "a refused mount is not in the audit log");
             }
@@ -189,7 +208,7 @@ impl ControlledExports {
         };
         if request.before != Some(permissions) {
             // Nobody is let in unrecorded; that it cannot be recorded now is nothing that the caller is denied for.
-            let noted = self.note(request, &found, Ok(permissions)).await;
+            let noted = self.note(request.peer, place, Some(id), request.access_point, Ok(permissions)).await;
             noted.map_err(|error| NotAuthorized::Later(format!("the audit log cannot be written: {error}")))?;
         }
         Ok(permissions)
@@ -198,20 +217,23 @@ impl ControlledExports {
     /// CloudTrail's NewClientConnection.
     async fn note(
         &self,
-        request: AccessRequest<'_>,
-        found: &control::FileSystem,
+        peer: &Peer,
+        (region, account): (&str, &str),
+        file_system: Option<&str>,
+        access_point: Option<&str>,
         outcome: Result<Permissions, &String>,
     ) -> Result<(), AuditError> {
         let wall = self.env.wall();
         let time = Timestamp::from_unix(wall.seconds, wall.nanoseconds);
         let source = "elasticfilesystem.amazonaws.com";
-        let mut event = Event::service(source, "NewClientConnection", &found.region, &found.account, time);
+        let mut event = Event::service(source, "NewClientConnection", region, account, time);
         event.read_only = true;
-        event.source_ip = Some(request.peer.remote.ip().to_string());
+        event.source_ip = Some(peer.remote.ip().to_string());
         event.parameters = serde_json::json!({
-            "fileSystemId": found.id,
-            "accessPointId": request.access_point,
-            "secureTransport": request.peer.secure,
+            "fileSystemId": file_system,
+            "mountTargetId": peer.door.mount_target(),
+            "accessPointId": access_point,
+            "secureTransport": peer.secure,
         });
         let outcome = match outcome {
             Ok(granted) => Outcome {

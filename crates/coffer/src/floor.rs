@@ -28,6 +28,18 @@ struct Floor {
     mark: Mark,
     /// An older copy was found. It stays refused though every attempt to open it counts as an opening of its own.
     refused: bool,
+    /// How large the file system was then, for whoever asks while it is closed.
+    #[serde(default)]
+    size: Option<Measured>,
+}
+
+/// A metered size and when it was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    /// Bytes.
+    pub(crate) bytes: u64,
+    /// Seconds since 1970.
+    pub(crate) seconds: i64,
 }
 
 /// Why a shard may not be opened.
@@ -73,8 +85,7 @@ impl Floors {
 
     /// Refuses a shard that has just been opened as `found` if it had come further before.
     pub(crate) async fn check(&self, id: &str, found: Mark) -> Result<(), FloorError> {
-        let Some(bytes) = self.records.get(&name(id)).await? else { return Ok(()) };
-        let floor: Floor = serde_json::from_slice(&bytes).map_err(|error| FloorError::Records(error.to_string()))?;
+        let Some(floor) = self.get(id).await? else { return Ok(()) };
         // The opening under way counts, so it must be a later one than any that raised the mark.
         let older = found.epoch <= floor.mark.epoch || found.sequence < floor.mark.sequence;
         if !older && !floor.refused {
@@ -86,8 +97,20 @@ impl Floors {
         Err(FloorError::Older { id: id.to_owned(), found, floor: floor.mark })
     }
 
-    /// Notes how far a shard has come, unless it is `retired`; a mark is never lowered.
-    pub(crate) async fn raise(&self, id: &str, mark: Mark, retired: &AtomicBool) -> Result<(), FloorError> {
+    /// The size that was noted last; none if none was.
+    pub(crate) async fn size(&self, id: &str) -> Result<Option<Measured>, FloorError> {
+        Ok(self.get(id).await?.and_then(|floor| floor.size))
+    }
+
+    /// Notes how far a shard has come and how large it is, unless it is `retired`; a mark is never lowered, and a size that is not
+    /// known now does not replace one that was.
+    pub(crate) async fn raise(
+        &self,
+        id: &str,
+        mark: Mark,
+        size: Option<Measured>,
+        retired: &AtomicBool,
+    ) -> Result<(), FloorError> {
         let _shared = self.forgetting.read().await;
         if retired.load(Ordering::SeqCst) {
             return Ok(());
@@ -96,9 +119,18 @@ impl Floors {
         if known.is_some_and(|known| known.epoch >= mark.epoch && known.sequence >= mark.sequence) {
             return Ok(());
         }
-        self.put(id, Floor { mark, refused: false }).await?;
+        let size = match size {
+            Some(size) => Some(size),
+            None => self.size(id).await?,
+        };
+        self.put(id, Floor { mark, refused: false, size }).await?;
         self.raised.lock().insert(id.to_owned(), mark);
         Ok(())
+    }
+
+    async fn get(&self, id: &str) -> Result<Option<Floor>, FloorError> {
+        let Some(bytes) = self.records.get(&name(id)).await? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| FloorError::Records(error.to_string()))
     }
 
     async fn put(&self, id: &str, floor: Floor) -> Result<(), FloorError> {
@@ -138,7 +170,7 @@ mod tests {
         let floors = floors().await;
         floors.check("fs-1", Mark { epoch: 1, sequence: 0 }).await.unwrap();
         let here = AtomicBool::new(false);
-        floors.raise("fs-1", Mark { epoch: 3, sequence: 70 }, &here).await.unwrap();
+        floors.raise("fs-1", Mark { epoch: 3, sequence: 70 }, None, &here).await.unwrap();
         floors.check("fs-1", Mark { epoch: 4, sequence: 71 }).await.unwrap();
         for older in [Mark { epoch: 3, sequence: 71 }, Mark { epoch: 4, sequence: 69 }] {
             let error = floors.check("fs-1", older).await.unwrap_err();
@@ -151,16 +183,29 @@ mod tests {
         floors.check("fs-1", Mark { epoch: 4, sequence: 69 }).await.unwrap();
     }
 
+    /// EFS API, SizeInBytes: what is closed is as large as it was when it was last looked at.
+    #[tokio::test]
+    async fn a_size_outlasts_what_is_not_known() {
+        let floors = floors().await;
+        let here = AtomicBool::new(false);
+        assert_eq!(floors.size("fs-1").await.unwrap(), None);
+        let size = Some(Measured { bytes: 6144, seconds: 1_700_000_000 });
+        floors.raise("fs-1", Mark { epoch: 3, sequence: 70 }, size, &here).await.unwrap();
+        floors.raise("fs-1", Mark { epoch: 3, sequence: 71 }, None, &here).await.unwrap();
+        assert!(floors.check("fs-1", Mark { epoch: 3, sequence: 71 }).await.is_err());
+        assert_eq!(floors.size("fs-1").await.unwrap(), size);
+    }
+
     /// docs/on-disk-format.md, "Records of the binary itself": a deleted file system leaves no mark, whatever renewal was on its way.
     #[tokio::test]
     async fn a_retired_file_system_gets_no_mark() {
         let floors = floors().await;
         let mark = Mark { epoch: 3, sequence: 70 };
         let retired = AtomicBool::new(false);
-        floors.raise("fs-1", mark, &retired).await.unwrap();
+        floors.raise("fs-1", mark, None, &retired).await.unwrap();
         retired.store(true, Ordering::SeqCst);
         floors.forget("fs-1").await.unwrap();
-        floors.raise("fs-1", mark, &retired).await.unwrap();
+        floors.raise("fs-1", mark, None, &retired).await.unwrap();
         assert!(floors.records.get("coffer/floor/fs-1").await.unwrap().is_none());
     }
 }

@@ -53,7 +53,8 @@ impl House {
         kms.observe(Arc::new(KmsActs::new(audit.clone(), env.clone(), &config.region, &config.account)));
         let identities = Arc::new(Identities::open(&records).await.map_err(|error| damaged(&error))?);
 
-        let service_keys = ServiceKeys::new(kms.clone(), audit.clone(), env.clone());
+        let authorize: Arc<dyn policy::Authorize> = Arc::new(policy::RootMayAll);
+        let service_keys = ServiceKeys::new(kms.clone(), Arc::clone(&authorize), audit.clone(), env.clone());
         let system_keys = Arc::new(SystemKeys::new(service_keys.clone(), installation.control_shard.fenced()));
         let floors = Arc::new(Floors::new(Arc::clone(&records)));
         let engine = installation.engine.clone();
@@ -63,7 +64,7 @@ impl House {
             records,
             handle_wrapping,
             keys: Arc::new(service_keys),
-            provision: Arc::new(Provisioner::new(owner.clone(), env.clone())),
+            provision: Arc::new(Provisioner::new(owner.clone())),
             network: listeners.clone(),
             subnets: subnets(config)?,
             env: env.clone(),
@@ -79,6 +80,8 @@ impl House {
             control: control.clone(),
             owner: owner.clone(),
             env: env.clone(),
+            region: config.region.clone(),
+            account: config.account.clone(),
             name_suffix: format!(".efs.{}.{}", config.region, config.dns_suffix),
             authorize: Arc::new(policy::DefaultFileSystemPolicy),
             audit: audit.clone(),
@@ -96,7 +99,7 @@ impl House {
         let api = ApiServer::new(ApiParts {
             services: vec![api_server::kms(kms.clone()), api_server::efs(control.clone())],
             identities,
-            authorize: Arc::new(policy::RootMayAll),
+            authorize,
             audit: audit.clone(),
             region: config.region.clone(),
             zones: api_zones(config),

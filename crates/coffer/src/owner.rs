@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crypto::Prf;
@@ -17,7 +17,7 @@ use storage::{BoxFuture, Engine, Segments, Shard, StorageError};
 use tokio::sync::broadcast;
 
 use crate::config::Config;
-use crate::floor::{FloorError, Floors, Mark};
+use crate::floor::{FloorError, Floors, Mark, Measured};
 use crate::{installation, leftovers};
 
 /// Gives one file system's keys, one per question; each question goes to the key service.
@@ -26,7 +26,9 @@ pub(crate) struct LeasedKeys {
     file_system: String,
     floors: Arc<Floors>,
     place: Place,
-    retired: Arc<AtomicBool>,
+    env: env::Env,
+    /// Not held: what is open there holds this.
+    slot: Weak<Slot>,
 }
 
 /// A shard that is open, to be asked how far it has come.
@@ -43,8 +45,14 @@ impl Place {
 
     /// Notes how far the shard has come. On a full disk the opening itself may not be durable yet, and would come back
     /// under the same number.
-    async fn raise(&self, floors: &Floors, id: &str, retired: &AtomicBool) -> Result<(), FloorError> {
-        if self.shard.space().reserve_used { Ok(()) } else { floors.raise(id, self.mark(), retired).await }
+    async fn raise(
+        &self,
+        floors: &Floors,
+        id: &str,
+        size: Option<Measured>,
+        retired: &AtomicBool,
+    ) -> Result<(), FloorError> {
+        if self.shard.space().reserve_used { Ok(()) } else { floors.raise(id, self.mark(), size, retired).await }
     }
 }
 
@@ -64,7 +72,9 @@ impl KeySource for LeasedKeys {
             let key = self.keys.unwrap(&self.file_system, which).await?;
             // Once for each renewal, not for each of the two keys.
             if which == Which::Metadata
-                && let Err(error) = self.place.raise(&self.floors, &self.file_system, &self.retired).await
+                && let Some(slot) = self.slot.upgrade()
+                && let size = slot.open().and_then(|open| measured(&open, &self.env))
+                && let Err(error) = self.place.raise(&self.floors, &self.file_system, size, &slot.retired).await
             {
                 tracing::error!(file_system = self.file_system, %error, "its floor stays where it was");
             }
@@ -97,12 +107,12 @@ enum FsckTrouble {
 
 /// What `coffer status` wants to know of one file system.
 pub(crate) enum Opened {
-    /// No client has used it since the start.
+    /// Nobody uses it.
     Closed,
     /// It is being opened or removed; whoever looks does not wait for that.
     Busy,
-    /// It is in use. The bytes are not known while it has been sealed since it was opened.
-    Open(LeaseStatus, Option<u64>),
+    /// It is in use.
+    Open(LeaseStatus),
     /// It could not be opened, or failed and has not been opened again.
     Failed(String),
 }
@@ -115,7 +125,7 @@ struct Slot {
     /// Notices of its keys so far: one that came while it was being opened is passed on when it is.
     notices: AtomicU64,
     /// It is being deleted: its mark is not raised any more.
-    retired: Arc<AtomicBool>,
+    retired: AtomicBool,
     work: tokio::sync::Mutex<Work>,
 }
 
@@ -135,6 +145,13 @@ impl Slot {
     fn take(&self, work: &mut Work) -> (Option<FileSystem>, Option<Place>) {
         (self.open.lock().take(), work.place.take())
     }
+}
+
+/// The metered bytes; none while its records could not be read yet.
+fn measured(open: &FileSystem, env: &env::Env) -> Option<Measured> {
+    let found = open.statistics();
+    // There is no file system without its root directory.
+    (found.objects > 0).then(|| Measured { bytes: found.metered_bytes, seconds: env.wall().seconds })
 }
 
 /// A file system that did not open is not tried again within this, whatever clients do.
@@ -211,9 +228,13 @@ impl Owner {
             self.0.engine.create(&directory).await
         }
         .map_err(|error| failed(&error))?;
-        let (parts, _) = self.parts(id, Arc::clone(&shard), segments, &slot)?;
+        let (parts, place) = self.parts(id, Arc::clone(&shard), segments, &slot)?;
+        let mut size = None;
         let made = match FileSystem::create(parts, self.settings()).await {
-            Ok(made) => made.close().await,
+            Ok(made) => {
+                size = measured(&made, &self.0.env);
+                made.close().await
+            }
             // Made by an attempt that a crash, or a control record that could not be written, cut off afterwards.
             Err(FsError::Exists) => Ok(()),
             Err(error) => Err(error),
@@ -221,6 +242,8 @@ impl Owner {
         let closed = shard.close().await;
         made.map_err(|error| failed(&error))?;
         closed.map_err(|error| failed(&error))?;
+        let noted = place.raise(&self.0.floors, id, size, &slot.retired).await;
+        noted.map_err(|error| OpenError::Later(error.to_string()))?;
         work.trouble = None;
         Ok(())
     }
@@ -262,7 +285,7 @@ impl Owner {
         }
     }
 
-    async fn open_from_disk(&self, id: &str, slot: &Slot) -> Result<(FileSystem, Place), OpenError> {
+    async fn open_from_disk(&self, id: &str, slot: &Arc<Slot>) -> Result<(FileSystem, Place), OpenError> {
         let directory = self.directory(id);
         if !Engine::exists(&directory) {
             return Err(OpenError::Absent);
@@ -291,7 +314,7 @@ impl Owner {
         id: &str,
         shard: Arc<dyn Shard>,
         segments: Arc<dyn Segments>,
-        slot: &Slot,
+        slot: &Arc<Slot>,
     ) -> Result<(Parts, Place), OpenError> {
         let handle_key = self.0.keys.handle_key(id).map_err(OpenError::Failed)?;
         let place = Place { shard: Arc::clone(&shard), epoch: segments.epoch() };
@@ -300,7 +323,8 @@ impl Owner {
             file_system: id.to_owned(),
             floors: Arc::clone(&self.0.floors),
             place: place.clone(),
-            retired: Arc::clone(&slot.retired),
+            env: self.0.env.clone(),
+            slot: Arc::downgrade(slot),
         };
         let parts = Parts {
             id: id.to_owned(),
@@ -411,14 +435,27 @@ impl Owner {
         }
     }
 
+    /// How large the file system is, or was when it was last open; none while nobody knows.
+    pub(crate) async fn size(&self, id: &str) -> Option<Measured> {
+        let slot = self.0.slots.lock().get(id).cloned();
+        if let Some(size) = slot.and_then(|slot| slot.open()).and_then(|open| measured(&open, &self.0.env)) {
+            return Some(size);
+        }
+        match self.0.floors.size(id).await {
+            Ok(size) => size,
+            Err(error) => {
+                tracing::error!(file_system = id, %error, "its size is not known");
+                None
+            }
+        }
+    }
+
     /// For the status report.
     pub(crate) async fn look(&self, id: &str) -> Opened {
         let slot = self.0.slots.lock().get(id).cloned();
         let Some(slot) = slot else { return Opened::Closed };
         if let Some(open) = slot.open() {
-            let found = open.statistics();
-            // There is no file system without its root directory: none means that nothing could be read yet.
-            return Opened::Open(open.lease_status(), (found.objects > 0).then_some(found.metered_bytes));
+            return Opened::Open(open.lease_status());
         }
         // Opening may take as long as a journal to replay, and nobody who only looks waits for it.
         let Ok(work) = tokio::time::timeout(LOOK_MAX, slot.work.lock()).await else { return Opened::Busy };
@@ -433,13 +470,15 @@ impl Owner {
         for (id, slot) in self.slots() {
             let mut work = slot.work.lock().await;
             let (open, place) = slot.take(&mut work);
-            if let Some(open) = open
-                && let Err(error) = open.close().await
-            {
-                tracing::warn!(file_system = id, %error, "not closed cleanly; its next start replays the journal");
+            let mut size = None;
+            if let Some(open) = open {
+                if let Err(error) = open.close().await {
+                    tracing::warn!(file_system = id, %error, "not closed cleanly; its next start replays the journal");
+                }
+                size = measured(&open, &self.0.env);
             }
             if let Some(place) = place
-                && let Err(error) = place.raise(&self.0.floors, &id, &slot.retired).await
+                && let Err(error) = place.raise(&self.0.floors, &id, size, &slot.retired).await
             {
                 tracing::warn!(file_system = id, %error, "its floor stays where it was");
             }

@@ -1,24 +1,18 @@
 //! What `control` asks of the file service: making, removing and measuring file systems.
 
-use std::collections::BTreeMap;
-
 use control::{FileSystem, Provision, ProvisionError, Size};
-use parking_lot::Mutex;
 use storage::BoxFuture;
 
-use crate::owner::{Opened, Owner};
+use crate::owner::Owner;
 
 /// Joins the control plane to the owner of the file systems.
 pub(crate) struct Provisioner {
     owner: Owner,
-    env: env::Env,
-    /// The last size seen of each file system, since one that is closed, busy or sealed cannot be measured.
-    sizes: Mutex<BTreeMap<String, Size>>,
 }
 
 impl Provisioner {
-    pub(crate) fn new(owner: Owner, env: env::Env) -> Self {
-        Self { owner, env, sizes: Mutex::default() }
+    pub(crate) fn new(owner: Owner) -> Self {
+        Self { owner }
     }
 }
 
@@ -28,19 +22,13 @@ impl Provision for Provisioner {
     }
 
     fn destroy<'a>(&'a self, file_system: &'a FileSystem) -> BoxFuture<'a, Result<(), ProvisionError>> {
-        Box::pin(async {
-            self.sizes.lock().remove(&file_system.id);
-            self.owner.destroy(&file_system.id).await.map_err(|error| ProvisionError(error.to_string()))
-        })
+        Box::pin(async { self.owner.destroy(&file_system.id).await.map_err(|error| ProvisionError(error.to_string())) })
     }
 
     fn size<'a>(&'a self, file_system: &'a str) -> BoxFuture<'a, Option<Size>> {
         Box::pin(async {
-            if let Opened::Open(_, Some(bytes)) = self.owner.look(file_system).await {
-                let size = Size { bytes, seconds: self.env.wall().seconds };
-                self.sizes.lock().insert(file_system.to_owned(), size);
-            }
-            self.sizes.lock().get(file_system).copied()
+            let measured = self.owner.size(file_system).await?;
+            Some(Size { bytes: measured.bytes, seconds: measured.seconds })
         })
     }
 }
@@ -55,13 +43,14 @@ mod tests {
     use filesystem::Which;
     use filesystem::lease::KeyTrouble;
     use kms::KeyNotice;
+    use parking_lot::Mutex;
     use storage::memory::Memory;
     use storage::{Budgets, Engine, SealedRecords};
 
     use super::*;
     use crate::config::Config;
     use crate::floor::Floors;
-    use crate::owner::DataKeySource;
+    use crate::owner::{DataKeySource, Opened};
 
     /// What the key service does.
     #[derive(Clone, Copy)]
@@ -94,37 +83,44 @@ mod tests {
         }
     }
 
-    async fn owner(place: &Path, keys: &Arc<Keys>) -> Owner {
+    async fn floors() -> Arc<Floors> {
+        let env = env::Env::real();
+        let records = SealedRecords::open(Memory::new().open().0, &Key::random(&env), env).await.unwrap();
+        Arc::new(Floors::new(Arc::new(records)))
+    }
+
+    fn owner(place: &Path, keys: &Arc<Keys>, floors: &Arc<Floors>) -> Owner {
         let env = env::Env::real();
         let text = format!("data = {place:?}\nroot_key = \"/r\"\nepoch_secret = \"/e\"\n");
         let config = Config::parse(Path::new("coffer.toml"), &text).unwrap();
-        let records = SealedRecords::open(Memory::new().open().0, &Key::random(&env), env.clone()).await.unwrap();
         let engine = Engine::new(Budgets::default(), env.clone()).unwrap();
-        Owner::new(engine, env, config, keys.clone(), Arc::new(Floors::new(Arc::new(records))))
+        Owner::new(engine, env, config, keys.clone(), Arc::clone(floors))
     }
 
-    /// EFS API, SizeInBytes: one that has been sealed since it was opened has no size, rather than one of 0 bytes; a look
-    /// at one that is being opened does not wait for it; and the size last seen is told meanwhile.
+    /// EFS API, SizeInBytes: what is closed, sealed since it was opened, or not opened since the server began is as large as when it
+    /// was last looked at, never 0 bytes; and a look at one that is being opened does not wait for it.
     #[tokio::test]
-    async fn a_size_is_known_or_not_and_never_waited_for() {
+    async fn a_size_is_remembered_and_never_waited_for() {
         let place = tempfile::tempdir().unwrap();
-        let keys = Arc::new(Keys(Mutex::new(Says::Yes)));
-        let first = owner(place.path(), &keys).await;
-        first.create("fs-1").await.unwrap();
-        let provisioner = Provisioner::new(first.clone(), env::Env::real());
+        let (keys, floors) = (Arc::new(Keys(Mutex::new(Says::Yes))), floors().await);
+        let bytes = |size: Option<Size>| size.map(|size| size.bytes);
+        let first = owner(place.path(), &keys, &floors);
+        let provisioner = Provisioner::new(first.clone());
         assert_eq!(provisioner.size("fs-1").await, None);
+        first.create("fs-1").await.unwrap();
+        let empty = bytes(provisioner.size("fs-1").await);
+        assert!(empty.is_some_and(|bytes| bytes > 0), "{empty:?}");
         first.open("fs-1").await.unwrap();
-        let size = provisioner.size("fs-1").await;
-        assert!(size.is_some_and(|size| size.bytes > 0), "{size:?}");
+        assert_eq!(bytes(provisioner.size("fs-1").await), empty);
         first.close().await;
-        assert_eq!(provisioner.size("fs-1").await, size);
         drop((provisioner, first));
 
+        let second = owner(place.path(), &keys, &floors);
+        assert_eq!(bytes(Provisioner::new(second.clone()).size("fs-1").await), empty);
         *keys.0.lock() = Says::No;
-        let second = owner(place.path(), &keys).await;
         second.open("fs-1").await.unwrap();
-        assert!(matches!(second.look("fs-1").await, Opened::Open(_, None)));
-        assert_eq!(Provisioner::new(second.clone(), env::Env::real()).size("fs-1").await, None);
+        assert!(matches!(second.look("fs-1").await, Opened::Open(_)));
+        assert_eq!(bytes(Provisioner::new(second.clone()).size("fs-1").await), empty);
         second.close().await;
 
         *keys.0.lock() = Says::Nothing;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use aws_wire::{CallContext, Caller, Timestamp};
 use filesystem::lease::TERM_MAX;
 use filesystem::{LeaseState, Which};
+use nfs_server::GraceStatus;
 use storage::BoxFuture;
 
 use crate::admin::{Administer, Answer, Host, Request};
@@ -29,8 +30,13 @@ impl Reporter {
 
     async fn status(&self) -> Status {
         let mut file_systems = Vec::new();
+        let nfs = self.house.nfs.status();
         for found in self.house.control.file_systems() {
-            file_systems.push(self.file_system(&found).await);
+            let mut row = self.file_system(&found).await;
+            if let Some(served) = nfs.file_systems.iter().find(|served| served.id.as_str() == found.id) {
+                row.notes = notes(served);
+            }
+            file_systems.push(row);
         }
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -39,7 +45,7 @@ impl Reporter {
             troubles: self.troubles(),
             mount_targets: self.mount_targets(),
             keys: self.keys(&file_systems).await,
-            clients: self.clients(),
+            clients: clients(nfs.clients),
             file_systems,
         }
     }
@@ -82,7 +88,8 @@ impl Reporter {
             reason: None,
             lease_age_seconds: None,
             lease_left_seconds: None,
-            bytes: None,
+            bytes: self.house.owner.size(&found.id).await.map(|size| size.bytes),
+            notes: Vec::new(),
         };
         match self.house.owner.look(&found.id).await {
             Opened::Closed => {}
@@ -91,8 +98,7 @@ impl Reporter {
                 row.reason = Some("it is being opened or removed now".to_owned());
             }
             Opened::Failed(why) => (row.state, row.reason) = ("failed".to_owned(), Some(why)),
-            Opened::Open(lease, bytes) => {
-                row.bytes = bytes;
+            Opened::Open(lease) => {
                 match &lease.state {
                     LeaseState::Open => row.state = "open".to_owned(),
                     LeaseState::Sealed { which, reason, .. } => {
@@ -155,21 +161,6 @@ impl Reporter {
         }
     }
 
-    fn clients(&self) -> Vec<ClientStatus> {
-        let clients = self.house.nfs.status().clients.into_iter();
-        clients
-            .map(|client| ClientStatus {
-                owner: client.owner,
-                addresses: client.addresses.iter().map(ToString::to_string).collect(),
-                file_system: client.file_system.map_or_else(|| "/".to_owned(), |id| id.to_string()),
-                access_point: client.access_point,
-                tls: client.secure,
-                states: client.states,
-                silent_seconds: client.silent.as_secs(),
-            })
-            .collect()
-    }
-
     fn hosts(&self) -> Vec<Host> {
         let suffix = format!("efs.{}.{}", self.config.region, self.config.dns_suffix);
         let mut hosts: Vec<Host> = Vec::new();
@@ -185,6 +176,36 @@ impl Reporter {
         hosts.sort();
         hosts
     }
+}
+
+fn clients(known: Vec<nfs_server::ClientStatus>) -> Vec<ClientStatus> {
+    let clients = known.into_iter();
+    clients
+        .map(|client| ClientStatus {
+            owner: client.owner,
+            addresses: client.addresses.iter().map(ToString::to_string).collect(),
+            file_system: client.file_system.map_or_else(|| "/".to_owned(), |id| id.to_string()),
+            access_point: client.access_point,
+            tls: client.secure,
+            states: client.states,
+            silent_seconds: client.silent.as_secs(),
+        })
+        .collect()
+}
+
+/// What the clients of a file system should know of its state.
+fn notes(served: &nfs_server::FileSystemStatus) -> Vec<String> {
+    let grace = match served.grace {
+        GraceStatus::Running { waiting, remaining } => Some(format!(
+            "in grace: new opens and locks wait for {waiting} clients of before, {} s at most",
+            remaining.as_secs()
+        )),
+        GraceStatus::NotBegun => Some("its grace period begins when its keys are there".to_owned()),
+        GraceStatus::Over => None,
+    };
+    let damaged = (served.damaged_records > 0)
+        .then(|| format!("{} clients' records were damaged: they lost their opens and locks", served.damaged_records));
+    grace.into_iter().chain(damaged).collect()
 }
 
 impl Administer for Reporter {

@@ -8,7 +8,6 @@ use nfs_server::exports::FileSystemId;
 use storage::Shard;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
@@ -21,9 +20,6 @@ use crate::{admin, allocator};
 
 /// How long calls and compounds at work may take to end when the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(10);
-
-/// So many file systems are opened at once at the start.
-const OPENED_AT_ONCE: usize = 8;
 
 /// Runs the command.
 pub(crate) fn run(config_path: &Path) -> Result<(), CofferError> {
@@ -112,7 +108,7 @@ async fn serve(config: Config) -> Result<(), CofferError> {
     Ok(())
 }
 
-/// What goes on beside the API and NFS. Whoever asks how it goes is answered while file systems are opened.
+/// What goes on beside the API and NFS. Whoever asks how it goes is answered from the first moment on.
 fn background(house: &Arc<House>, config: &Config, admin_listener: UnixListener) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(key_notices(Arc::clone(house)));
@@ -142,37 +138,16 @@ async fn failed_shard(shard: &Arc<dyn Shard>) {
     }
 }
 
-/// Opens the file systems and then lets clients in.
+/// Finishes what the last server left half done, and lets clients in. File systems are opened by whoever uses them first, which
+/// begins their grace.
 async fn open_house(house: Arc<House>, config: Config) {
     let known = house.control.file_systems().iter().map(|found| found.id.clone()).collect();
     let parent = installation::file_systems_directory(&config);
     // What is left of deleted file systems may be large; nobody waits for it.
     tokio::task::spawn_blocking(move || leftovers::tidy(&parent, &known));
-    // File systems are opened before clients come, so that grace begins when the server does.
-    open_all(&house).await;
     house.control.resume().await;
     house.api.set_starting(false);
     tracing::info!(api = %config.api.listen, nfs_port = config.nfs.port, data = %config.data.display(), "serving");
-}
-
-/// Opens what clients may still hold state on, through the NFS server, which begins grace with it; a few at a time, so that
-/// one with a long journal does not hold up the others.
-async fn open_all(house: &House) {
-    let places = Arc::new(Semaphore::new(OPENED_AT_ONCE));
-    let mut opening = JoinSet::new();
-    for file_system in house.control.file_systems() {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let (control, nfs) = (house.control.clone(), Arc::clone(&house.nfs));
-        opening.spawn(async move {
-            let now = control.file_system(&file_system.id);
-            if now.is_some_and(|now| now.state == control::Lifecycle::Available) {
-                // What cannot be opened is logged by the owner, shown by `coffer status`, and tried again on use.
-                let _ = nfs.open(&FileSystemId::new(&file_system.id)).await;
-            }
-            drop(place);
-        });
-    }
-    while opening.join_next().await.is_some() {}
 }
 
 /// Passes notices of changed KMS keys on to the leases.

@@ -11,7 +11,7 @@ pub(crate) struct Status {
     pub(crate) version: String,
     /// Seconds since it began to serve.
     pub(crate) up_seconds: u64,
-    /// Whether it is still opening file systems; mount targets are attached after that.
+    /// Whether it still finishes what the server before left half done; mount targets are attached after that.
     #[serde(default)]
     pub(crate) starting: bool,
     /// What keeps the whole server from its work: cause and cure.
@@ -41,7 +41,7 @@ pub(crate) struct FileSystemStatus {
     pub(crate) encrypted: bool,
     /// The ARN of the key its contents depend on.
     pub(crate) kms_key: String,
-    /// `open`, `closed` (no client yet), `busy` (being opened or removed), `sealed`, `failed`.
+    /// `open`, `closed` (nobody uses it), `busy` (being opened or removed), `sealed`, `failed`.
     pub(crate) state: String,
     /// Why it is sealed or failed.
     pub(crate) reason: Option<String>,
@@ -49,8 +49,11 @@ pub(crate) struct FileSystemStatus {
     pub(crate) lease_age_seconds: Option<u64>,
     /// How long the data key's lease still lasts, in seconds.
     pub(crate) lease_left_seconds: Option<u64>,
-    /// Metered bytes, where they are known without opening it.
+    /// Metered bytes, of now or of when it was last open.
     pub(crate) bytes: Option<u64>,
+    /// What concerns its clients: a grace period, lost state.
+    #[serde(default)]
+    pub(crate) notes: Vec<String>,
 }
 
 /// One mount target.
@@ -102,7 +105,7 @@ pub(crate) struct ClientStatus {
 
 /// The report for people.
 pub(crate) fn render(status: &Status) -> String {
-    let starting = if status.starting { ", starting: file systems are being opened" } else { "" };
+    let starting = if status.starting { ", starting: clients are not let in yet" } else { "" };
     let mut text = format!("coffer {}, up {}{starting}\n", status.version, duration(status.up_seconds));
     // Writing to a String cannot fail.
     for trouble in &status.troubles {
@@ -143,6 +146,9 @@ fn file_systems(text: &mut String, systems: &[FileSystemStatus]) {
     for system in systems {
         if let Some(reason) = &system.reason {
             let _ = writeln!(text, "{}: {}: {reason}", system.id, system.state);
+        }
+        for note in &system.notes {
+            let _ = writeln!(text, "{}: {note}", system.id);
         }
     }
 }
@@ -226,6 +232,7 @@ mod tests {
                 lease_age_seconds: None,
                 lease_left_seconds: None,
                 bytes: None,
+                notes: vec!["in grace".to_owned()],
             }],
             mount_targets: vec![MountTargetStatus {
                 id: "fsmt-1".to_owned(),
@@ -240,6 +247,7 @@ mod tests {
         assert!(text.contains("up 1 h 1 min") && !text.contains("trouble"), "{text}");
         let troubled = render(&Status { troubles: vec!["keys may reach swap".to_owned()], ..Status::default() });
         assert!(troubled.contains("trouble: keys may reach swap"), "{troubled}");
+        assert!(text.contains("\nfs-1: in grace\n"), "{text}");
         assert!(text.contains("fs-1: sealed: arn:aws:kms:r:1:key/k is disabled"), "{text}");
         assert!(text.contains("fsmt-1: error: 10.0.0.4:2049: in use; stop the other one"), "{text}");
     }

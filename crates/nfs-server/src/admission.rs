@@ -12,7 +12,8 @@ use nfs_wire::rpc::Credential;
 use parking_lot::Mutex;
 
 use crate::exports::{
-    AccessPointView, AccessRequest, FileSystemId, NotAuthorized, Peer, Permissions, Principal, Target, Unavailable,
+    AccessPointView, AccessRequest, Admission, FileSystemId, NotAuthorized, Peer, Permissions, Principal, Target,
+    Unavailable,
 };
 use crate::handle;
 use crate::registry::{Served, Virtual, VirtualServerKey};
@@ -34,28 +35,23 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
-    /// Asks for admission, for the first time or again. What has not changed since before stays: views with the roots they know,
-    /// and the virtual server, to which the connection's sessions belong.
+    /// Asks for admission, for the first time or again. Who the connection is and where it leads is settled once, for a
+    /// certificate may run out and an access point be deleted while their connections go on (EFS API, DeleteAccessPoint); what it
+    /// may do is asked again. Views keep the roots they know.
     pub(crate) async fn admit(shared: &Arc<Shared>, peer: Peer, before: Option<&Self>) -> Result<Arc<Self>, NfsError> {
-        let admission = match shared.exports.admit(&peer).await {
-            Ok(admission) => admission,
-            Err(refused) => {
-                tracing::warn!(remote = %peer.remote, local = %peer.local, reason = %refused, "connection refused");
-                return Err(NfsError::Refused);
+        let (admission, server) = match before {
+            Some(before) => (before.admission(), Arc::clone(&before.server)),
+            None => {
+                let admission = shared.exports.admit(&peer).await.map_err(|refused| {
+                    tracing::warn!(remote = %peer.remote, local = %peer.local, reason = %refused, "connection refused");
+                    NfsError::Refused
+                })?;
+                let server = shared.registry.virtual_server(VirtualServerKey::new(&admission, peer.secure));
+                (admission, server)
             }
         };
-        let key = VirtualServerKey {
-            target: admission.target.clone(),
-            access_point: admission.access_point.as_ref().map(|point| point.id.clone()),
-            principal: admission.principal.clone(),
-            secure: peer.secure,
-        };
-        if before.is_some_and(|before| before.server.key != key) {
-            tracing::warn!(remote = %peer.remote, "connection refused: it would lead elsewhere now");
-            return Err(NfsError::Refused);
-        }
         let admitted = Self {
-            server: shared.registry.virtual_server(key),
+            server,
             shared: Arc::clone(shared),
             peer,
             target: admission.target,
@@ -68,6 +64,14 @@ impl Admitted {
             admitted.view(&id).await?;
         }
         Ok(Arc::new(admitted))
+    }
+
+    fn admission(&self) -> Admission {
+        Admission {
+            target: self.target.clone(),
+            access_point: self.access_point.clone(),
+            principal: self.principal.clone(),
+        }
     }
 
     /// The views of now and those that were not asked for again yet.

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OnceCell, watch};
 
 use crate::attributes::Constants;
-use crate::exports::{Exports, FileSystemId, Principal, Target, Unavailable};
+use crate::exports::{Admission, Exports, FileSystemId, Principal, Target, Unavailable};
 use crate::handle::Code;
 use crate::holdings::Holdings;
 use crate::limits::Limits;
@@ -40,6 +40,17 @@ pub(crate) struct VirtualServerKey {
     pub(crate) access_point: Option<String>,
     pub(crate) principal: Principal,
     pub(crate) secure: bool,
+}
+
+impl VirtualServerKey {
+    pub(crate) fn new(admission: &Admission, secure: bool) -> Self {
+        Self {
+            target: admission.target.clone(),
+            access_point: admission.access_point.as_ref().map(|point| point.id.clone()),
+            principal: admission.principal.clone(),
+            secure,
+        }
+    }
 }
 
 /// A virtual server while its file system is open.

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::certificate::ClientCertificate;
 use crate::connection;
-use crate::exports::{Authorize, Door, Exports, FileSystemId, Peer, Unavailable};
+use crate::exports::{Authorize, Door, Exports, FileSystemId, Peer};
 use crate::gate::Gate;
 use crate::limits::Limits;
 use crate::memory::Memory;
@@ -157,11 +157,6 @@ impl Server {
         while !self.house.connections.lock().is_empty() && self.house.shared.env.now() < deadline {
             self.house.shared.env.sleep(Duration::from_millis(10)).await;
         }
-    }
-
-    /// Opens a file system before anybody asks for it, so that its grace begins now.
-    pub async fn open(&self, id: &FileSystemId) -> Result<(), Unavailable> {
-        self.house.shared.open(id).await.map(drop)
     }
 
     /// Policies, mount targets or access points have changed: each connection is asked for again at its next request.

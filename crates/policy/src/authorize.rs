@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_wire::{Arn, Caller, CallerKind};
+use aws_wire::{Arn, CallContext, Caller, CallerKind};
 
 /// The facts of a call that conditions may ask for, by condition key. Keys are compared without regard to case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,6 +12,19 @@ impl Conditions {
     /// No facts.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The facts of a signed call that every service shares. IAM user guide, "AWS global condition context keys".
+    pub fn of_call(cx: &CallContext) -> Self {
+        let facts = Self::new()
+            .with("aws:SecureTransport", cx.secure.to_string())
+            .with("aws:RequestedRegion", cx.region.clone())
+            .with("aws:PrincipalArn", cx.caller.arn.to_string())
+            .with("aws:PrincipalAccount", cx.caller.account.clone());
+        match cx.source_ip {
+            Some(address) => facts.with("aws:SourceIp", address.to_string()),
+            None => facts,
+        }
     }
 
     /// Adds a fact; several under one key are a set.

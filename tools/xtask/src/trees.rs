@@ -9,35 +9,50 @@ use crate::canary::files;
 
 /// A file larger than this is left out, so that a tree is many files and not one.
 const FILE_BYTES_MAX: u64 = 200_000;
+/// No tree holds a crate more often.
+const ROUNDS_MAX: usize = 8;
 
-/// Copies whole crates below `place` until there are so many files; gives how many there are.
+/// Copies whole crates below `place` until there are so many files; gives how many there are. A tree that is larger than all of
+/// them holds some again, in a directory of its own for each further round.
 pub(crate) fn real(place: &Path, wanted: usize) -> Result<usize, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", place.display());
     fs::create_dir_all(place).map_err(failed)?;
+    let sources = crates()?;
     let mut count = 0;
-    for source in crates()? {
-        if count >= wanted {
-            return Ok(count);
-        }
-        let all = files(&source)?;
-        // The largest ones are tables made by machines; a few of them would be the whole tree.
-        if all.len() > 400 {
-            continue;
-        }
-        let home = place.join(source.file_name().unwrap_or_default());
-        for path in all {
-            let to = home.join(path.strip_prefix(&source).unwrap_or(&path));
-            if path.is_dir() {
-                fs::create_dir_all(&to).map_err(failed)?;
-            } else if fs::metadata(&path).is_ok_and(|is| is.len() <= FILE_BYTES_MAX) {
-                fs::create_dir_all(to.parent().unwrap_or(place)).map_err(failed)?;
-                fs::copy(&path, &to).map_err(failed)?;
-                count += 1;
+    for round in 0..ROUNDS_MAX {
+        let round = if round == 0 { place.to_owned() } else { place.join(format!("round {round}")) };
+        for source in &sources {
+            if count >= wanted {
+                return Ok(count);
             }
+            let home = round.join(source.file_name().unwrap_or_default());
+            count += copy_crate(source, &home)?;
         }
     }
     if count < wanted {
         return Err(format!("the fetched crates have only {count} files"));
+    }
+    Ok(count)
+}
+
+/// Copies a crate without its large files; gives how many it copied. Very large crates are left out: they are tables made by
+/// machines, and a few of them would be the whole tree.
+fn copy_crate(source: &Path, home: &Path) -> Result<usize, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", home.display());
+    let all = files(source)?;
+    if all.len() > 400 {
+        return Ok(0);
+    }
+    let mut count = 0;
+    for path in all {
+        let to = home.join(path.strip_prefix(source).unwrap_or(&path));
+        if path.is_dir() {
+            fs::create_dir_all(&to).map_err(failed)?;
+        } else if fs::metadata(&path).is_ok_and(|is| is.len() <= FILE_BYTES_MAX) {
+            fs::create_dir_all(to.parent().unwrap_or(home)).map_err(failed)?;
+            fs::copy(&path, &to).map_err(failed)?;
+            count += 1;
+        }
     }
     Ok(count)
 }

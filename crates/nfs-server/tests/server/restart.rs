@@ -270,17 +270,3 @@ async fn a_damaged_recovery_record_stops_nobody() {
     assert_eq!(rig.server.status().file_systems[0].damaged_records, 2);
     other.open("/", "new").await;
 }
-
-/// RFC 8881 section 8.4.2: grace runs from the opening of the file system, not from its first mount.
-#[tokio::test]
-async fn grace_begins_before_the_first_mount() {
-    let rig = Rig::start().await;
-    client(&rig).await.open("/", "file").await;
-    let rig = rig.crash().await;
-    let id = nfs_server::exports::FileSystemId::new(FS);
-    rig.server.open(&id).await.unwrap();
-    // The client of before never comes back.
-    tokio::time::sleep(rig.limits.lease() + Duration::from_millis(200)).await;
-    let mut late = Client::mount(Connection::clear(rig.address).await, "late").await;
-    late.open("/", "file").await;
-}

@@ -321,6 +321,21 @@ async fn a_notice_makes_the_policies_be_asked_at_once() {
     assert_eq!(client.status(vec![ArgOp::Putrootfh(())]).await, NfsStat4::Access);
 }
 
+/// EFS API, DeleteAccessPoint: clients that are connected go on, new ones are refused; and so it is when a client's certificate runs
+/// out while it is connected.
+#[tokio::test]
+async fn a_deleted_access_point_lets_nobody_else_in() {
+    let rig = Rig::start().await;
+    through(&rig, Some(point("/apps/web", Some(Creation { uid: 0, gid: 0, mode: 0o777 }))), file_system());
+    let mut client = client(&rig, "through").await;
+    client.ok(vec![ArgOp::Putrootfh(()), mkdir("a")]).await;
+    *rig.exports.admission.lock() = Err(Refused("fsap-1 does not exist".into()));
+    rig.server.policies_changed();
+    client.ok(vec![ArgOp::Putrootfh(()), mkdir("b")]).await;
+    let mut late = Connection::clear(rig.address).await;
+    assert_eq!(late.compound(vec![ArgOp::Putrootfh(())]).await.status, NfsStat4::Access);
+}
+
 /// Architecture section 2.4: a refused connection that goes on asking is not asked for each time, since each costs a line in the log
 /// and a record in the audit log. What cannot be said now is a matter of waiting.
 #[tokio::test]
