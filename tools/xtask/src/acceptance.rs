@@ -8,6 +8,7 @@ mod tamper;
 mod work;
 
 use std::fs;
+use std::time::Duration;
 
 use crate::coffer::Settings;
 use crate::house::{House, Profile};
@@ -32,6 +33,38 @@ pub(crate) struct Scale {
     pub(crate) kills: u64,
     pub(crate) counts: u64,
     pub(crate) seed: u64,
+    /// For one script in a client.
+    pub(crate) time_limit: Duration,
+    /// Of one client; a million names are a GiB of its caches.
+    pub(crate) memory_mib: u32,
+}
+
+impl Scale {
+    /// What CI does.
+    fn usual() -> Self {
+        Self {
+            tree_files: 2200,
+            crowd_files: 100_000,
+            kills: 5,
+            counts: 150,
+            seed: fresh_seed(),
+            time_limit: Duration::from_secs(900),
+            memory_mib: 1024,
+        }
+    }
+
+    /// `--long`.
+    fn long() -> Self {
+        Self {
+            tree_files: 6000,
+            crowd_files: 1_000_000,
+            kills: 40,
+            counts: 2000,
+            time_limit: Duration::from_secs(3600),
+            memory_mib: 3072,
+            ..Self::usual()
+        }
+    }
 }
 
 const USUAL: Settings = Settings { lease_seconds: 60, key_lease_seconds: 60 };
@@ -85,11 +118,7 @@ const CASES: &[Case] = &[
 
 /// Runs the cases on Coffer: all, or those whose name contains a word.
 pub(crate) fn run(house: &House, report: &mut Report, long: bool, only: Option<&str>) {
-    let scale = if long {
-        Scale { tree_files: 6000, crowd_files: 1_000_000, kills: 40, counts: 2000, seed: fresh_seed() }
-    } else {
-        Scale { tree_files: 2200, crowd_files: 100_000, kills: 5, counts: 150, seed: fresh_seed() }
-    };
+    let scale = if long { Scale::long() } else { Scale::usual() };
     for case in CASES.iter().filter(|case| only.is_none_or(|word| case.name.contains(word))) {
         report.check(case.name, || play(house, case, Cast::Coffer, &scale));
     }
@@ -102,7 +131,7 @@ pub(crate) fn has(word: &str) -> bool {
 
 /// Proves the cases that any server can play, on a server that is known to be good.
 pub(crate) fn prove(house: &House, report: &mut Report, cast: Cast, only: Option<&str>) {
-    let scale = Scale { tree_files: 2200, crowd_files: 100_000, kills: 5, counts: 150, seed: fresh_seed() };
+    let scale = Scale::usual();
     let wanted = |case: &&Case| case.anywhere && only.is_none_or(|word| case.name.contains(word));
     for case in CASES.iter().filter(wanted) {
         report.check(case.name, || play(house, case, cast, &scale));
@@ -116,6 +145,8 @@ fn play(house: &House, case: &Case, cast: Cast, scale: &Scale) -> Result<String,
         clients: case.clients,
         settings: case.settings,
         print: std::env::var_os("COFFER_VERBOSE").is_some(),
+        time_limit: scale.time_limit,
+        memory_mib: scale.memory_mib,
     };
     let name = case.name.replace([' ', ','], "-");
     let mut stage = Stage::open(house, &name, plan)?;

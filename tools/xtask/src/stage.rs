@@ -62,6 +62,10 @@ pub(crate) struct Plan {
     pub(crate) clients: usize,
     pub(crate) settings: Settings,
     pub(crate) print: bool,
+    /// How long one script may take.
+    pub(crate) time_limit: Duration,
+    /// Each client's memory.
+    pub(crate) memory_mib: u32,
 }
 
 impl Stage {
@@ -71,7 +75,7 @@ impl Stage {
         let network = Network::new(plan.clients).map_err(|error| error.to_string())?;
         let mut machine = Machine::new(&place.join("scratch"), house.program(plan.profile, "linux-client"))
             .map_err(|error| error.to_string())?;
-        machine.print = plan.print;
+        (machine.print, machine.time_limit, machine.memory_mib) = (plan.print, plan.time_limit, plan.memory_mib);
         if plan.cast == Cast::Coffer {
             machine.mount_helper = Some(house.program(plan.profile, "mount-efs"));
         }
