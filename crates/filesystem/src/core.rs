@@ -17,6 +17,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     Budget, Context, FsError, Result, Settings,
+    cleaner::Cleaner,
     committer::{Queue, Totals},
     counters::CounterSet,
     handle::Handles,
@@ -65,6 +66,7 @@ pub(crate) struct Core {
     pub(crate) plain: PlainCache,
     /// Sealed inline bytes whose batch is not durable yet.
     pub(crate) fresh: Mutex<HashMap<u64, Bytes>>,
+    pub(crate) cleaner: Cleaner,
     pub(crate) verifier: AtomicU64,
     /// Directories move across parents one at a time.
     pub(crate) moving: tokio::sync::Mutex<()>,
@@ -96,6 +98,7 @@ impl Core {
             totals: Mutex::default(),
             plain: PlainCache::new(parts.budget.plaintext_bytes_max),
             fresh: Mutex::default(),
+            cleaner: Cleaner::new(),
             verifier: AtomicU64::new(verifier),
             moving: tokio::sync::Mutex::const_new(()),
             orphans: Mutex::default(),

@@ -12,7 +12,7 @@ use crate::{
     lease::Which,
     plain::Wiped,
     record::{BLOCK, Extent, MapEntry, Source},
-    seal::{EXTENT_LABEL, KEY_VERSION, PIECE, STRIDE, STRIDE_U32, sealed_bytes},
+    seal::{EXTENT_LABEL, KEY_VERSION, PIECE, STRIDE, sealed_bytes},
 };
 
 /// Reads up to this size leave their pieces in the plaintext cache.
@@ -50,13 +50,6 @@ impl Pieces {
     fn length(&self, piece: u32) -> usize {
         let begin = u64::from(piece) * BLOCK;
         index(u64::from(self.extent.bytes).saturating_sub(begin).min(BLOCK))
-    }
-
-    /// Where the sealed pieces lie within the sealed extent.
-    fn sealed(&self) -> Range<u32> {
-        let whole = sealed_bytes(self.extent.bytes);
-        let begin = |piece: u32| piece.saturating_mul(STRIDE_U32).min(whole);
-        begin(self.pieces.start)..begin(self.pieces.end)
     }
 
     /// Takes all pieces from the cache, or nothing.
@@ -130,7 +123,7 @@ impl Core {
         if pieces.cached(self, out) {
             return Ok(Now::Hit(()));
         }
-        let range = pieces.sealed();
+        let range = pieces.extent.sealed(&pieces.pieces);
         match &entry.extent.source {
             Source::Inline => {
                 let fresh = self.fresh.lock().get(&entry.extent.id).cloned();
@@ -163,7 +156,7 @@ impl Core {
         out: &mut [u8],
     ) -> Result<()> {
         let pieces = Pieces::of(fileid, entry, from, to);
-        let range = pieces.sealed();
+        let range = pieces.extent.sealed(&pieces.pieces);
         match &entry.extent.source {
             Source::Inline => {
                 let key = keys::inline(fileid, entry.extent.id);
@@ -197,7 +190,7 @@ impl Core {
                 binding.seal(&subkey, piece, fragments.next(length, &mut gathered), out);
             }
         })?;
-        let extent = Extent { id, salt, key_version: KEY_VERSION, bytes, source: Source::Inline };
+        let extent = Extent { id, salt, key_version: KEY_VERSION, bytes, first: 0, source: Source::Inline };
         Ok((extent, sealed.freeze()))
     }
 }

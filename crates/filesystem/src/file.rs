@@ -9,6 +9,7 @@ use storage::{Keyspace, Now, Scan};
 
 use crate::{
     FsError, Result,
+    cleaner::Move,
     core::Core,
     dirty::Dirty,
     inode::{Inode, State},
@@ -185,6 +186,15 @@ impl Tally<'_> {
         self.operation.put(keys::map(self.fileid, entry.start), entry.encode());
     }
 
+    /// The same bytes of the file, elsewhere.
+    fn repoint(&mut self, entry: &MapEntry, new: &MapEntry) {
+        let hash = |entry| self.names.map_hash(self.fileid, entry);
+        self.hash = self.hash.wrapping_add(hash(new)).wrapping_sub(hash(entry));
+        self.operation.count_live(entry, -1);
+        self.operation.count_live(new, 1);
+        self.operation.put(keys::map(self.fileid, new.start), new.encode());
+    }
+
     fn remove(&mut self, entry: &MapEntry) {
         self.entries -= 1;
         self.mapped = self.mapped.saturating_sub_unsigned(entry.blocks_bytes());
@@ -254,6 +264,33 @@ impl State {
         self.file.entries = (self.file.entries + after).saturating_sub(before);
         let (entries, mapped, hash) = (tally.entries, tally.mapped, tally.hash);
         self.count_map(entries, mapped, hash, operation)
+    }
+
+    /// Points the entries of a loaded window that still say what was moved to the new place. True if any did.
+    pub(crate) fn repoint(&mut self, names: &Names, moved: &Move, operation: &mut Operation) -> Result<bool> {
+        let fileid = self.remains()?.fileid;
+        let same = |entry: &MapEntry| {
+            let pieces = entry.pieces();
+            entry.extent == moved.from && pieces.start >= moved.pieces.start && pieces.end <= moved.pieces.end
+        };
+        let there = self.file.windows.get(&moved.window);
+        if !there.is_some_and(|window| window.entries.iter().any(same)) {
+            return Ok(false);
+        }
+        let mut tally = Tally { names, fileid, operation, entries: 0, mapped: 0, hash: 0 };
+        for entry in &mut self.file.window_mut(moved.window).entries {
+            if same(entry) {
+                let new = MapEntry { extent: moved.to, ..*entry };
+                tally.repoint(entry, &new);
+                *entry = new;
+            }
+        }
+        if moved.from.source == Source::Inline {
+            tally.operation.push(Change::DeleteInline(keys::inline(fileid, moved.from.id)));
+        }
+        let hash = tally.hash;
+        self.count_map(0, 0, hash, operation)?;
+        Ok(true)
     }
 
     fn count_map(&mut self, entries: i64, mapped: i64, hash: u128, operation: &mut Operation) -> Result<()> {

@@ -19,6 +19,7 @@ use storage::Sealed;
 use crate::{
     FsError, Result,
     budget::Charge,
+    cleaner::Packed,
     core::Core,
     dirty::Dirty,
     inode::{Inode, State},
@@ -238,6 +239,8 @@ impl Core {
             sealed.push(bytes);
         }
         let inline = runs.iter().map(|run| run.length).sum::<u64>() <= INLINE_MAX;
+        // Until the map names them: the segment must not go before.
+        let _placing = (!inline).then(|| self.cleaner.placing.begin());
         if !inline {
             let puts = sealed.iter().map(|bytes| Sealed::from(bytes.clone())).collect();
             let places = self.segments.put(puts).await?;
@@ -290,6 +293,9 @@ impl Core {
                     }
                     self.enqueue_part(&mut state, &names, operation, (end, false));
                     turn.done(&mut state);
+                    if inline {
+                        self.placed_inline(inode, &extents);
+                    }
                     return Ok(());
                 }
                 missing
@@ -297,6 +303,15 @@ impl Core {
             if let Some(window) = missing {
                 self.load_window(inode, window).await?;
             }
+        }
+    }
+
+    /// Tells the packer.
+    fn placed_inline(&self, inode: &Inode, extents: &[MapEntry]) {
+        let now = self.env.now();
+        for entry in extents {
+            let packed = Packed { fileid: inode.fileid, start: entry.start, extent: entry.extent };
+            self.cleaner.placed_inline(packed, now, self.settings.pack_bytes);
         }
     }
 

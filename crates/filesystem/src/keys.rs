@@ -84,6 +84,14 @@ pub(crate) fn inline(fileid: u64, extent: u64) -> Bytes {
     Writer::with_capacity(16).u64(fileid).u64(extent).done().into()
 }
 
+/// The file of a key of inline bytes.
+pub(crate) fn inline_file(key: &[u8]) -> Result<u64> {
+    let mut reader = Reader::new(key);
+    let numbers = (reader.u64()?, reader.u64()?);
+    reader.end()?;
+    Ok(numbers.0)
+}
+
 /// The number after the prefix of a one-number key.
 pub(crate) fn number(key: &[u8]) -> Result<u64> {
     let mut reader = Reader::new(key.get(1..).ok_or_else(malformed)?);

@@ -8,6 +8,7 @@
 
 mod attributes;
 mod budget;
+mod cleaner;
 mod codec;
 mod committer;
 mod context;

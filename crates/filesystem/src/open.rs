@@ -301,6 +301,7 @@ impl Core {
         }
         tokio::spawn(self.clone().run_janitor());
         tokio::spawn(self.clone().run_reaper());
+        tokio::spawn(self.clone().run_cleaner());
         FileSystem { _guard: Arc::new(StopGuard(self.clone())), core: self }
     }
 

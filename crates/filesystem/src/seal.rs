@@ -34,7 +34,7 @@ const _: () = assert!(PIECE as u64 == BLOCK);
 
 /// The same numbers as they are in records.
 const PIECE_U32: u32 = 4096;
-const TAG_U32: u32 = 16;
+pub(crate) const TAG_U32: u32 = 16;
 pub(crate) const STRIDE_U32: u32 = PIECE_U32 + TAG_U32;
 
 const _: () = assert!(PIECE_U32 as usize == PIECE && STRIDE_U32 as usize == STRIDE);

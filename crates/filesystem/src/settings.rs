@@ -19,6 +19,12 @@ pub struct Settings {
     pub dirty_age: Duration,
     /// Unstable bytes of one file at which a flush starts in the background.
     pub dirty_bytes: usize,
+    /// Inline bytes at which they are packed into a segment.
+    pub pack_bytes: usize,
+    /// How old inline bytes may get before they are packed.
+    pub pack_age: Duration,
+    /// Dead bytes in segments that are put up with beside those that are in proportion to what is alive.
+    pub dead_slack_bytes: u64,
     /// How long an unwrapped key may be used, from the start of its unwrapping; at most
     /// [`TERM_MAX`](crate::lease::TERM_MAX).
     pub key_lease: Duration,
@@ -38,6 +44,9 @@ impl Default for Settings {
             depth_max: 1000,
             dirty_age: Duration::from_secs(5),
             dirty_bytes: 8 << 20,
+            pack_bytes: 8 << 20,
+            pack_age: Duration::from_secs(5),
+            dead_slack_bytes: 48 << 20,
             key_lease: Duration::from_secs(60),
             queue_operations_max: 4096,
             cookie_bits: 63,

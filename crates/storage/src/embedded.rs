@@ -73,7 +73,7 @@ impl Default for Budgets {
             shards: 32,
             read_threads: 4,
             reserve_bytes: 128 << 20,
-            segment_bytes: 256 << 20,
+            segment_bytes: 64 << 20,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::{Opening, SegmentId, Seq};
+use crate::{Keyspace, Opening, SegmentId, Seq};
 
 /// What a disk would hold.
 #[derive(Clone, Default)]
@@ -55,6 +55,22 @@ impl Memory {
         let shard = shard::MemoryShard::new(self.0.clone(), fenced, epoch);
         let segments = segments::MemorySegments::new(self.0.clone(), epoch);
         (Arc::new(shard), Arc::new(segments))
+    }
+
+    /// The segments there are, with their sizes.
+    #[must_use]
+    pub fn segments(&self) -> Vec<(SegmentId, u64)> {
+        self.0.lock().segments.iter().map(|(segment, bytes)| (*segment, bytes.len() as u64)).collect()
+    }
+
+    /// How many keys the keyspace holds.
+    #[must_use]
+    pub fn keys(&self, keyspace: Keyspace) -> usize {
+        let contents = self.0.lock();
+        match keyspace {
+            Keyspace::Records => contents.maps.records.len(),
+            Keyspace::Inline => contents.maps.inline.len(),
+        }
     }
 }
 

@@ -46,6 +46,14 @@ impl Place {
     /// How long an encoded place is.
     pub const BYTES: usize = 20;
 
+    /// A part of the place: `range` of its bytes. None if it does not have them.
+    #[must_use]
+    pub fn part(&self, range: Range<u32>) -> Option<Self> {
+        let length = range.end.checked_sub(range.start).filter(|_| range.end <= self.length)?;
+        let offset = self.offset.checked_add(u64::from(range.start))?;
+        Some(Self { segment: self.segment, offset, length })
+    }
+
     /// The place as stored: segment, offset, length, each big-endian.
     #[must_use]
     pub fn encode(&self) -> [u8; Self::BYTES] {
@@ -112,7 +120,8 @@ pub trait Segments: Send + Sync {
     /// Reads `range` of a place.
     fn read(&self, place: &Place, range: Range<u32>) -> BoxFuture<'static, Result<BytesMut, StorageError>>;
 
-    /// Writes the bytes of each place again, in the newest segment, durable on return.
+    /// Writes the bytes of each place (or of a [`Place::part`]) again, in the newest segment, durable on return. Together at
+    /// most [`Sealed::BYTES_MAX`]. May use the reserve: copies come before a deletion that frees more.
     fn copy(&self, places: Vec<Place>) -> BoxFuture<'_, Result<Vec<Place>, StorageError>>;
 
     /// Deletes a segment of whom nobody needs anything more. Absent ones are no error; the one being written is.
@@ -137,5 +146,7 @@ mod tests {
         assert_eq!(bytes, [0, 0, 0, 3, 0, 0, 0, 9, 0, 0, 1, 2, 3, 4, 5, 6, 0, 0, 0, 77]);
         assert_eq!(Place::decode(&bytes), place);
         assert_eq!((place.segment.epoch(), place.segment.number()), (3, 9));
+        assert_eq!(place.part(7..70), Some(Place { offset: 0x0102_0304_050d, length: 63, ..place }));
+        assert_eq!(place.part(0..78), None);
     }
 }

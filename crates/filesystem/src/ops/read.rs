@@ -61,7 +61,7 @@ impl FileSystem {
             match core.assemble(inode, &parts, (offset, end)).await {
                 Ok(data) => return Ok(ReadData { data, eof, lease }),
                 // What was overwritten meanwhile may be deleted already; what is still in the map may not.
-                Err(error) if core.still_mapped(inode, &parts) => return Err(error),
+                Err(error) if core.still_mapped(inode, &parts).await? => return Err(error),
                 Err(_) => core.enter()?,
             }
         }
@@ -109,15 +109,27 @@ impl Core {
     }
 
     /// Whether the map still says what the parts rely on.
-    fn still_mapped(&self, inode: &Inode, parts: &[Part]) -> bool {
-        let state = inode.lock();
-        parts.iter().all(|part| match part {
-            Part::Data(..) => true,
-            Part::Extent(entry) => {
-                let found = state.file.entries(entry.start, entry.end()).any(|now| now.extent == entry.extent);
-                found || state.file.missing_window(entry.start, entry.end()).is_some()
-            }
-        })
+    async fn still_mapped(&self, inode: &Inode, parts: &[Part]) -> Result<bool> {
+        loop {
+            let window = {
+                let state = inode.lock();
+                let entries = || {
+                    parts.iter().filter_map(|part| match part {
+                        Part::Data(..) => None,
+                        Part::Extent(entry) => Some(entry),
+                    })
+                };
+                let missing = entries().find_map(|entry| state.file.missing_window(entry.start, entry.end()));
+                let Some(window) = missing else {
+                    let lies_there = |entry: &MapEntry| {
+                        state.file.entries(entry.start, entry.end()).any(|now| now.extent == entry.extent)
+                    };
+                    return Ok(entries().all(lies_there));
+                };
+                window
+            };
+            self.load_window(inode, window).await?;
+        }
     }
 
     /// Once a sequential reader has had to wait for the disk, what follows is asked for before it comes to that.

@@ -22,7 +22,7 @@ use std::{
     },
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
@@ -34,7 +34,7 @@ use super::{
     pool,
     space::SpaceWatch,
 };
-use crate::{BoxFuture, Now, Place, Sealed, SegmentId, Segments, StorageError};
+use crate::{BoxFuture, Now, Place, Sealed, SealedBuffer, SegmentId, Segments, StorageError};
 
 const MAGIC: &[u8; 8] = b"COFFSEG\0";
 const VERSION: u32 = 1;
@@ -183,17 +183,67 @@ impl Shared {
 
     fn read(&self, place: &Place, range: &Range<u32>) -> Result<BytesMut, StorageError> {
         let (offset, length) = bounds(place, range)?;
-        let path = || self.path(place.segment);
         let file = self.file(place.segment)?;
         let read = files::read_buffer(&file, offset, length, Wait::Allowed);
-        let buffer = read.map_err(|error| StorageError::io(&path(), &error))?;
+        let buffer = read.map_err(|error| StorageError::io(&self.path(place.segment), &error))?;
         if buffer.len() == length {
             Ok(buffer)
         } else {
-            let what = format!("the segment ends at {}, before the end of a place", offset + buffer.len() as u64);
-            Err(StorageError::damaged(&path(), what, CURE))
+            Err(self.too_short(place.segment, offset + buffer.len() as u64))
         }
     }
+
+    /// The bytes of many places, one after the other. What lies close together is asked of the disk together, before it is waited
+    /// for.
+    fn gather(&self, places: &[Place]) -> Result<Bytes, StorageError> {
+        let whole = places.iter().map(|place| place.length as usize).sum();
+        if whole > Sealed::BYTES_MAX {
+            return Err(StorageError::TooLarge);
+        }
+        for (segment, span) in spans(places) {
+            let length = u32::try_from(span.end - span.start).unwrap_or(u32::MAX);
+            files::prefetch(&*self.file(segment)?, span.start, length);
+        }
+        let mut gathered = SealedBuffer::new(whole);
+        let mut rest = &mut gathered[..];
+        for place in places {
+            let (offset, length) = bounds(place, &(0..place.length))?;
+            let file = self.file(place.segment)?;
+            let (out, tail) = rest.split_at_mut(length);
+            rest = tail;
+            let read = files::read_at(&file, offset, files::as_uninit(out), Wait::Allowed);
+            let read = read.map_err(|error| StorageError::io(&self.path(place.segment), &error))?;
+            if read < length {
+                return Err(self.too_short(place.segment, offset + read as u64));
+            }
+        }
+        Ok(gathered.freeze())
+    }
+
+    fn too_short(&self, segment: SegmentId, end: u64) -> StorageError {
+        let what = format!("the segment ends at {end}, before the end of a place");
+        StorageError::damaged(&self.path(segment), what, CURE)
+    }
+}
+
+/// A gap up to this is read with what is around it.
+const GAP_MAX: u64 = 16 << 10;
+
+/// The spans that hold all places, those with small gaps between them taken together.
+fn spans(places: &[Place]) -> Vec<(SegmentId, Range<u64>)> {
+    let mut sorted: Vec<&Place> = places.iter().collect();
+    sorted.sort_unstable_by_key(|place| (place.segment, place.offset));
+    let mut spans: Vec<(SegmentId, Range<u64>)> = Vec::new();
+    for place in sorted {
+        let end = place.offset.saturating_add(u64::from(place.length));
+        match spans.last_mut() {
+            Some((segment, span)) if *segment == place.segment && place.offset <= span.end + GAP_MAX => {
+                span.end = span.end.max(end);
+            }
+            _ => spans.push((place.segment, place.offset..end)),
+        }
+    }
+    spans
 }
 
 /// Offset in the file and length of a range of a place.
@@ -245,12 +295,16 @@ impl Segments for SegmentFiles {
 
     fn copy(&self, places: Vec<Place>) -> BoxFuture<'_, Result<Vec<Place>, StorageError>> {
         Box::pin(async move {
-            let mut sealed = Vec::with_capacity(places.len());
-            for place in &places {
-                sealed.push(Sealed::from(self.read(place, 0..place.length).await?.freeze()));
-            }
-            // Copies come before a deletion that frees more than they take.
-            self.0.put(sealed, true).await
+            let (shared, from) = (self.0.clone(), places.clone());
+            let read = self.0.engine.pool.run(move || shared.gather(&from)).await?;
+            let together = self.0.put(vec![Sealed::from(read)], true).await?;
+            let mut begin = 0;
+            let parts = places.iter().map(|place| {
+                let range = begin..begin + place.length;
+                begin = range.end;
+                together.first().and_then(|all| all.part(range))
+            });
+            parts.collect::<Option<_>>().ok_or(StorageError::TooLarge)
         })
     }
 

@@ -44,9 +44,15 @@ async fn direct_and_cached_writes_lie_in_one_segment() {
         assert!(pair[0].segment != pair[1].segment || end <= pair[1].offset, "{pair:?} overlap");
     }
     assert!(fs::read_dir(dir.join("segments")).unwrap().count() > 1, "a segment ends");
+    // Parts of them are copied together, and the copies outlast a reopening too.
+    let parts: Vec<Place> = places.iter().map(|place| place.part(place.length / 3..place.length).unwrap()).collect();
+    let copies = segments.copy(parts).await.unwrap();
     shard.close().await.unwrap();
     drop((shard, segments));
     let (_shard, segments) = engine.open(&dir).await.unwrap();
+    for (copy, thing) in copies.iter().zip(&things) {
+        assert_eq!(segments.read(copy, 0..copy.length).await.unwrap(), thing[thing.len() / 3..]);
+    }
     for (place, thing) in places.iter().zip(&things) {
         assert_eq!(segments.read(place, 0..place.length).await.unwrap(), thing[..]);
     }

@@ -1,0 +1,249 @@
+//! Cleaner and packer (Architecture section 3): dead space in segments comes back, and inline bytes move into segments before
+//! the engine has to carry them around.
+//!
+//! Both move sealed bytes as they are, without the data key, and commit by compare: under the file's lock only those map
+//! entries are pointed elsewhere that still say what was copied. A segment goes when nothing durable and nothing on its
+//! way into the map names it. One task of each file system does all of it, so that at most one segment's worth is moved at
+//! a time, and gives way to clients.
+
+mod inline;
+mod placing;
+mod relocate;
+mod stock;
+mod sweep;
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use env::Instant;
+use parking_lot::Mutex;
+use storage::SegmentId;
+use tokio::sync::Notify;
+
+use self::{inline::Outstanding, placing::Placing, stock::Effort};
+pub(crate) use self::{inline::Packed, relocate::Move};
+use crate::{FileSystem, FsError, Result, core::Core, keys, operation::Operation};
+
+/// How often the task looks whether there is something to do.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Stock is taken no more often while clients work.
+const STOCK_EVERY: Duration = Duration::from_secs(2);
+
+/// Without changes by clients for so long a file system counts as idle.
+const IDLE_AFTER: Duration = Duration::from_secs(5);
+
+/// What the task knows, and what flushes tell it.
+pub(crate) struct Cleaner {
+    /// Sealed bytes on their way into the map.
+    pub(crate) placing: Placing,
+    /// Inline extents to be packed.
+    pub(crate) outstanding: Mutex<Outstanding>,
+    wake: Notify,
+    /// Operations of the task's own in the queue, so that they do not count as clients' work.
+    own: AtomicU64,
+    /// Held by whoever packs and cleans: one at a time.
+    turn: tokio::sync::Mutex<()>,
+    /// Segments that cannot be emptied: something in them cannot be read. They are left to `fsck`.
+    stuck: Mutex<HashSet<SegmentId>>,
+}
+
+/// What the task remembers from one look to the next.
+struct Seen {
+    /// The last place in the queue that was a client's.
+    last: u64,
+    /// When that was seen first.
+    since: Instant,
+    /// When stock was taken last, and at which place in the queue.
+    stock: Option<(Instant, u64)>,
+    /// Inline extents from before the opening have been looked for.
+    leftovers: bool,
+}
+
+impl Cleaner {
+    pub(crate) fn new() -> Self {
+        Self {
+            placing: Placing::new(),
+            outstanding: Mutex::default(),
+            wake: Notify::new(),
+            own: AtomicU64::new(0),
+            turn: tokio::sync::Mutex::const_new(()),
+            stuck: Mutex::default(),
+        }
+    }
+
+    /// An inline extent has its place in the queue now.
+    pub(crate) fn placed_inline(&self, packed: Packed, now: Instant, enough: usize) {
+        if self.outstanding.lock().push(packed, now) >= enough {
+            self.wake.notify_one();
+        }
+    }
+}
+
+impl FileSystem {
+    /// Packs inline bytes and gives back dead space now, as it is otherwise done in the background.
+    ///
+    /// # Errors
+    /// [`FsError::Sealed`], [`FsError::Failed`], or what could not be read; what was done until then is done.
+    pub async fn reclaim(&self) -> Result<()> {
+        self.core.reclaim().await
+    }
+}
+
+impl Core {
+    /// Runs until the file system ends.
+    pub(crate) async fn run_cleaner(self: Arc<Self>) {
+        let mut stop = self.stop.subscribe();
+        let now = self.env.now();
+        let mut seen = Seen { last: 0, since: now, stock: None, leftovers: false };
+        let mut told = None;
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = self.env.sleep(TICK) => {}
+                () = self.cleaner.wake.notified() => {}
+            }
+            let done = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                done = self.clean(&mut seen) => done,
+            };
+            match done {
+                Ok(()) => told = None,
+                Err(FsError::Failed) => return,
+                // Sealed, or no room: later.
+                Err(FsError::Sealed(_) | FsError::Delay | FsError::NoSpace) => {}
+                Err(error) => {
+                    let text = error.to_string();
+                    if told.as_ref() != Some(&text) {
+                        tracing::error!(file_system = %self.id, %error, "dead space is not reclaimed now");
+                    }
+                    told = Some(text);
+                }
+            }
+        }
+    }
+
+    async fn clean(&self, seen: &mut Seen) -> Result<()> {
+        self.enter()?;
+        if !self.ready.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let _turn = self.cleaner.turn.lock().await;
+        if !seen.leftovers {
+            self.find_leftovers().await?;
+            seen.leftovers = true;
+        }
+        let packed = self.pack_if_due().await;
+        if !matches!(packed, Ok(()) | Err(FsError::NoSpace)) {
+            return packed;
+        }
+        let now = self.env.now();
+        let clients = self.clients_last();
+        if clients != seen.last {
+            (seen.last, seen.since) = (clients, now);
+        }
+        let idle = now.since(seen.since) >= IDLE_AFTER;
+        let last = self.queue.last();
+        let due = seen.stock.is_none_or(|(at, position)| {
+            // Once more when it has become quiet: then less dead space is put up with.
+            (position != last || at < seen.since + IDLE_AFTER) && now.since(at) >= STOCK_EVERY
+        });
+        if !due {
+            return Ok(());
+        }
+        seen.stock = Some((now, last));
+        let effort = match (self.shard.space().reserve_reached, idle) {
+            (true, _) => Effort::Full,
+            (false, true) => Effort::Idle,
+            (false, false) => Effort::Busy,
+        };
+        self.empty_segments(effort).await?;
+        packed
+    }
+
+    /// Does at once what the task would come to if clients were idle for long enough.
+    async fn reclaim(&self) -> Result<()> {
+        self.enter()?;
+        let _turn = self.cleaner.turn.lock().await;
+        self.find_leftovers().await?;
+        // Until nothing changes: what is being removed by others meanwhile cannot be moved.
+        let mut left = None;
+        loop {
+            let now = self.empty_segments(Effort::Idle).await?;
+            if now.is_none() || now == left {
+                break;
+            }
+            left = now;
+            tokio::task::yield_now().await;
+        }
+        self.queue.durable(self.queue.last()).await
+    }
+
+    /// Removes dead segments, and empties those in which too much is dead. How many there were of these, and what is dead
+    /// after it.
+    async fn empty_segments(&self, effort: Effort) -> Result<Option<(usize, u64)>> {
+        let stock = self.take_stock().await?;
+        let freed = self.delete_dead(&stock).await?;
+        let victims = stock.without(&freed).victims(effort, self.settings.dead_slack_bytes);
+        if victims.segments.is_empty() {
+            return Ok(None);
+        }
+        self.sweep(&victims).await?;
+        let stock = self.take_stock().await?;
+        let freed = self.delete_dead(&stock).await?;
+        Ok(Some((victims.segments.len(), stock.without(&freed).dead_bytes())))
+    }
+
+    /// The last place in the queue, not counting the task's own.
+    fn clients_last(&self) -> u64 {
+        self.queue.last().saturating_sub(self.cleaner.own.load(Ordering::Relaxed))
+    }
+
+    /// Whether a client has changed something since the place `clients` was the last.
+    fn clients_work(&self, clients: u64) -> bool {
+        self.clients_last() != clients
+    }
+
+    /// Puts an operation of the task's own into the queue.
+    fn push_own(&self, operation: Operation) -> u64 {
+        self.cleaner.own.fetch_add(1, Ordering::Relaxed);
+        self.queue.push(operation)
+    }
+
+    /// Removes segments that nothing names. Which ones.
+    async fn delete_dead(&self, stock: &stock::Stock) -> Result<Vec<SegmentId>> {
+        let mut dead = stock.dead();
+        if dead.is_empty() && stock.missing.is_empty() {
+            return Ok(dead);
+        }
+        // What is on its way into the map may name them: it began before they were seen to be closed. Later flushes go
+        // elsewhere.
+        self.cleaner.placing.settled().await;
+        self.queue.durable(self.queue.last()).await?;
+        {
+            let totals = self.totals.lock();
+            let is_dead = |segment: &SegmentId| totals.live.get(segment).is_none_or(|live| *live == 0);
+            dead.retain(is_dead);
+        }
+        // The totals run ahead of the disk: nothing durable names them from here on, and nothing comes back to life, since
+        // only what is named can be named again.
+        self.queue.durable(self.queue.last()).await?;
+        let mut operation = Operation::new(self.queue.admit().await, None);
+        for segment in dead.iter().chain(&stock.missing).take(500) {
+            self.segments.delete(*segment).await?;
+            if self.totals.lock().live.remove(segment).is_some() {
+                operation.delete(keys::live(*segment));
+            }
+        }
+        if !operation.changes.is_empty() {
+            self.push_own(operation);
+        }
+        Ok(dead)
+    }
+}
