@@ -7,6 +7,7 @@
 //! a time, and gives way to clients.
 
 mod inline;
+mod merge;
 mod placing;
 mod relocate;
 mod stock;
@@ -39,6 +40,9 @@ const STOCK_EVERY: Duration = Duration::from_secs(2);
 /// Without changes by clients for so long a file system counts as idle.
 const IDLE_AFTER: Duration = Duration::from_secs(5);
 
+/// So many map entries of small runs are a reason to look for windows to merge.
+const SCATTERED_MANY: u64 = 4096;
+
 /// What the task knows, and what flushes tell it.
 pub(crate) struct Cleaner {
     /// Sealed bytes on their way into the map.
@@ -48,6 +52,8 @@ pub(crate) struct Cleaner {
     wake: Notify,
     /// Operations of the task's own in the queue, so that they do not count as clients' work.
     own: AtomicU64,
+    /// Map entries of small runs that came since somebody last looked for windows with too many.
+    scattered: AtomicU64,
     /// Held by whoever packs and cleans: one at a time.
     turn: tokio::sync::Mutex<()>,
     /// Segments that cannot be emptied: something in them cannot be read. They are left to `fsck`.
@@ -62,6 +68,8 @@ struct Seen {
     since: Instant,
     /// When stock was taken last, and at which place in the queue.
     stock: Option<(Instant, u64)>,
+    /// When windows to merge were looked for last.
+    merged: Option<Instant>,
     /// Inline extents from before the opening have been looked for.
     leftovers: bool,
 }
@@ -73,9 +81,15 @@ impl Cleaner {
             outstanding: Mutex::default(),
             wake: Notify::new(),
             own: AtomicU64::new(0),
+            scattered: AtomicU64::new(0),
             turn: tokio::sync::Mutex::const_new(()),
             stuck: Mutex::default(),
         }
+    }
+
+    /// So many map entries came into one window, or into several; few in each are as they should be.
+    pub(crate) fn placed(&self, entries: usize) {
+        self.scattered.fetch_add(entries as u64, Ordering::Relaxed);
     }
 
     /// An inline extent has its place in the queue now.
@@ -87,7 +101,7 @@ impl Cleaner {
 }
 
 impl FileSystem {
-    /// Packs inline bytes and gives back dead space now, as it is otherwise done in the background.
+    /// Packs inline bytes, merges what is scattered and gives back dead space now, as it is otherwise done in the background.
     ///
     /// # Errors
     /// [`FsError::Sealed`], [`FsError::Failed`], or what could not be read; what was done until then is done.
@@ -101,7 +115,7 @@ impl Core {
     pub(crate) async fn run_cleaner(self: Arc<Self>) {
         let mut stop = self.stop.subscribe();
         let now = self.env.now();
-        let mut seen = Seen { last: 0, since: now, stock: None, leftovers: false };
+        let mut seen = Seen { last: 0, since: now, stock: None, merged: None, leftovers: false };
         let mut told = None;
         loop {
             tokio::select! {
@@ -164,6 +178,13 @@ impl Core {
             (false, false) => Effort::Busy,
         };
         self.empty_segments(effort).await?;
+        if effort == Effort::Idle && self.cleaner.scattered.load(Ordering::Relaxed) >= SCATTERED_MANY {
+            let rested = seen.merged.is_none_or(|at| now.since(at) >= self.settings.merge_age);
+            if rested {
+                seen.merged = Some(now);
+                self.merge_windows().await?;
+            }
+        }
         packed
     }
 
@@ -172,6 +193,7 @@ impl Core {
         self.enter()?;
         let _turn = self.cleaner.turn.lock().await;
         self.find_leftovers().await?;
+        self.merge_windows().await?;
         // Until nothing changes: what is being removed by others meanwhile cannot be moved.
         let mut left = None;
         loop {

@@ -293,6 +293,7 @@ impl Core {
                     }
                     self.enqueue_part(&mut state, &names, operation, (end, false));
                     turn.done(&mut state);
+                    self.cleaner.placed(extents.len());
                     if inline {
                         self.placed_inline(inode, &extents);
                     }

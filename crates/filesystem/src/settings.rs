@@ -23,6 +23,8 @@ pub struct Settings {
     pub pack_bytes: usize,
     /// How old inline bytes may get before they are packed.
     pub pack_age: Duration,
+    /// How long a file rests before its map entries are merged.
+    pub merge_age: Duration,
     /// Dead bytes in segments that are put up with beside those that are in proportion to what is alive.
     pub dead_slack_bytes: u64,
     /// How long an unwrapped key may be used, from the start of its unwrapping; at most
@@ -46,6 +48,7 @@ impl Default for Settings {
             dirty_bytes: 8 << 20,
             pack_bytes: 8 << 20,
             pack_age: Duration::from_secs(5),
+            merge_age: Duration::from_secs(600),
             dead_slack_bytes: 48 << 20,
             key_lease: Duration::from_secs(60),
             queue_operations_max: 4096,

@@ -221,6 +221,38 @@ async fn nobody_notices_that_things_move() {
     }
 }
 
+/// A file that was written here and there, and rests, has few map entries again; its holes stay holes.
+#[tokio::test]
+async fn scattered_files_are_merged() {
+    let mut rig = Rig::with(Settings { merge_age: Duration::ZERO, ..small() }).await;
+    let mut file = Kept::make(&rig, "f", 3 << 20).await;
+    let mut dice = Dice(5);
+    for _ in 0..600 {
+        file.overwrite(&rig, &mut dice, Stability::FileSync).await;
+    }
+    let sparse = rig.file(&rig.root().await, "sparse").await.unwrap();
+    for nth in 0..100_u64 {
+        rig.write(&sparse, nth * 8192, &[1; 4096], Stability::FileSync).await.unwrap();
+    }
+    rig.write(&sparse, 200 * 8192, b"end", Stability::FileSync).await.unwrap();
+    let used = rig.attributes(&sparse).await.unwrap().space_used;
+    let entries = |report: &filesystem::fsck::Report| report.extents;
+    let before = entries(&rig.report().await);
+    rig.crash().await;
+    rig.fs.reclaim().await.unwrap();
+    let after = entries(&rig.report().await);
+    // The hundred runs of the sparse file cannot be fewer.
+    assert!(before > 500 && after <= 3 + 101, "{before} before, {after} after");
+    rig.crash().await;
+    file.node = rig.lookup(&rig.root().await, "f").await.unwrap();
+    file.check(&rig).await;
+    let sparse = rig.lookup(&rig.root().await, "sparse").await.unwrap();
+    assert_eq!(rig.attributes(&sparse).await.unwrap().space_used, used);
+    let found = rig.read(&sparse, 0, 3 * 4096).await.unwrap();
+    assert!(found[..4096] == [1; 4096] && found[4096..8192] == [0; 4096] && found[8192..] == [1; 4096]);
+    rig.check().await;
+}
+
 /// A seal stops the cleaner as it stops everything; it goes on when the key is back.
 #[tokio::test]
 async fn a_sealed_file_system_is_let_be() {

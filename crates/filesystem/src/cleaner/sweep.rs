@@ -4,16 +4,20 @@
 //! microseconds for each entry, once for all that is emptied together, and there are enough dead bytes to pay for it before
 //! it begins.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use storage::{Keyspace, Scan};
 
-use super::{relocate::CHUNK, stock::Victims};
+use super::{
+    merge::{ENTRIES_WANTED, Merged},
+    relocate::CHUNK,
+    stock::Victims,
+};
 use crate::{
     FsError, Result,
     core::Core,
     keys,
-    record::{MapEntry, Source},
+    record::{MapEntry, Source, WINDOW},
 };
 
 /// What is gathered before it is moved: entries of one file come together, and one loaded window serves many.
@@ -29,6 +33,31 @@ const REST: u32 = 3;
 const REST_MAX: Duration = Duration::from_millis(500);
 
 impl Core {
+    /// Merges the entries of every window that has too many and whose file is at rest.
+    pub(super) async fn merge_windows(&self) -> Result<()> {
+        self.cleaner.scattered.store(0, Ordering::Relaxed);
+        let mut scan = Scan::prefix(Keyspace::Records, &[keys::MAP]);
+        let mut current = ((0, 0), 0);
+        loop {
+            self.enter()?;
+            let page = self.shard.scan(scan.clone()).await?;
+            for (key, _) in &page.items {
+                let (fileid, start) = keys::numbers(key)?;
+                let at = (fileid, start / WINDOW);
+                current = if current.0 == at { (at, current.1 + 1) } else { (at, 1) };
+                // Once for each window, when it turns out to have too many.
+                if current.1 != ENTRIES_WANTED + 1 {
+                    continue;
+                }
+                if self.merge_window(fileid, at.1).await? == Merged::Busy {
+                    self.cleaner.scattered.fetch_add(ENTRIES_WANTED as u64, Ordering::Relaxed);
+                }
+            }
+            let Some((last, _)) = page.items.last().filter(|_| page.more) else { return Ok(()) };
+            scan = scan.after(last);
+        }
+    }
+
     /// Moves everything that is alive out of the victims.
     pub(super) async fn sweep(&self, victims: &Victims) -> Result<()> {
         let mut scan = Scan::prefix(Keyspace::Records, &[keys::MAP]);
