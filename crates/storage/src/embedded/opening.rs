@@ -24,6 +24,7 @@ use super::{
     segments::SegmentFiles,
     shard::EmbeddedShard,
     space::SpaceWatch,
+    tables,
 };
 use crate::{Opening, Seq, StorageError};
 
@@ -38,6 +39,9 @@ pub(crate) fn open(engine: &Arc<EngineInner>, mut directory: Directory) -> Resul
     let room = space.allows_opening(&engine.env);
     if directory.is_new() && !room {
         return Err(StorageError::NoSpace);
+    }
+    if !directory.is_new() {
+        tables::check(&engine_dir)?;
     }
     let maps = open_database(engine, &engine_dir, directory.floor.current().clean)?;
     let segments_dir = directory.segments();
