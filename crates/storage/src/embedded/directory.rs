@@ -86,8 +86,11 @@ impl Directory {
     /// Writes `FORMAT`, if the shard is being made: from now on it is one. Everything else has to be durable.
     pub(crate) fn finish(&mut self) -> Result<(), StorageError> {
         let Some(format) = self.unfinished.take() else { return Ok(()) };
-        // The names that are there now, `engine` among them, before the one that makes them a shard.
-        sync_directory(&self.path)?;
+        // The names that are there now before the one that makes them a shard. fjall syncs what it has in each keyspace's
+        // directory and not the names of these directories.
+        for dir in [self.engine().join("keyspaces"), self.engine(), self.path.clone()] {
+            sync_directory(&dir)?;
+        }
         write_durably(&self.path, FORMAT, format.as_bytes())?;
         self.path.parent().map_or(Ok(()), sync_directory)
     }
