@@ -27,6 +27,8 @@ pub(crate) fn engine() -> Engine {
 pub(crate) enum Work {
     /// Much of everything.
     Mixed,
+    /// So many small batches that the floor rises and tables are written because of their number.
+    Many,
     /// Large values, until journals are rotated, which takes 64 MB.
     Rotation,
 }
@@ -88,6 +90,7 @@ pub(crate) fn run(dir: &Path, notes: &Notes, seed: u64, last: u64, work: Work) {
             let session = Session { shard: &shard, notes, state: &state, env: &env };
             match work {
                 Work::Mixed => session.mixed().await,
+                Work::Many => session.many().await,
                 Work::Rotation => session.rotation().await,
             }
             // Three ways to go: in good order, with batches on their way, and with nothing on its way.
@@ -129,9 +132,11 @@ impl Session<'_> {
     fn changes(&self, keys: usize) -> Vec<Change> {
         let random = &mut self.state.borrow_mut().random;
         let first = random.below(60);
+        // A change that is alone is small: there are thousands of those.
+        let kinds = if keys == 1 { 2 } else { 4 };
         let change = |nth| {
             let length =
-                [random.below(300), random.below(300), random.below(3000), random.below(20_000)][random.below(4)];
+                [random.below(300), random.below(300), random.below(3000), random.below(20_000)][random.below(kinds)];
             let value = Value { seed: random.next(), length: length.try_into().unwrap() };
             // Keys of one batch all differ.
             let key = format!("key{}", (first + nth * 7) % 60);
@@ -199,6 +204,16 @@ impl Session<'_> {
             };
             self.notes.add(Note::Deleting { segment: segment.0 });
             self.shard.1.delete(segment).await.expect("a deletion");
+        }
+    }
+
+    async fn many(&self) {
+        for _ in 0..600 {
+            let commits: Vec<_> = (0..16).map(|_| self.submit(1)).collect();
+            for (number, commit) in commits {
+                commit.await.expect("a commit");
+                self.notes.add(Note::Committed { batch: number });
+            }
         }
     }
 
