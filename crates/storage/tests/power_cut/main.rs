@@ -44,6 +44,9 @@ const CHAIN: [(Work, usize); 4] = [(Work::Mixed, 58), (Work::Mixed, 58), (Work::
 const LARGE: [(Work, usize); 1] = [(Work::Rotation, 8)];
 const ROUNDS_LONG: u64 = 50;
 
+/// Where the shard lies; its creation makes both directories.
+const SHARD: &str = "shards/one";
+
 /// A directory for this test's files; in memory if there is one, since only what the engine asks for counts, not how long
 /// a disk takes.
 fn directory() -> TempDir {
@@ -109,7 +112,7 @@ impl<'a> Follower<'a> {
     fn cut(&self, runtime: &tokio::runtime::Runtime, engine: &Engine, cut: u64) -> Result<Left, String> {
         let dir = directory();
         self.disk.store(Survives::Random(cut), dir.path());
-        let left = runtime.block_on(check(engine, &dir.path().join("shard"), &self.known, cut));
+        let left = runtime.block_on(check(engine, &dir.path().join(SHARD), &self.known, cut));
         left.map_err(|error| format!("a cut after event {} of {}: {error}", self.at, self.log.events.len()))
     }
 }
@@ -121,7 +124,7 @@ fn runtime() -> tokio::runtime::Runtime {
 /// Lets a workload run on what lies in `root`.
 fn record(root: &Path, begin: Note, seed: u64, work: Work) -> Recorded {
     let Note::Begin { batch, .. } = begin else { panic!("a log begins") };
-    let shard = root.join("shard");
+    let shard = root.join(SHARD);
     let events = recorder::record(root, begin, move |notes| workload::run(&shard, &notes, seed, batch, work));
     let log = Recorded::new(events);
     assert_whole(&log, root);
