@@ -29,6 +29,7 @@ mod segments;
 mod shard;
 mod snapshot;
 mod space;
+mod tables;
 
 use std::{path::Path, sync::Arc, time::Duration};
 

@@ -30,7 +30,7 @@ pub(crate) fn run(house: &House, long: bool, only: Option<&str>) -> Result<(), S
         cargo_step(house, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])
     });
     report.step("cargo deny", || deny(house));
-    report.step("unit and crate tests", || unit(house));
+    report.step("unit and crate tests", || unit(house, long));
     report.check("doc", || documents(house));
     report.check("build", || house.build(Profile::Dev).map(|()| String::new()));
     match install::python(house) {
@@ -90,14 +90,18 @@ fn deny(house: &House) -> Outcome {
     }
 }
 
-/// All tests of the workspace, with nextest where it is installed.
-fn unit(house: &House) -> Outcome {
+/// All tests of the workspace, with nextest where it is installed. A long run tells them so, and gives them the time.
+fn unit(house: &House, long: bool) -> Outcome {
     let nextest = output(Command::new(cargo()).args(["nextest", "--version"])).is_ok();
     let mut command = Command::new(cargo());
     if nextest {
         command.args(["nextest", "run", "--workspace", "--color", "never"]);
+        command.args(["--profile", if long { "long" } else { "default" }]);
     } else {
         command.args(["test", "--workspace", "--no-fail-fast", "--color", "never"]);
+    }
+    if long {
+        command.env("COFFER_TEST_LONG", "1");
     }
     let command = command.current_dir(&house.root).stdin(Stdio::null());
     // nextest reports on standard error, the built-in runner on standard output; the compiler speaks on the former too.

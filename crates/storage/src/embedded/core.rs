@@ -1,7 +1,6 @@
 //! What the handle of a shard, its commit thread and the monitor share.
 
 use std::{
-    fs::OpenOptions,
     path::PathBuf,
     sync::{Arc, atomic::AtomicU64},
 };
@@ -30,19 +29,12 @@ pub(crate) struct Core {
 }
 
 impl Opened {
-    /// Lets the database go. After a clean end the journals hold nothing that tables do not, and are emptied, so that
-    /// the next start reads nothing.
+    /// Lets the database go. After a clean end the journals hold nothing that tables do not.
     pub(crate) fn end(self, clean: bool) {
         let Self { maps, lock, engine_dir } = self;
         drop(maps);
-        if clean && let [only] = journal::all(&engine_dir).as_slice() {
-            let emptied = OpenOptions::new().write(true).open(only).and_then(|file| {
-                file.set_len(0)?;
-                file.sync_all()
-            });
-            if let Err(error) = emptied {
-                tracing::warn!(path = %only.display(), %error, "the journal could not be emptied; it will be read again");
-            }
+        if clean && let Err(error) = journal::leave_empty(&engine_dir) {
+            tracing::warn!(%error, "the journal could not be left empty; it will be read again");
         }
         drop(lock);
     }

@@ -86,10 +86,13 @@ impl Directory {
     /// Writes `FORMAT`, if the shard is being made: from now on it is one. Everything else has to be durable.
     pub(crate) fn finish(&mut self) -> Result<(), StorageError> {
         let Some(format) = self.unfinished.take() else { return Ok(()) };
-        // The names that are there now, `engine` among them, before the one that makes them a shard.
-        sync_directory(&self.path)?;
+        // The names that are there now before the one that makes them a shard. fjall syncs what it has in each keyspace's
+        // directory and not the names of these directories.
+        for dir in [self.engine().join("keyspaces"), self.engine(), self.path.clone()] {
+            sync_directory(&dir)?;
+        }
         write_durably(&self.path, FORMAT, format.as_bytes())?;
-        self.path.parent().map_or(Ok(()), sync_directory)
+        sync_directory(parent_of(&self.path))
     }
 }
 
@@ -101,7 +104,7 @@ pub(crate) fn exists(dir: &Path) -> bool {
 /// an interrupted creation is none and may be repeated.
 pub(crate) fn create(dir: &Path, env: &Env) -> Result<Directory, StorageError> {
     let error = |error: std::io::Error| StorageError::io(dir, &error);
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(error)?;
+    make_directory(dir)?;
     let lock = DirectoryLock::acquire(dir)?;
     for entry in fs::read_dir(dir).map_err(error)? {
         let entry = entry.map_err(error)?;
@@ -181,6 +184,25 @@ fn write_durably(dir: &Path, name: &str, content: &[u8]) -> Result<(), StorageEr
     let written = written.and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()));
     written.and_then(|()| fs::rename(&new, &path)).map_err(|error| StorageError::io(&path, &error))?;
     sync_directory(dir)
+}
+
+/// Makes a directory and whatever it lies in, unless they are there, each with a durable name.
+fn make_directory(dir: &Path) -> Result<(), StorageError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    make_directory(parent_of(dir))?;
+    match DirBuilder::new().mode(0o700).create(dir) {
+        // Somebody else was as fast.
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(StorageError::io(dir, &error)),
+        _ => {}
+    }
+    sync_directory(parent_of(dir))
+}
+
+/// What a directory lies in; the directory that we are in for a name alone.
+fn parent_of(dir: &Path) -> &Path {
+    dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Makes the names in a directory durable.

@@ -9,7 +9,7 @@ use std::{
     fs::{self, File, OpenOptions},
     hash::Hasher as _,
     io::{BufReader, ErrorKind, Read},
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -38,8 +38,14 @@ const REWRITE_BYTES: usize = 1 << 20;
 /// So many zeros between other bytes are kept.
 const HOLE_MAX: usize = 1 << 20;
 
+const CURE: &str = "restore the shard's directory from a backup";
+
 /// The journals of a database, oldest first.
 pub(crate) fn all(dir: &Path) -> Vec<PathBuf> {
+    numbered(dir).into_iter().map(|(_, path)| path).collect()
+}
+
+fn numbered(dir: &Path) -> Vec<(u64, PathBuf)> {
     let number = |path: &PathBuf| path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
     let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut journals: Vec<(u64, PathBuf)> = entries
@@ -47,12 +53,29 @@ pub(crate) fn all(dir: &Path) -> Vec<PathBuf> {
         .filter_map(|path| number(&path).map(|number| (number, path)))
         .collect();
     journals.sort_unstable();
-    journals.into_iter().map(|(_, path)| path).collect()
+    journals
 }
 
 /// The journal that was written last, or the directory if there is none.
 pub(crate) fn newest(dir: &Path) -> PathBuf {
     all(dir).pop().unwrap_or_else(|| dir.to_owned())
+}
+
+/// Leaves one empty journal, when tables hold all that the last one does, so that the next start reads nothing.
+///
+/// A new one takes its place: a file that is cut short in place may be found with its old length and holes after a crash.
+pub(crate) fn leave_empty(dir: &Path) -> Result<(), StorageError> {
+    let [(number, only)] = &numbered(dir)[..] else { return Ok(()) };
+    let error = |error: std::io::Error| StorageError::io(only, &error);
+    if fs::metadata(only).map_err(error)?.len() == 0 {
+        return Ok(());
+    }
+    let next = dir.join(format!("{}.jnl", number + 1));
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&next);
+    made.and_then(|file| file.sync_all()).map_err(|error| StorageError::io(&next, &error))?;
+    sync_directory(dir)?;
+    fs::remove_file(only).map_err(error)?;
+    sync_directory(dir)
 }
 
 /// Checks every journal and cuts off what a crash left of a last batch.
@@ -62,7 +85,9 @@ pub(crate) fn newest(dir: &Path) -> PathBuf {
 /// read from here on counts as durable. (The older ones were synced before their successor was begun.)
 pub(crate) fn prepare(dir: &Path, clean: bool) -> Result<(), StorageError> {
     let mut journals = all(dir);
-    let active = journals.pop();
+    let Some(active) = journals.pop() else {
+        return Err(StorageError::damaged(&dir.join("0.jnl"), "the journal is missing", CURE));
+    };
     let mut seqno = None;
     for sealed in &journals {
         let found = look(sealed, &mut seqno)?;
@@ -70,7 +95,6 @@ pub(crate) fn prepare(dir: &Path, clean: bool) -> Result<(), StorageError> {
             return Err(damaged(sealed, found.end));
         }
     }
-    let Some(active) = active else { return Ok(()) };
     let found = look(&active, &mut seqno)?;
     if !found.rest.is_empty() {
         cut_off(&active, &found, seqno)?;
@@ -109,7 +133,7 @@ fn write_again(path: &Path, end: u64) -> std::io::Result<()> {
 
 fn damaged(path: &Path, at: u64) -> StorageError {
     let what = format!("the journal is damaged at byte {at}");
-    StorageError::damaged(path, what, "restore the shard's directory from a backup")
+    StorageError::damaged(path, what, CURE)
 }
 
 /// What a journal holds.
@@ -277,3 +301,6 @@ impl<R: Read> Scanner<'_, R> {
         Ok(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,7 @@ use super::{
     segments::SegmentFiles,
     shard::EmbeddedShard,
     space::SpaceWatch,
+    tables,
 };
 use crate::{Opening, Seq, StorageError};
 
@@ -39,7 +40,11 @@ pub(crate) fn open(engine: &Arc<EngineInner>, mut directory: Directory) -> Resul
     if directory.is_new() && !room {
         return Err(StorageError::NoSpace);
     }
-    let maps = open_database(engine, &engine_dir, directory.floor.current().clean)?;
+    if !directory.is_new() {
+        tables::check(&engine_dir)?;
+        journal::prepare(&engine_dir, directory.floor.current().clean)?;
+    }
+    let maps = open_database(engine, &engine_dir)?;
     let segments_dir = directory.segments();
     directory.finish()?;
     let Directory { path, id, chain, floor, lock, .. } = directory;
@@ -70,8 +75,7 @@ pub(crate) fn open(engine: &Arc<EngineInner>, mut directory: Directory) -> Resul
     Ok((Arc::new(shard), Arc::new(segments)))
 }
 
-fn open_database(engine: &EngineInner, dir: &Path, clean: bool) -> Result<Maps, StorageError> {
-    journal::prepare(dir, clean)?;
+fn open_database(engine: &EngineInner, dir: &Path) -> Result<Maps, StorageError> {
     // fjall panics on some kinds of damage; here that is an error as any other.
     match panic::catch_unwind(AssertUnwindSafe(|| Maps::open(engine, dir))) {
         Ok(result) => result.map_err(|error| engine_error(dir, &error)),
