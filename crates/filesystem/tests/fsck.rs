@@ -340,6 +340,7 @@ async fn what_would_have_to_be_guessed_stays_and_is_told() {
             let kept = |key: &Bytes| now[keyspace].iter().any(|(found, _)| found == key);
             before[keyspace].iter().map(|(key, _)| key.clone()).filter(|key| !kept(key)).collect()
         };
+        assert_eq!(after.segments, found.segments, "{kind}");
         assert!(gone(0).is_empty() && gone(1).is_empty(), "{kind}: {:?} {:?}", gone(0), gone(1));
     }
 }

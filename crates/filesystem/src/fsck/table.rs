@@ -134,3 +134,28 @@ impl Table {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Architecture section 3, "Checking": every directory is below the root; a ring of directories, what hangs below it, and
+    /// what is below a directory without a name are not, and the search for them ends.
+    #[test]
+    fn directories_that_are_not_below_the_root_are_found() {
+        let mut table = Table::default();
+        for fileid in 1..=9 {
+            table.push(Row::new(fileid, Kind::Directory, 2, 1));
+        }
+        // 2 and 3 are below the root; 4 and 5 hold each other, 6 is below them; 7 has no name and holds 8; 9 holds itself.
+        for (child, holder) in [(2, 1), (3, 2), (4, 5), (5, 4), (6, 5), (8, 7), (9, 9)] {
+            let (child, holder) = (table.find(child).unwrap(), table.find(holder));
+            table.name(child, holder);
+        }
+        let mut adrift = table.adrift(1);
+        adrift.sort_unstable();
+        assert_eq!(adrift, [4, 5, 6, 8, 9]);
+        assert_eq!(table.holder(table.find(3).unwrap()), table.find(2));
+        assert_eq!(table.holder(table.find(7).unwrap()), None);
+    }
+}
