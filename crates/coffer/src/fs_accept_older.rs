@@ -44,7 +44,7 @@ async fn accept(id: &str, config: &Config) -> Result<(), CofferError> {
 
 /// Whoever runs the command, as this machine knows them: an administrator has no identity of the API. The login id stays
 /// what it was at the login, whatever `su` and `sudo` do.
-fn administrator(account: &str) -> serde_json::Value {
+pub(crate) fn administrator(account: &str) -> serde_json::Value {
     let variable = |name: &str| std::env::var(name).ok();
     let login = std::fs::read_to_string("/proc/self/loginuid").ok().and_then(|text| text.trim().parse::<u32>().ok());
     serde_json::json!({

@@ -1,13 +1,18 @@
-//! `coffer fsck`: checks file systems while the server is stopped.
+//! `coffer fsck`: checks file systems while the server is stopped, and repairs them if told so.
 //!
-//! Exit status: 0 all is sound, 1 something was found, 2 something could not be looked at.
+//! Exit status: 0 all is sound or repaired, 1 something was found and remains, 2 something could not be looked at.
+
+mod attendant;
+mod bar;
 
 use std::process::ExitCode;
 
 use control::Lifecycle;
-use filesystem::fsck::Report;
+use filesystem::fsck::{Finding, Report};
 use serde_json::json;
 
+use self::attendant::Attendant;
+use self::bar::{Bar, size};
 use crate::config::Config;
 use crate::house::House;
 use crate::{CofferError, FsckArgs, installation, leftovers, log};
@@ -38,8 +43,9 @@ fn start(args: &FsckArgs) -> Result<u8, CofferError> {
 async fn check(args: &FsckArgs, config: &Config) -> Result<u8, CofferError> {
     let house = House::open(config).await?;
     let verdict = check_all(args, config, &house).await;
+    let written = house.audit.close().await.map_err(CofferError::stopped);
     house.installation.close().await;
-    verdict
+    written.and(verdict)
 }
 
 async fn check_all(args: &FsckArgs, config: &Config, house: &House) -> Result<u8, CofferError> {
@@ -62,7 +68,11 @@ async fn check_all(args: &FsckArgs, config: &Config, house: &House) -> Result<u8
             verdict = verdict.max(if args.file_system.is_some() { UNSEEN } else { SOUND });
             continue;
         }
-        match house.owner.check(id).await {
+        let bar = Bar::new(&house.installation.env, id, args.quiet);
+        let attendant = Attendant::new(house, config, system, bar, args.json);
+        let outcome = house.owner.check(id, args.repair, &attendant).await;
+        attendant.bar.clear();
+        match outcome {
             Ok(report) => {
                 verdict = verdict.max(if report.is_clean() { SOUND } else { FOUND });
                 show(id, &report, args.json);
@@ -102,17 +112,25 @@ fn skip(id: &str, state: &str, as_json: bool) {
 }
 
 fn show(id: &str, report: &Report, as_json: bool) {
-    let problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
     if as_json {
+        let problems: Vec<_> = report.problems.iter().map(described).collect();
         let report = json!({
-            "fileSystem": id, "clean": report.is_clean(), "records": report.records, "objects": report.objects,
-            "entries": report.entries, "extents": report.extents, "dataChecked": report.data_checked,
-            "dataBytesOpened": report.data_bytes_opened, "problems": problems, "problemsMore": report.problems_more,
+            "fileSystem": id, "clean": report.is_clean(), "repairable": report.is_repairable(), "repairs": report.repairs,
+            "records": report.records, "objects": report.objects, "orphans": report.orphans, "entries": report.entries,
+            "extents": report.extents, "segments": report.segments, "segmentBytes": report.segment_bytes,
+            "unusedSegments": report.unused_segments, "unusedSegmentBytes": report.unused_segment_bytes,
+            "dataChecked": report.data_checked, "dataBytesOpened": report.data_bytes_opened,
+            "problems": problems, "problemsMore": report.problems_more,
         });
         println!("{report}");
         return;
     }
-    let verdict = if report.is_clean() { "clean" } else { "DAMAGED" };
+    let verdict = match report.repairs {
+        _ if report.is_repairable() => "NEEDS REPAIR",
+        _ if !report.is_clean() => "DAMAGED",
+        0 => "clean",
+        _ => "clean after its repair",
+    };
     println!(
         "{id}: {verdict}: {} objects, {} entries, {} extents, {} records; {}",
         report.objects,
@@ -125,16 +143,29 @@ fn show(id: &str, report: &Report, as_json: bool) {
             "contents not opened: the data key is not at hand".to_owned()
         }
     );
-    for problem in problems {
-        println!("{id}: {problem}");
+    for found in &report.problems {
+        let path = found.path.as_ref().map(|path| format!("{path}: ")).unwrap_or_default();
+        println!("{id}: {path}{} (cause: {}); {}", found.problem, found.problem.cause(), found.cure());
     }
     if report.problems_more > 0 {
         println!("{id}: and {} more", report.problems_more);
     }
-    if !report.is_clean() {
+    if report.unused_segments > 0 {
         println!(
-            "{id}: restore its directory from a backup, or start the server and copy what can be read: what is named here \
-             answers with I/O errors, the rest is as it was"
+            "{id}: {} in {} segments that no file needs, left by interrupted flushes or overwritten; `coffer fsck --repair` \
+             frees them",
+            size(report.unused_segment_bytes),
+            report.unused_segments
         );
     }
+    if !report.is_clean() && !report.is_repairable() {
+        println!("{id}: the server serves what is not named here; what is named may answer with I/O errors");
+    }
+}
+
+fn described(found: &Finding) -> serde_json::Value {
+    json!({
+        "what": found.problem.to_string(), "path": found.path, "cause": found.problem.cause(), "cure": found.cure(),
+        "repair": found.repair.as_ref().map(filesystem::fsck::Repair::name),
+    })
 }

@@ -63,7 +63,7 @@ enum Command {
     /// File systems, through the signed API.
     #[command(subcommand)]
     Fs(FsCommand),
-    /// Check file systems while the server is stopped.
+    /// Check file systems while the server is stopped, and repair what can be repaired without guessing.
     Fsck(FsckArgs),
     /// The audit log.
     #[command(subcommand)]
@@ -174,7 +174,14 @@ struct FsckArgs {
     config: ConfigArg,
     /// One file system; all when absent.
     file_system: Option<String>,
-    /// Print JSON.
+    /// Repair what can be repaired without guessing, and check again; each repair is in the audit log. Without this
+    /// nothing is changed.
+    #[arg(long)]
+    repair: bool,
+    /// Do not show how far it has come.
+    #[arg(long)]
+    quiet: bool,
+    /// Print JSON, one object a line.
     #[arg(long)]
     json: bool,
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crypto::Prf;
-use filesystem::fsck::{self, Report};
+use filesystem::fsck::{self, Observer, Options, Report};
 use filesystem::lease::{KeySource, KeyTrouble, Which};
 use filesystem::{Budget, FileSystem, FsError, LeaseState, LeaseStatus, Parts, Settings};
 use kms::{KeyChange, KeyNotice};
@@ -385,10 +385,11 @@ impl Owner {
         Ok(())
     }
 
-    /// Checks a file system that is not open. Without its data key the contents' seals are left out, and the report says so.
-    pub(crate) async fn check(&self, id: &str) -> Result<Report, OpenError> {
-        match self.check_once(id, true).await {
-            Err(FsckTrouble::Sealed) => self.check_once(id, false).await,
+    /// Checks a file system that is not open, and repairs it if told so. Without its data key the contents' seals are
+    /// left out, and the report says so.
+    pub(crate) async fn check(&self, id: &str, repair: bool, observer: &dyn Observer) -> Result<Report, OpenError> {
+        match self.check_once(id, Options { open_data: true, repair }, observer).await {
+            Err(FsckTrouble::Sealed) => self.check_once(id, Options { open_data: false, repair }, observer).await,
             outcome => outcome,
         }
         .map_err(|trouble| match trouble {
@@ -399,15 +400,22 @@ impl Owner {
         })
     }
 
-    async fn check_once(&self, id: &str, open_data: bool) -> Result<Report, FsckTrouble> {
+    async fn check_once(&self, id: &str, options: Options, observer: &dyn Observer) -> Result<Report, FsckTrouble> {
         let directory = self.directory(id);
         let failed = |error: &dyn std::fmt::Display| {
             FsckTrouble::Open(OpenError::Failed(format!("{}: {error}", directory.display())))
         };
+        let slot = self.slot(id);
         let (shard, segments) = self.0.engine.open(&directory).await.map_err(|error| failed(&error))?;
-        let (parts, place) = self.parts(id, Arc::clone(&shard), segments, &self.slot(id)).map_err(FsckTrouble::Open)?;
+        let (parts, place) = self.parts(id, Arc::clone(&shard), segments, &slot).map_err(FsckTrouble::Open)?;
         self.0.floors.check(id, place.mark()).await.map_err(|error| failed(&error))?;
-        let outcome = fsck::check(parts, self.settings(), open_data).await;
+        let outcome = fsck::examine(parts, self.settings(), options, observer).await;
+        // What is repaired is not to be undone by an older copy.
+        if options.repair
+            && let Err(error) = place.raise(&self.0.floors, id, None, &slot.retired).await
+        {
+            tracing::warn!(file_system = id, %error, "its floor stays where it was");
+        }
         if let Err(error) = shard.close().await {
             tracing::warn!(file_system = id, %error, "not closed cleanly after its check");
         }

@@ -149,6 +149,83 @@ fn fsck_ends_by_what_it_found() {
     assert!(code == 2 && said.contains("coffer init --config"), "{code} {said}");
 }
 
+/// An installation with one file system, and that file system's directory. No server runs.
+fn with_file_system() -> (Installed, PathBuf) {
+    let installed = Installed::new();
+    installed.edit("port = 2049", &format!("port = {}", free_port()));
+    let server = Serving::start(&installed);
+    until(&installed, |said| !said.contains("starting"));
+    let (code, said) = installed.run(&["fs", "create"]);
+    assert_eq!(code, 0, "{said}");
+    server.stop();
+    let mut made = fs::read_dir(installed.path("data/fs")).unwrap();
+    let directory = made.next().unwrap().unwrap().path();
+    (installed, directory)
+}
+
+/// Puts a record or inline data into a file system's shard, as a fault of the server would.
+fn put(directory: &std::path::Path, keyspace: storage::Keyspace, key: Vec<u8>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let engine = storage::Engine::new(storage::Budgets::default(), env::Env::real()).unwrap();
+        let (shard, _segments) = engine.open(directory).await.unwrap();
+        let mut batch = storage::Batch::new(u128::MAX);
+        batch.put(keyspace, key, "of nobody");
+        shard.commit(batch).await.unwrap();
+        shard.close().await.unwrap();
+    });
+}
+
+/// docs/operations.md, "Checking": without `--repair` nothing is changed; with it what is proven is repaired, said, and in the
+/// audit log; segments of an interrupted flush are no damage; what would have to be guessed remains.
+#[test]
+fn fsck_repairs_what_is_proven() {
+    let (installed, directory) = with_file_system();
+    let id = directory.file_name().unwrap().to_string_lossy().into_owned();
+    let segment = directory.join("segments/1-77.seg");
+    fs::write(&segment, vec![0; 3 << 20]).unwrap();
+    let (code, said) = installed.run(&["fsck"]);
+    assert!(
+        code == 0 && said.contains(": clean: ") && said.contains("3.0 MiB in 1 segments that no file needs"),
+        "{said}"
+    );
+
+    put(&directory, storage::Keyspace::Inline, [1_u64.to_be_bytes(), 9_u64.to_be_bytes()].concat());
+    for _ in 0..2 {
+        let (code, said) = installed.run(&["fsck"]);
+        assert!(code == 1 && said.contains(&format!("{id}: NEEDS REPAIR: ")), "{code} {said}");
+        assert!(
+            said.contains(&format!("{id}: /: object 1: 1 inline extents, 9 the first that belong to nothing")),
+            "{said}"
+        );
+        assert!(said.contains("`coffer fsck --repair` sets it right"), "{said}");
+        assert!(segment.exists());
+    }
+    let (code, said) = installed.run(&["fsck", "--repair", "--quiet"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains(&format!("{id}: repaired: object 1: 1 inline extents that no map named are freed")),
+        "{said}"
+    );
+    assert!(said.contains(&format!("{id}: repaired: segment 1-77: nothing named it")), "{said}");
+    assert!(said.contains(": clean after its repair: "), "{said}");
+    assert!(!segment.exists());
+    let log = fs::read_to_string(installed.path("data/audit.log")).unwrap();
+    let lines =
+        |what: &str| log.lines().filter(|line| line.contains("RepairFileSystem") && line.contains(what)).count();
+    assert_eq!((lines("free-inline"), lines("free-segment")), (2, 2), "begun and completed");
+    assert_eq!(installed.run(&["audit", "verify"]).0, 0);
+    let (code, said) = installed.run(&["fsck", "--json"]);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &said["clean"], &said["unusedSegments"]), (0, &true.into(), &0.into()), "{said}");
+
+    put(&directory, storage::Keyspace::Records, b"X".to_vec());
+    for arguments in [&["fsck"][..], &["fsck", "--repair"], &["fsck", "--repair", "--json", &id]] {
+        let (code, said) = installed.run(arguments);
+        assert!(code == 1 && said.contains("record 58") && said.contains("from a backup"), "{code} {said}");
+    }
+}
+
 /// docs/operations.md: region and account are fixed when the installation is made; another one would hide everything.
 #[test]
 fn another_region_is_refused() {

@@ -1,6 +1,8 @@
 //! A file system over memory that can be crashed and opened again, for the tests of this crate.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test uses a part of it; a test may panic")]
 
+pub mod forger;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU8, Ordering},

@@ -1,13 +1,12 @@
-//! Opens the seals of data.
+//! The keys of a check: no longer than their leases.
 
-use bytes::BytesMut;
+use bytes::Bytes;
+use storage::Keyspace;
 
 use crate::{
     FsError, Result, SealCause,
     core::Core,
-    fsck::{Problem, Report},
     lease::{LEASE_MAX, Which},
-    record::MapEntry,
 };
 
 impl Core {
@@ -50,19 +49,10 @@ impl Core {
         }
     }
 
-    /// Opens one run of data.
-    ///
-    /// # Errors
-    /// [`FsError::Sealed`] if the data key has gone meanwhile; what is wrong with the data is in the report.
-    pub(super) async fn open_extent(&self, fileid: u64, entry: &MapEntry, report: &mut Report) -> Result<()> {
-        self.renew_if_due(Which::Data).await?;
-        let mut out = BytesMut::zeroed(usize::try_from(entry.length).unwrap_or(0));
-        match self.read_extent(fileid, entry, (entry.start, entry.end()), &mut out).await {
-            Ok(()) => report.data_bytes_opened += u64::from(entry.length),
-            Err(error) => {
-                report.problem(Problem::Data { fileid, offset: entry.start, why: error.to_string() });
-            }
-        }
-        Ok(())
+    /// One record, opened with a key that is within its lease; none if it is not there.
+    pub(super) async fn look_up(&self, key: &Bytes) -> Result<Option<Vec<u8>>> {
+        let sealed = self.get_raw(Keyspace::Records, key).await?;
+        self.renew_if_due(Which::Metadata).await?;
+        sealed.map(|sealed| self.open_record(key, &sealed)).transpose()
     }
 }
