@@ -164,6 +164,10 @@ impl Exports for ControlledExports {
         })
     }
 
+    fn close<'a>(&'a self, id: &'a FileSystemId) -> BoxFuture<'a, ()> {
+        Box::pin(self.owner.close_one(id.as_str()))
+    }
+
     fn list<'a>(&'a self, _peer: &'a Peer) -> BoxFuture<'a, Vec<FileSystemId>> {
         Box::pin(async {
             let systems = self.control.file_systems();
