@@ -311,7 +311,7 @@ impl House {
         let server_name = transport.tls().and_then(|tls| tls.server_name());
         let secure = transport.tls().is_some();
         while !records.has_complete() {
-            records.account(0);
+            records.account(0, 0);
             if !records.has_room() {
                 records.room().await;
             }
