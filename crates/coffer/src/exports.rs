@@ -12,6 +12,7 @@ use nfs_server::exports::{
 };
 use policy::{Conditions, Decision, Request};
 
+use crate::allocator;
 use crate::owner::{OpenError, Owner};
 
 const EFS: &str = "elasticfilesystem";
@@ -165,7 +166,10 @@ impl Exports for ControlledExports {
     }
 
     fn close<'a>(&'a self, id: &'a FileSystemId) -> BoxFuture<'a, ()> {
-        Box::pin(self.owner.close_one(id.as_str()))
+        Box::pin(async {
+            self.owner.close_one(id.as_str()).await;
+            allocator::freed();
+        })
     }
 
     fn list<'a>(&'a self, _peer: &'a Peer) -> BoxFuture<'a, Vec<FileSystemId>> {
