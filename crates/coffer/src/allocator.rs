@@ -1,5 +1,6 @@
 //! How the C library's allocator treats large buffers.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use env::Env;
@@ -40,11 +41,19 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// From this size on free memory is given back: large buffers leave holes in the heaps, which nobody else may need.
 const RESIDENT_BYTES_MAX: u64 = 256 << 20;
 
-/// Gives free memory back to the system whenever the process has become large. Never ends.
+/// Something large is gone for good.
+static FREED: AtomicBool = AtomicBool::new(false);
+
+/// Says that something large is gone for good: what it took is given back at the next look, however small the process is.
+pub(crate) fn freed() {
+    FREED.store(true, Ordering::Relaxed);
+}
+
+/// Gives free memory back to the system whenever the process has become large or something large is gone. Never ends.
 pub(crate) async fn give_back(env: Env) {
     loop {
         env.sleep(LOOK_EVERY).await;
-        if resident_bytes().is_some_and(|bytes| bytes > RESIDENT_BYTES_MAX) {
+        if FREED.swap(false, Ordering::Relaxed) || resident_bytes().is_some_and(|bytes| bytes > RESIDENT_BYTES_MAX) {
             // It walks through all heaps: some milliseconds.
             let _ = tokio::task::spawn_blocking(trim).await;
         }
@@ -72,6 +81,20 @@ fn resident_bytes() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Architecture section 4, "A shard is opened": what an idle file system took goes back to the system when it is closed.
+    #[tokio::test]
+    async fn what_is_gone_for_good_is_given_back() {
+        let looking = tokio::spawn(give_back(Env::real()));
+        freed();
+        let given = async {
+            while FREED.load(Ordering::Relaxed) {
+                Env::real().sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), given).await.unwrap();
+        looking.abort();
+    }
 
     /// The process knows how much memory it has, and can give what is free of it back.
     #[test]

@@ -64,6 +64,8 @@ pub(crate) struct Nfs {
     pub(crate) port: u16,
     /// The lease of a client's state, 1 to 3,600 s (RFC 8881 §8.3).
     pub(crate) lease_seconds: u32,
+    /// A file system that nobody has used for so long is closed, 1 s to a day.
+    pub(crate) idle_close_seconds: u32,
 }
 
 /// How long unwrapped keys live.
@@ -115,7 +117,7 @@ impl Default for Api {
 
 impl Default for Nfs {
     fn default() -> Self {
-        Self { port: 2049, lease_seconds: 60 }
+        Self { port: 2049, lease_seconds: 60, idle_close_seconds: 300 }
     }
 }
 
@@ -203,6 +205,9 @@ impl Config {
         }
         if !(1..=3600).contains(&self.nfs.lease_seconds) {
             return Err(format!("nfs.lease_seconds = {}: 1 to 3600", self.nfs.lease_seconds));
+        }
+        if !(1..=86_400).contains(&self.nfs.idle_close_seconds) {
+            return Err(format!("nfs.idle_close_seconds = {}: 1 to 86400", self.nfs.idle_close_seconds));
         }
         if !(1..=300).contains(&self.keys.lease_seconds) {
             return Err(format!("keys.lease_seconds = {}: 1 to 300", self.keys.lease_seconds));
@@ -325,6 +330,8 @@ mod tests {
     fn values_that_cannot_work_are_refused() {
         let budget = format!("{}\n[budgets]\nwrite_back_mib = 0\n", fresh());
         assert!(parse(&budget).unwrap_err().contains("budgets.write_back_mib = 0: 1 to"));
+        let idle = fresh().replace("port = 2049", "port = 2049\nidle_close_seconds = 0");
+        assert!(parse(&idle).unwrap_err().contains("nfs.idle_close_seconds = 0: 1 to"));
         assert!(parse(&fresh().replace("vpc-00000000", "vpc-1")).unwrap_err().contains("vpc- and 8 to 40"));
         assert!(parse(&fresh().replace("eu-west-9a", "Zone A")).unwrap_err().contains("zone = \"Zone A\""));
     }

@@ -12,6 +12,7 @@ use nfs_server::exports::{
 };
 use policy::{Conditions, Decision, Request};
 
+use crate::allocator;
 use crate::owner::{OpenError, Owner};
 
 const EFS: &str = "elasticfilesystem";
@@ -161,6 +162,13 @@ impl Exports for ControlledExports {
                 OpenError::Later(why) => Unavailable::Later(why),
                 OpenError::Failed(why) => Unavailable::Failed(why),
             })
+        })
+    }
+
+    fn close<'a>(&'a self, id: &'a FileSystemId) -> BoxFuture<'a, ()> {
+        Box::pin(async {
+            self.owner.close_one(id.as_str()).await;
+            allocator::freed();
         })
     }
 

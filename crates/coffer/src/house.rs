@@ -1,6 +1,7 @@
 //! The house put together: every service of a running server, joined.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api_server::{Limits as ApiLimits, Parts as ApiParts, Server as ApiServer, Zone as ApiZone};
 use audit::AuditLog;
@@ -92,7 +93,7 @@ impl House {
             certificates: certificate.clone(),
             identity: server_identity,
             env: env.clone(),
-            limits: NfsLimits { lease_seconds: config.nfs.lease_seconds, ..NfsLimits::default() },
+            limits: nfs_limits(config),
         });
         let nfs = Arc::new(nfs.map_err(CofferError::stopped)?);
         listeners.join(Arc::clone(&nfs));
@@ -107,6 +108,14 @@ impl House {
             limits: ApiLimits::default(),
         });
         Ok(Self { installation, kms, control, owner, floors, audit, listeners, nfs, api, certificate, authority })
+    }
+}
+
+fn nfs_limits(config: &Config) -> NfsLimits {
+    NfsLimits {
+        lease_seconds: config.nfs.lease_seconds,
+        idle_close: Duration::from_secs(u64::from(config.nfs.idle_close_seconds)),
+        ..NfsLimits::default()
     }
 }
 

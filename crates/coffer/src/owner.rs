@@ -109,7 +109,7 @@ enum FsckTrouble {
 pub(crate) enum Opened {
     /// Nobody uses it.
     Closed,
-    /// It is being opened or removed; whoever looks does not wait for that.
+    /// It is being opened, closed or removed; whoever looks does not wait for that.
     Busy,
     /// It is in use.
     Open(LeaseStatus),
@@ -476,20 +476,29 @@ impl Owner {
     /// Closes every file system cleanly.
     pub(crate) async fn close(&self) {
         for (id, slot) in self.slots() {
-            let mut work = slot.work.lock().await;
-            let (open, place) = slot.take(&mut work);
-            let mut size = None;
-            if let Some(open) = open {
-                if let Err(error) = open.close().await {
-                    tracing::warn!(file_system = id, %error, "not closed cleanly; its next start replays the journal");
-                }
-                size = measured(&open, &self.0.env);
+            self.close_slot(&id, &slot).await;
+        }
+    }
+
+    /// Closes a file system cleanly, if it is open. Whoever wants to open it meanwhile waits.
+    pub(crate) async fn close_one(&self, id: &str) {
+        self.close_slot(id, &self.slot(id)).await;
+    }
+
+    async fn close_slot(&self, id: &str, slot: &Slot) {
+        let mut work = slot.work.lock().await;
+        let (open, place) = slot.take(&mut work);
+        let mut size = None;
+        if let Some(open) = open {
+            if let Err(error) = open.close().await {
+                tracing::warn!(file_system = id, %error, "not closed cleanly; its next opening replays the journal");
             }
-            if let Some(place) = place
-                && let Err(error) = place.raise(&self.0.floors, &id, size, &slot.retired).await
-            {
-                tracing::warn!(file_system = id, %error, "its floor stays where it was");
-            }
+            size = measured(&open, &self.0.env);
+        }
+        if let Some(place) = place
+            && let Err(error) = place.raise(&self.0.floors, id, size, &slot.retired).await
+        {
+            tracing::warn!(file_system = id, %error, "its floor stays where it was");
         }
     }
 

@@ -95,7 +95,7 @@ impl Reporter {
             Opened::Closed => {}
             Opened::Busy => {
                 row.state = "busy".to_owned();
-                row.reason = Some("it is being opened or removed now".to_owned());
+                row.reason = Some("it is being opened, closed or removed now".to_owned());
             }
             Opened::Failed(why) => (row.state, row.reason) = ("failed".to_owned(), Some(why)),
             Opened::Open(lease) => {

@@ -41,7 +41,7 @@ pub(crate) struct FileSystemStatus {
     pub(crate) encrypted: bool,
     /// The ARN of the key its contents depend on.
     pub(crate) kms_key: String,
-    /// `open`, `closed` (nobody uses it), `busy` (being opened or removed), `sealed`, `failed`.
+    /// `open`, `closed` (nobody uses it), `busy` (being opened, closed or removed), `sealed`, `failed`.
     pub(crate) state: String,
     /// Why it is sealed or failed.
     pub(crate) reason: Option<String>,

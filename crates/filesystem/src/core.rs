@@ -74,6 +74,8 @@ pub(crate) struct Core {
     pub(crate) orphans: Mutex<BTreeSet<u64>>,
     pub(crate) reap: Mutex<Vec<u64>>,
     pub(crate) reaper: Notify,
+    /// The reaper is at work, or waits to go on with it.
+    pub(crate) reaping: AtomicBool,
     /// Grace is over: nobody will reclaim an orphan any more.
     pub(crate) collecting: AtomicBool,
     /// Inodes with unstable data.
@@ -104,6 +106,7 @@ impl Core {
             orphans: Mutex::default(),
             reap: Mutex::default(),
             reaper: Notify::new(),
+            reaping: AtomicBool::new(false),
             collecting: AtomicBool::new(false),
             dirty: Mutex::default(),
             ready: AtomicBool::new(false),

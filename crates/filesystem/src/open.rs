@@ -140,6 +140,16 @@ impl FileSystem {
         closed.map_err(FsError::from)
     }
 
+    /// Whether closing it now would find nothing to do: nothing unstable, nothing on its way to the disk, no large work under way. In
+    /// a sealed file system that work waits for the keys, and goes on after any opening.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        let core = &self.core;
+        core.dirty.lock().is_empty()
+            && core.queue.is_durable(core.queue.last())
+            && (core.is_reaped() || core.keys.check().is_err())
+    }
+
     /// Turns true when the shard has failed: every call then answers [`FsError::Failed`]; drop this and open again.
     #[must_use]
     pub fn failed(&self) -> watch::Receiver<bool> {

@@ -47,10 +47,21 @@ impl FileSystem {
 }
 
 impl Core {
+    /// Whether the reaper has nothing to do.
+    pub(crate) fn is_reaped(&self) -> bool {
+        let reap = self.reap.lock();
+        reap.is_empty() && !self.reaping.load(Ordering::Acquire)
+    }
+
     pub(crate) async fn run_reaper(self: Arc<Self>) {
         let mut stop = self.stop.subscribe();
         loop {
-            let next = self.reap.lock().pop();
+            let next = {
+                let mut reap = self.reap.lock();
+                let next = reap.pop();
+                self.reaping.store(next.is_some(), Ordering::Release);
+                next
+            };
             let Some(fileid) = next else {
                 tokio::select! {
                     _ = stop.wait_for(|stop| *stop) => return,

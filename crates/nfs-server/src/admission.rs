@@ -16,7 +16,8 @@ use crate::exports::{
     Unavailable,
 };
 use crate::handle;
-use crate::registry::{Served, Virtual, VirtualServerKey};
+use crate::registry::{Virtual, VirtualServerKey};
+use crate::served::{Served, Use};
 use crate::shared::Shared;
 use crate::status::NfsError;
 use crate::view::View;
@@ -50,7 +51,7 @@ impl Admitted {
                 (admission, server)
             }
         };
-        let admitted = Self {
+        let mut admitted = Self {
             server,
             shared: Arc::clone(shared),
             peer,
@@ -62,6 +63,11 @@ impl Admitted {
         };
         if let Some(id) = admitted.direct().cloned() {
             admitted.view(&id).await?;
+            if before.is_none() {
+                // An idle file system that was being closed until now took its virtual servers along. From here on it is in use.
+                let key = VirtualServerKey::new(&admitted.admission(), admitted.peer.secure);
+                admitted.server = shared.registry.virtual_server(key);
+            }
         }
         Ok(Arc::new(admitted))
     }
@@ -157,9 +163,9 @@ impl Admitted {
     }
 
     /// The file systems that clients of this virtual server can hold state on.
-    pub(crate) fn reached(&self) -> Vec<Arc<Served>> {
+    pub(crate) fn reached(&self) -> Vec<Use> {
         match self.direct() {
-            Some(id) => self.views.lock().get(id).map(|view| Arc::clone(&view.served)).into_iter().collect(),
+            Some(id) => self.views.lock().get(id).map(|view| view.look()).into_iter().collect(),
             None => self.shared.registry.open_file_systems(),
         }
     }

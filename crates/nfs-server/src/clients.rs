@@ -6,7 +6,8 @@ use std::time::Duration;
 use nfs_state::GraceStatus;
 
 use crate::exports::{FileSystemId, Principal, Target};
-use crate::registry::{Served, Virtual};
+use crate::registry::Virtual;
+use crate::served::Served;
 use crate::server::Server;
 
 /// The server at one moment.

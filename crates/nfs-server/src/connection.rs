@@ -45,8 +45,8 @@ pub(crate) trait Service: Send + 'static {
 
 /// What became of a request that had to wait.
 enum Finished {
-    /// Its reply, with the weight it had while it ran.
-    Reply(Reply, usize),
+    /// Its reply, with the weight that it had while it ran, and the reply's part of it.
+    Reply(Reply, usize, usize),
     /// It panicked: a broken invariant of ours. The connection ends, since the peer would wait for ever.
     Panicked,
 }
@@ -55,6 +55,8 @@ enum Finished {
 struct Request {
     future: Pin<Box<dyn Future<Output = Reply> + Send>>,
     weight: usize,
+    /// Of the weight, what is for the reply.
+    reply: usize,
 }
 
 impl Future for Request {
@@ -64,7 +66,7 @@ impl Future for Request {
         let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(cx)));
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(reply)) => Poll::Ready(Finished::Reply(reply, self.weight)),
+            Ok(Poll::Ready(reply)) => Poll::Ready(Finished::Reply(reply, self.weight, self.reply)),
             Err(_) => Poll::Ready(Finished::Panicked),
         }
     }
@@ -76,11 +78,15 @@ impl Future for Request {
 struct Running {
     requests: FuturesUnordered<Request>,
     bytes: usize,
+    /// Of `bytes`, what is for replies.
+    replies: usize,
+    /// The next request, which waits until its reply may come into memory. It has not begun.
+    held: Option<Request>,
 }
 
 impl Running {
     fn count(&self) -> usize {
-        self.requests.len()
+        self.requests.len() + usize::from(self.held.is_some())
     }
 }
 
@@ -118,9 +124,9 @@ pub(crate) async fn serve<S: Service>(
             Err(error) => break Err(error),
         }
         // After the flush: what the socket has taken stands against nobody any more, while this connection waits.
-        records.account(running.bytes.saturating_add(transport.pending()));
+        account(&mut records, &transport, &running);
         // What was held back may go on: the socket has taken the replies that stood against it, and nothing else says so.
-        if records.has_complete() && has_room(&transport, &running, limits) {
+        if may_start(&records, &running) && has_room(&transport, &running, limits) {
             continue;
         }
         if running.count() == 0 && transport.pending() == 0 {
@@ -143,6 +149,7 @@ pub(crate) async fn serve<S: Service>(
                 clock.saw(&records);
             }
             () = records.room(), if wanted && !read => {}
+            () = records.reply_room(), if running.held.is_some() && has_room(&transport, &running, limits) => {}
             () = &mut tick => {
                 tick.set(env.sleep(TICK));
                 if let Some(end) = clock.over(&transport, &records, &running, limits) {
@@ -215,13 +222,19 @@ fn has_room(transport: &Transport, running: &Running, limits: &Limits) -> bool {
         && transport.pending() < limits.pending_bytes_max
 }
 
+/// Whether there is a request that need not wait for others' replies.
+fn may_start(records: &Records, running: &Running) -> bool {
+    if running.held.is_some() { records.has_reply_room() } else { records.has_complete() }
+}
+
 /// Sends the reply of what is finished, and of all else that is by now: they go out together. False is the connection's
 /// end.
 fn finish(transport: &mut Transport, running: &mut Running, done: Finished) -> bool {
     let mut done = Some(done);
     while let Some(finished) = done {
-        let Finished::Reply(reply, weight) = finished else { return false };
+        let Finished::Reply(reply, weight, part) = finished else { return false };
         running.bytes = running.bytes.saturating_sub(weight);
+        running.replies = running.replies.saturating_sub(part);
         transport.send(reply.into_iter().flatten());
         done = running.requests.next().now_or_never().flatten();
     }
@@ -233,6 +246,12 @@ fn fill(transport: &mut Transport, records: &mut Records, read: bool) -> Result<
     Ok(read && records.has_room() && transport.fill(records)? == Filled::End)
 }
 
+/// Counts what the connection holds.
+fn account(records: &mut Records, transport: &Transport, running: &Running) {
+    let pending = transport.pending();
+    records.account(running.bytes.saturating_add(pending), running.replies.saturating_add(pending));
+}
+
 /// Starts what has arrived, as far as the bounds allow. False is the connection's end.
 fn start<S: Service>(
     transport: &mut Transport,
@@ -241,24 +260,48 @@ fn start<S: Service>(
     running: &mut Running,
     limits: &Limits,
 ) -> bool {
-    while has_room(transport, running, limits)
-        && let Some(request) = records.next()
-    {
-        let bytes = request.len();
-        match service.call(request) {
-            Call::Close => return false,
-            Call::Done(reply) => transport.send(reply.into_iter().flatten()),
-            Call::Run(future, more) => {
-                let mut request = Request { future, weight: bytes + more };
-                match Pin::new(&mut request).poll(&mut Context::from_waker(Waker::noop())) {
-                    Poll::Ready(Finished::Reply(reply, _)) => transport.send(reply.into_iter().flatten()),
-                    Poll::Ready(Finished::Panicked) => return false,
-                    Poll::Pending => {
-                        running.bytes += request.weight;
-                        running.requests.push(request);
+    while has_room(transport, running, limits) {
+        let request = match running.held.take() {
+            Some(held) => held,
+            None => {
+                let Some(request) = records.next() else { break };
+                let bytes = request.len();
+                match service.call(request) {
+                    Call::Close => return false,
+                    Call::Done(reply) => {
+                        transport.send(reply.into_iter().flatten());
+                        continue;
                     }
+                    Call::Run(future, reply) => Request { future, weight: bytes.saturating_add(reply), reply },
                 }
             }
+        };
+        let brings = request.reply > 0;
+        if brings && !records.has_reply_room() {
+            running.held = Some(request);
+            break;
+        }
+        if !run(request, transport, running) {
+            return false;
+        }
+        if brings {
+            // Before the next one is looked at, here or on another connection.
+            account(records, transport, running);
+            records.pass_on();
+        }
+    }
+    true
+}
+
+/// Polls a request for the first time. False is the connection's end.
+fn run(mut request: Request, transport: &mut Transport, running: &mut Running) -> bool {
+    match Pin::new(&mut request).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Finished::Reply(reply, ..)) => transport.send(reply.into_iter().flatten()),
+        Poll::Ready(Finished::Panicked) => return false,
+        Poll::Pending => {
+            running.bytes += request.weight;
+            running.replies += request.reply;
+            running.requests.push(request);
         }
     }
     true

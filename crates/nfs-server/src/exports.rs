@@ -225,6 +225,10 @@ pub trait Exports: Send + Sync + 'static {
     /// Opens a file system, or gives the one already open. Called again after the file system failed.
     fn open<'a>(&'a self, id: &'a FileSystemId) -> BoxFuture<'a, Result<FileSystem, Unavailable>>;
 
+    /// Closes a file system that nobody uses any more, cleanly and to its end; what goes wrong is told in the log. An
+    /// [`open`](Self::open) that comes meanwhile or afterwards opens it anew.
+    fn close<'a>(&'a self, id: &'a FileSystemId) -> BoxFuture<'a, ()>;
+
     /// The file systems that the pseudo-root may show; those the policies deny are left out afterwards.
     fn list<'a>(&'a self, peer: &'a Peer) -> BoxFuture<'a, Vec<FileSystemId>>;
 }

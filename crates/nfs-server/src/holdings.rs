@@ -9,7 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use env::Env;
 use filesystem::{FileSystem, FoundRecords, FsError, LeaseState, OpenHold, RecordChange};
-use nfs_state::{ClientKey, Durable, Effects, FileState, GraceStatus, StateError, Ticket, is_readable_record};
+use nfs_state::{
+    ClientKey, Durable, Effects, FileState, GraceStatus, StateError, Ticket, VirtualServerId, is_readable_record,
+};
 use nfs_wire::nfs4::Stateid4;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -139,6 +141,18 @@ impl Holdings {
     pub(crate) fn abandon(&self) {
         self.state.lock().abandon();
         self.open.lock().clear();
+    }
+
+    /// Whether every record is durable and no grace runs. A `sealed` file system's grace stands still, and begins anew with the
+    /// same records after the next opening.
+    pub(crate) fn is_at_rest(&self, env: &Env, sealed: bool) -> bool {
+        let state = self.state.lock();
+        state.is_settled() && (sealed || state.grace_status(env.now()) == GraceStatus::Over)
+    }
+
+    /// Whether clients of the virtual server hold anything.
+    pub(crate) fn are_of(&self, server: VirtualServerId) -> bool {
+        self.state.lock().has_holders_of(server)
     }
 
     /// Where grace stands.

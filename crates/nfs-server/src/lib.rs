@@ -27,6 +27,7 @@ mod record;
 mod registry;
 mod reply;
 mod rpc;
+mod served;
 mod server;
 mod shared;
 mod status;

@@ -37,6 +37,8 @@ pub struct Limits {
     /// Stored replies of sessions from before a restart are kept at least this long, and at least a lease: Linux clients may
     /// take their time to come back and ask for theirs.
     pub replies_kept_min: Duration,
+    /// A file system that nobody has used for so long is closed.
+    pub idle_close: Duration,
     /// How long an answer of the policies holds for a connection in use.
     pub authorize_every: Duration,
     /// Slots of one session.
@@ -65,6 +67,7 @@ impl Default for Limits {
             io_bytes_max: 1 << 20,
             lease_seconds: 60,
             replies_kept_min: Duration::from_secs(90),
+            idle_close: Duration::from_secs(300),
             authorize_every: Duration::from_secs(60),
             slots_max: 64,
             operations_max: 64,

@@ -54,11 +54,33 @@ impl Records {
         self
     }
 
-    /// Counts what is held here, and what the connection holds besides.
-    pub(crate) fn account(&mut self, besides: usize) {
+    /// Counts what is held here, and what the connection holds besides, of which so much for replies. What a client has announced
+    /// counts already, since it may end; what a stranger announces does not.
+    pub(crate) fn account(&mut self, besides: usize, replies: usize) {
         if let Some(share) = &mut self.share {
             let complete: usize = self.complete.iter().map(Bytes::len).sum();
-            share.set(besides.saturating_add(self.body.capacity()).saturating_add(complete));
+            let announced = if share.is_known() { self.body.len() + self.fragment_left } else { 0 };
+            let body = self.body.capacity().max(announced);
+            share.set(besides.saturating_add(body).saturating_add(complete), replies);
+        }
+    }
+
+    /// Whether a request may run that brings a reply into memory.
+    pub(crate) fn has_reply_room(&self) -> bool {
+        self.share.as_ref().is_none_or(Share::has_reply_room)
+    }
+
+    /// Ends when such a request may run.
+    pub(crate) async fn reply_room(&self) {
+        if let Some(share) = &self.share {
+            share.reply_room().await;
+        }
+    }
+
+    /// Lets the next such request of another connection run, if there is room.
+    pub(crate) fn pass_on(&self) {
+        if let Some(share) = &self.share {
+            share.pass_on();
         }
     }
 

@@ -6,32 +6,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crypto::Prf;
-use env::Env;
-use filesystem::FileSystem;
+use env::{Env, Instant};
 use nfs_state::{FileState, ServerConfig, VirtualServer, VirtualServerId};
 use nfs_wire::Opaque;
 use nfs_wire::nfs4::Fsid4;
 use parking_lot::Mutex;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
 
 use crate::attributes::Constants;
 use crate::exports::{Admission, Exports, FileSystemId, Principal, Target, Unavailable};
 use crate::handle::Code;
 use crate::holdings::Holdings;
 use crate::limits::Limits;
-
-/// A file system while it is open.
-pub(crate) struct Served {
-    pub(crate) id: FileSystemId,
-    pub(crate) filesystem: FileSystem,
-    /// What clients hold there.
-    pub(crate) holdings: Holdings,
-    pub(crate) constants: Constants,
-    /// Its name in the pseudo-root's handles.
-    pub(crate) code: Code,
-    /// Turns true when the file system failed or was dropped: connections to it end.
-    pub(crate) gone: watch::Sender<bool>,
-}
+use crate::served::{Place, Served, Use, Uses};
 
 /// What makes a virtual server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -66,29 +53,39 @@ pub(crate) struct Registry {
     identity: Prf,
     env: Env,
     limits: Limits,
-    served: Mutex<HashMap<FileSystemId, Arc<OnceCell<Arc<Served>>>>>,
+    places: Mutex<HashMap<FileSystemId, Arc<Place>>>,
     virtuals: Mutex<HashMap<VirtualServerKey, Arc<Virtual>>>,
 }
 
 impl Registry {
     pub(crate) fn new(exports: Arc<dyn Exports>, identity: Prf, env: Env, limits: Limits) -> Self {
-        Self { exports, identity, env, limits, served: Mutex::default(), virtuals: Mutex::default() }
+        Self { exports, identity, env, limits, places: Mutex::default(), virtuals: Mutex::default() }
     }
 
-    /// The file system, opened if it is not; and whether this call opened it.
-    pub(crate) async fn open(&self, id: &FileSystemId) -> Result<(Arc<Served>, bool), Unavailable> {
-        let cell = Arc::clone(self.served.lock().entry(id.clone()).or_default());
-        let mut fresh = false;
-        let open = async {
-            fresh = true;
-            self.open_now(id).await
+    /// A use of the file system, if it is open.
+    pub(crate) fn entered(&self, id: &FileSystemId) -> Option<Use> {
+        self.places.lock().get(id)?.enter(&self.env)
+    }
+
+    /// A use of the file system, which is opened if it is not; and whether this call opened it. To be run to its end: what nobody
+    /// here knows to be open is never closed.
+    pub(crate) async fn open(&self, id: &FileSystemId) -> Result<(Use, bool), Unavailable> {
+        let place = Arc::clone(self.places.lock().entry(id.clone()).or_default());
+        let opened = async {
+            let _turn = place.turn().await;
+            if let Some(open) = place.enter(&self.env) {
+                return Ok((open, false));
+            }
+            let served = self.open_now(id).await?;
+            Ok((place.opened(served, &self.env), true))
         };
-        let opened = cell.get_or_try_init(|| open).await.cloned();
+        let opened = opened.await;
+        drop(place);
         if opened.is_err() {
             // Ids that do not exist must not pile up.
-            self.served.lock().retain(|known, cell| known != id || cell.initialized());
+            self.tidy_places();
         }
-        Ok((opened?, fresh))
+        opened
     }
 
     async fn open_now(&self, id: &FileSystemId) -> Result<Arc<Served>, Unavailable> {
@@ -110,6 +107,7 @@ impl Registry {
             constants,
             code: self.code(id),
             gone: watch::Sender::new(false),
+            uses: Mutex::new(Uses::none(self.env.now())),
             filesystem,
         }))
     }
@@ -154,39 +152,85 @@ impl Registry {
     /// Forgets a file system, with every virtual server that leads to it alone: their connections end. Those of the pseudo-root go
     /// on with their other file systems, and find this one opened again or gone.
     pub(crate) fn drop_file_system(&self, id: &FileSystemId) {
-        let served = self.served.lock().remove(id);
-        let mut virtuals = self.virtuals.lock();
-        virtuals.retain(|key, server| {
+        let served = self.places.lock().get(id).and_then(|place| place.take());
+        self.drop_virtual_servers(id);
+        if let Some(served) = served {
+            served.gone.send_replace(true);
+            served.holdings.abandon();
+        }
+    }
+
+    fn drop_virtual_servers(&self, id: &FileSystemId) {
+        self.virtuals.lock().retain(|key, server| {
             let drop = matches!(&key.target, Target::FileSystem(target) if target == id);
             if drop {
                 server.gone.send_replace(true);
             }
             !drop
         });
-        if let Some(served) = served.as_ref().and_then(|cell| cell.get()) {
-            served.gone.send_replace(true);
-            served.holdings.abandon();
-        }
+    }
+
+    /// The file systems that nobody has used for long enough.
+    pub(crate) fn idle(&self) -> Vec<FileSystemId> {
+        let open: Vec<_> = self.places.lock().values().filter_map(|place| place.look()).collect();
+        let ids = open.into_iter().map(|look| Arc::clone(look.served()));
+        ids.filter(|served| self.is_idle(served)).map(|served| served.id.clone()).collect()
+    }
+
+    /// Closes a file system if nobody uses it. Whoever comes meanwhile waits, and opens it again. To be run to its end.
+    pub(crate) async fn close_idle(&self, id: &FileSystemId) {
+        let Some(place) = self.places.lock().get(id).cloned() else { return };
+        let Some(_turn) = place.turn_now() else { return };
+        let Some(served) = place.take_if(|served| self.is_idle(served)) else { return };
+        served.gone.send_replace(true);
+        self.exports.close(id).await;
+        // Not before it is closed: a file without a name that a silent client has open is kept for it to reclaim.
+        served.holdings.abandon();
+        // Whoever comes next finds virtual servers of another instance, and learns by its dead session that it must reclaim.
+        self.drop_virtual_servers(id);
+        tracing::info!(file_system = %id, seconds = self.limits.idle_close.as_secs(), "closed, since nobody has used it for so long");
+    }
+
+    fn is_idle(&self, served: &Served) -> bool {
+        let now = self.env.now();
+        let long_enough = served.idle_since(&self.env).is_some_and(|since| now.since(since) >= self.limits.idle_close);
+        long_enough && !self.is_awaited(served, now)
+    }
+
+    /// Whether a client may count on what is in memory: its lease runs. One whose lease has run out has its record, and reclaims
+    /// when it comes back. Of the pseudo-root's clients what they hold here cannot be forgotten alone.
+    fn is_awaited(&self, served: &Served, now: Instant) -> bool {
+        self.virtual_servers().iter().any(|server| match &server.key.target {
+            Target::FileSystem(id) => *id == served.id && server.state.lock().has_live_clients(now),
+            Target::PseudoRoot => {
+                let id = server.state.lock().config().id;
+                served.holdings.are_of(id)
+            }
+        })
     }
 
     /// Forgets virtual servers that nobody uses: one is made again, the same to its clients, when somebody comes.
     pub(crate) fn tidy(&self) {
         self.virtuals.lock().retain(|_, server| Arc::strong_count(server) > 1 || server.state.lock().has_clients());
+        self.tidy_places();
+    }
+
+    /// Forgets places that are closed, unless somebody is about to open one.
+    fn tidy_places(&self) {
+        self.places.lock().retain(|_, place| Arc::strong_count(place) > 1 || place.is_open());
     }
 
     /// The open file systems that clients of a virtual server can hold state on.
-    pub(crate) fn reached(&self, key: &VirtualServerKey) -> Vec<Arc<Served>> {
+    pub(crate) fn reached(&self, key: &VirtualServerKey) -> Vec<Use> {
         match &key.target {
-            Target::FileSystem(id) => {
-                self.served.lock().get(id).and_then(|cell| cell.get().cloned()).into_iter().collect()
-            }
+            Target::FileSystem(id) => self.places.lock().get(id).and_then(|place| place.look()).into_iter().collect(),
             Target::PseudoRoot => self.open_file_systems(),
         }
     }
 
-    /// The open file systems.
-    pub(crate) fn open_file_systems(&self) -> Vec<Arc<Served>> {
-        self.served.lock().values().filter_map(|cell| cell.get().cloned()).collect()
+    /// The open file systems, for a look.
+    pub(crate) fn open_file_systems(&self) -> Vec<Use> {
+        self.places.lock().values().filter_map(|place| place.look()).collect()
     }
 
     /// The virtual servers.

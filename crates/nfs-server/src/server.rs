@@ -139,7 +139,9 @@ impl Server {
     /// Removes what time has overtaken, until the server stops. Runs beside `serve`, once.
     pub async fn sweep(&self) {
         let mut stop = self.house.stop.subscribe();
-        let pause = (self.house.shared.limits.lease() / 4).clamp(Duration::from_millis(100), Duration::from_secs(15));
+        let limits = &self.house.shared.limits;
+        let shortest = (limits.lease() / 4).min(limits.idle_close / 2);
+        let pause = shortest.clamp(Duration::from_millis(100), Duration::from_secs(15));
         loop {
             tokio::select! {
                 () = self.house.shared.env.sleep(pause) => {}
@@ -309,7 +311,7 @@ impl House {
         let server_name = transport.tls().and_then(|tls| tls.server_name());
         let secure = transport.tls().is_some();
         while !records.has_complete() {
-            records.account(0);
+            records.account(0, 0);
             if !records.has_room() {
                 records.room().await;
             }

@@ -6,12 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crypto::Prf;
 use env::Env;
 use filesystem::FsError;
+use futures_util::{StreamExt as _, stream};
 use nfs_state::{ClientKey, Dropped, Effects};
 
 use crate::exports::{Authorize, Exports, FileSystemId, Unavailable};
 use crate::limits::Limits;
-use crate::registry::{Registry, Served, Virtual};
+use crate::registry::{Registry, Virtual};
+use crate::served::{Served, Use};
 use crate::status::NfsError;
+
+/// How many idle file systems are closed at once: each writes its tables, and clients wait for the same disk.
+const CLOSINGS_MAX: usize = 4;
 
 /// The file systems, the policies and the bounds of a server.
 pub(crate) struct Shared {
@@ -22,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     /// How often policies are known to have changed.
     policies: AtomicU64,
+    /// Held while idle file systems are being closed.
+    closing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Shared {
@@ -33,7 +40,7 @@ impl Shared {
         limits: Limits,
     ) -> Self {
         let registry = Registry::new(Arc::clone(&exports), identity, env.clone(), limits.clone());
-        Self { exports, authorize, registry, env, limits, policies: AtomicU64::new(0) }
+        Self { exports, authorize, registry, env, limits, policies: AtomicU64::new(0), closing: Arc::default() }
     }
 
     /// Answers of the policies from before now hold no more.
@@ -46,15 +53,22 @@ impl Shared {
         self.policies.load(Ordering::Relaxed)
     }
 
-    /// Opens a file system and attends to it until it is gone.
-    pub(crate) async fn open(self: &Arc<Self>, id: &FileSystemId) -> Result<Arc<Served>, Unavailable> {
-        let (served, fresh) = self.registry.open(id).await?;
-        if fresh {
-            let shared = Arc::clone(self);
-            let attended = Arc::clone(&served);
-            tokio::spawn(async move { shared.attend(&attended).await });
+    /// A use of the file system, which is opened, and attended to until it is gone, if it is not open yet.
+    pub(crate) async fn open(self: &Arc<Self>, id: &FileSystemId) -> Result<Use, Unavailable> {
+        if let Some(open) = self.registry.entered(id) {
+            return Ok(open);
         }
-        Ok(served)
+        let (shared, id) = (Arc::clone(self), id.clone());
+        // Whoever asked may go away meanwhile, and comes again; what has begun to open is then open, and known to be.
+        let opening = tokio::spawn(async move {
+            let (open, fresh) = shared.registry.open(&id).await?;
+            if fresh {
+                let (shared, attended) = (Arc::clone(&shared), Arc::clone(open.served()));
+                tokio::spawn(async move { shared.attend(&attended).await });
+            }
+            Ok(open)
+        });
+        opening.await.unwrap_or_else(|error| Err(Unavailable::Later(error.to_string())))
     }
 
     async fn attend(&self, served: &Served) {
@@ -145,7 +159,7 @@ impl Shared {
     }
 
     /// Removes what time has overtaken.
-    pub(crate) async fn sweep(&self) {
+    pub(crate) async fn sweep(self: &Arc<Self>) {
         let now = self.env.now();
         for server in self.registry.virtual_servers() {
             let mut dropped = Dropped::default();
@@ -160,5 +174,21 @@ impl Shared {
                 tracing::debug!(file_system = %served.id, %error, "sweep");
             }
         }
+        self.close_idle();
+    }
+
+    /// Closes what nobody has used for long enough. Beside the sweep, since leases run out however long a disk takes.
+    fn close_idle(self: &Arc<Self>) {
+        let idle = self.registry.idle();
+        if idle.is_empty() {
+            return;
+        }
+        let Ok(turn) = Arc::clone(&self.closing).try_lock_owned() else { return };
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            let closing = stream::iter(&idle).for_each_concurrent(CLOSINGS_MAX, |id| shared.registry.close_idle(id));
+            closing.await;
+            drop(turn);
+        });
     }
 }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::attributes::Subject;
 use crate::exports::{AccessPointView, Creation, Permissions};
-use crate::registry::Served;
+use crate::served::{Served, Use};
 use crate::status::NfsError;
 
 /// The user and group that nobody in particular is, and that uid and gid 0 become without root access.
@@ -21,6 +21,8 @@ pub(crate) const NOBODY: u32 = 65_534;
 pub(crate) struct View {
     /// The file system.
     pub(crate) served: Arc<Served>,
+    /// Keeps it open.
+    in_use: Use,
     access_point: Option<AccessPointView>,
     permissions: Permissions,
     /// The fileid of its directory in the pseudo-root, where it is reached through that.
@@ -30,14 +32,26 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn new(served: Arc<Served>, access_point: Option<AccessPointView>, permissions: Permissions) -> Self {
-        Self { served, access_point, permissions, mounted_on: None, root: Mutex::default() }
+    pub(crate) fn new(in_use: Use, access_point: Option<AccessPointView>, permissions: Permissions) -> Self {
+        Self {
+            served: Arc::clone(in_use.served()),
+            in_use,
+            access_point,
+            permissions,
+            mounted_on: None,
+            root: Mutex::default(),
+        }
     }
 
     /// The same view, hung under an entry of the pseudo-root.
     pub(crate) fn mounted_on(mut self, fileid: u64) -> Self {
         self.mounted_on = Some(fileid);
         self
+    }
+
+    /// A look at the file system.
+    pub(crate) fn look(&self) -> Use {
+        self.in_use.look()
     }
 
     /// What the policies allow.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use env::Instant;
 
-use crate::client::{Client, ClientKey};
+use crate::client::{Client, ClientKey, VirtualServerId};
 use crate::grace::Grace;
 use crate::limits::Limits;
 use crate::ranges::Held;
@@ -159,6 +159,16 @@ impl FileState {
     /// The ticket up to which records are durable.
     pub const fn durable(&self) -> Ticket {
         self.settled
+    }
+
+    /// Whether every record is durable.
+    pub fn is_settled(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Whether a client of the virtual server holds anything, or has a record of this instance.
+    pub fn has_holders_of(&self, server: VirtualServerId) -> bool {
+        self.holders.keys().any(|key| key.server == server)
     }
 
     /// How many opens there are, and how many byte-range locks.

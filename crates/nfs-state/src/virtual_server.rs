@@ -174,6 +174,11 @@ impl VirtualServer {
         !self.clients.is_empty()
     }
 
+    /// Whether the lease of any client runs.
+    pub fn has_live_clients(&self, now: Instant) -> bool {
+        self.clients.values().any(|record| !record.client.expired(now, self.config.lease))
+    }
+
     /// Every client, for `status`.
     pub fn status(&self, now: Instant) -> Vec<ClientStatus> {
         self.clients.iter().map(|(clientid, record)| self.status_of(*clientid, record, now)).collect()

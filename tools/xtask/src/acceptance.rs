@@ -67,9 +67,9 @@ impl Scale {
     }
 }
 
-const USUAL: Settings = Settings { lease_seconds: 60, key_lease_seconds: 60 };
+const USUAL: Settings = Settings { lease_seconds: 60, key_lease_seconds: 60, idle_close_seconds: 300 };
 /// A short grace, so that a kill costs seconds and not minutes.
-const QUICK: Settings = Settings { lease_seconds: 10, key_lease_seconds: 60 };
+const QUICK: Settings = Settings { lease_seconds: 10, key_lease_seconds: 60, idle_close_seconds: 300 };
 
 /// Every case, the quick ones first.
 const CASES: &[Case] = &[

@@ -94,6 +94,7 @@ impl Api {
     /// Asks until the first of a list is `available`.
     fn wait(&self, what: &str, path: &str, list: &str) -> Result<Value, String> {
         let start = Instant::now();
+        let mut pause = Duration::from_millis(10);
         loop {
             let answer = self.efs("GET", path, None)?;
             let first = answer.get(list).and_then(|list| list.get(0)).cloned().unwrap_or_default();
@@ -103,7 +104,10 @@ impl Api {
                 _ if start.elapsed() > READY_LIMIT => {
                     return Err(format!("{what} does not become available: {answer}"));
                 }
-                _ => std::thread::sleep(Duration::from_millis(100)),
+                _ => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_millis(100));
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: the same work from a real Linux client on nfs-ganesha (in the clear) and on Coffer (both
 //! encryptions on), side by side in one run: three alternating rounds, medians, the server's CPU for each operation.
 
-mod process;
+pub(crate) mod process;
 mod rows;
 
 use std::fs;

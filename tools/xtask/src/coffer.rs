@@ -21,11 +21,13 @@ pub(crate) struct Settings {
     pub(crate) lease_seconds: i64,
     /// How long an unwrapped data key lives.
     pub(crate) key_lease_seconds: i64,
+    /// When a file system that nobody uses is closed.
+    pub(crate) idle_close_seconds: i64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { lease_seconds: 60, key_lease_seconds: 60 }
+        Self { lease_seconds: 60, key_lease_seconds: 60, idle_close_seconds: 300 }
     }
 }
 
@@ -60,11 +62,7 @@ impl Coffer {
 
     /// A server as `coffer init` makes it, on a free port of loopback, running.
     pub(crate) fn on_loopback(house: &House, profile: Profile, place: &Path) -> Result<Self, String> {
-        let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
-        let api = free.map_err(|error| format!("no free port: {error}"))?;
-        let program = house.program(profile, "coffer");
-        let mut coffer = Self { program, place: place.to_owned(), process: None, api, tied: true };
-        coffer.initialise()?;
+        let mut coffer = Self::of_loopback(house, profile, place)?;
         // A part of loopback of its own, so that servers side by side do not take each other's addresses.
         let [high, low] = [(std::process::id() >> 8) & 0xff, std::process::id() & 0xff];
         coffer.configure(
@@ -74,6 +72,29 @@ impl Coffer {
             Settings::default(),
         )?;
         coffer.start()?;
+        Ok(coffer)
+    }
+
+    /// The same with addresses for thousands of mount targets, in the subnet that file systems of a run get theirs of.
+    pub(crate) fn with_many_addresses(
+        house: &House,
+        profile: Profile,
+        place: &Path,
+        settings: Settings,
+    ) -> Result<Self, String> {
+        let mut coffer = Self::of_loopback(house, profile, place)?;
+        let cidr = format!("127.{}.0.0/16", 228 + std::process::id() % 20);
+        coffer.configure(SUBNET, "vpc-c0ffe200", &cidr, settings)?;
+        coffer.start()?;
+        Ok(coffer)
+    }
+
+    fn of_loopback(house: &House, profile: Profile, place: &Path) -> Result<Self, String> {
+        let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+        let api = free.map_err(|error| format!("no free port: {error}"))?;
+        let program = house.program(profile, "coffer");
+        let coffer = Self { program, place: place.to_owned(), process: None, api, tied: true };
+        coffer.initialise()?;
         Ok(coffer)
     }
 
@@ -279,10 +300,15 @@ cat >> /etc/hosts <<'HOSTS'\n# mount targets\n{hosts}# end of mount targets\nHOS
         let subnet: toml::Table =
             subnet.map(|(key, value)| (key.to_owned(), toml::Value::String(value))).into_iter().collect();
         table.insert("subnet".to_owned(), toml::Value::Array(vec![toml::Value::Table(subnet)]));
-        for (section, seconds) in [("nfs", settings.lease_seconds), ("keys", settings.key_lease_seconds)] {
+        let times = [
+            ("nfs", "lease_seconds", settings.lease_seconds),
+            ("nfs", "idle_close_seconds", settings.idle_close_seconds),
+            ("keys", "lease_seconds", settings.key_lease_seconds),
+        ];
+        for (section, key, seconds) in times {
             let section = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
             if let toml::Value::Table(section) = section {
-                section.insert("lease_seconds".to_owned(), toml::Value::Integer(seconds));
+                section.insert(key.to_owned(), toml::Value::Integer(seconds));
             }
         }
         fs::write(&path, table.to_string()).map_err(|error| failed(error.to_string()))

@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask demo | test | bench | prove | tidy | generate`.
+//! The project's commands: `cargo xtask demo | test | bench | scale | prove | tidy | generate`.
 #![allow(clippy::disallowed_methods, reason = "a tool works in real time; nothing here is simulated")]
 
 mod acceptance;
@@ -12,6 +12,7 @@ mod generate;
 mod house;
 mod install;
 mod report;
+mod scale;
 mod stage;
 mod test;
 mod tidy;
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use house::House;
+use house::{House, Profile};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The project's commands")]
@@ -57,6 +58,21 @@ enum Command {
         #[arg(long)]
         anyway: bool,
     },
+    /// Measures a server with many file systems: memory, idle closing, and how soon it serves again after a stop and a kill.
+    Scale {
+        /// File systems.
+        #[arg(long, default_value_t = 1000)]
+        file_systems: usize,
+        /// Those that are used at once.
+        #[arg(long, default_value_t = 50)]
+        active: usize,
+        /// How long they are used.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+        /// With the programs as tests build them.
+        #[arg(long)]
+        dev: bool,
+    },
     /// Proves the real-client cases themselves, on nfs-ganesha.
     Prove {
         /// On this server instead, which runs already and serves one empty tree on port 2049.
@@ -81,6 +97,10 @@ fn main() -> ExitCode {
         Command::Test { long, only } => test::run(&house, long, only.as_deref()),
         Command::Demo { keep } => demo::run(&house, keep),
         Command::Bench { only, rounds, anyway } => bench::run(&house, only.as_deref(), rounds, anyway),
+        Command::Scale { file_systems, active, seconds, dev } => {
+            let profile = if dev { Profile::Dev } else { Profile::Release };
+            scale::run(&house, profile, &scale::Size { file_systems, active, seconds }).map(drop)
+        }
         Command::Prove { only, server } => test::prove(&house, only.as_deref(), server),
         Command::Generate { arguments } => generate::run(&arguments),
     };

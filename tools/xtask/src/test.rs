@@ -8,7 +8,7 @@ use linux_client::Needs;
 use crate::house::{House, Profile, cargo, output, shown};
 use crate::report::{Outcome, Report};
 use crate::stage::Cast;
-use crate::{acceptance, install, tidy, tours};
+use crate::{acceptance, install, scale, tidy, tours};
 
 /// Runs every step, whatever became of the one before, and sums up.
 pub(crate) fn run(house: &House, long: bool, only: Option<&str>) -> Result<(), String> {
@@ -37,6 +37,7 @@ pub(crate) fn run(house: &House, long: bool, only: Option<&str>) -> Result<(), S
         Ok(python) => tours::run(house, &python, &mut report),
         Err(why) => report.check("API tours", || Err(why)),
     }
+    report.check("many file systems", || scale::run(house, Profile::Dev, &scale::SMALL));
     clients(house, &mut report, long, None)?;
     report.finish()
 }

@@ -58,8 +58,12 @@ impl DataKeySource for Keys {
 }
 
 async fn owner(directory: &Path) -> (Owner, Arc<Keys>) {
-    let text =
-        format!("data = {:?}\nroot_key = \"/nowhere/root\"\nepoch_secret = \"/nowhere/epoch\"\n", directory.display());
+    owner_with(directory, "").await
+}
+
+async fn owner_with(directory: &Path, settings: &str) -> (Owner, Arc<Keys>) {
+    let paths = "root_key = \"/nowhere/root\"\nepoch_secret = \"/nowhere/epoch\"\n";
+    let text = format!("data = {:?}\n{paths}{settings}", directory.display());
     let config = Config::parse(Path::new("coffer.toml"), &text).unwrap();
     installation::private_directory(&installation::file_systems_directory(&config)).unwrap();
     let env = env::Env::real();
@@ -168,5 +172,37 @@ async fn a_creation_is_finished_wherever_it_stopped() {
     std::fs::remove_file(owner.directory("fs-2").join("FORMAT")).unwrap();
     owner.create("fs-2").await.unwrap();
     owner.open("fs-2").await.unwrap().root().await.unwrap();
+    owner.close().await;
+}
+
+/// Architecture section 4, "A shard is opened": what is closed for being idle is closed cleanly, its mark raised and its size kept; no
+/// key is asked for any more; and whoever opens it meanwhile waits and gets a new opening.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_file_system_is_closed_and_opened_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let (owner, keys) = owner_with(directory.path(), "[keys]\nlease_seconds = 1\n").await;
+    owner.create("fs-1").await.unwrap();
+    let first = owner.open("fs-1").await.unwrap();
+    let asked = keys.asked("fs-1");
+    until(|| keys.asked("fs-1") > asked).await;
+    let before = owner.slot("fs-1").work.lock().await.place.as_ref().map(Place::mark).unwrap();
+
+    // The closing comes first to its turn; whoever opens meanwhile does not get what is being closed.
+    let ((), second) = tokio::join!(owner.close_one("fs-1"), owner.open("fs-1"));
+    assert!(first.root().await.is_err());
+    second.unwrap().root().await.unwrap();
+    owner.close_one("fs-1").await;
+    assert!(matches!(owner.look("fs-1").await, Opened::Closed));
+    assert!(owner.size("fs-1").await.is_some_and(|size| size.bytes > 0));
+    drop(first);
+
+    let asked = keys.asked("fs-1");
+    env::Env::real().sleep(Duration::from_millis(1500)).await;
+    assert_eq!(keys.asked("fs-1"), asked);
+    // The mark is that of the last opening: an older one is refused.
+    let older = Mark { epoch: before.epoch, sequence: u64::MAX };
+    assert!(matches!(owner.0.floors.check("fs-1", older).await, Err(FloorError::Older { .. })));
+    owner.0.floors.forget("fs-1").await.unwrap();
+    owner.open("fs-1").await.unwrap().root().await.unwrap();
     owner.close().await;
 }

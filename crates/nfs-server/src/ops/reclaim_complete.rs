@@ -9,7 +9,7 @@ pub(crate) async fn run(cx: &mut Compound, args: ReclaimComplete4Args) -> Result
     let client = cx.client()?;
     let file_systems = if args.one_fs {
         match cx.place()? {
-            Place::Object(object) => vec![std::sync::Arc::clone(&object.view.served)],
+            Place::Object(object) => vec![object.view.look()],
             Place::PseudoRoot => Vec::new(),
         }
     } else {

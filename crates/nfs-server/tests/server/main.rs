@@ -5,6 +5,7 @@
 
 mod harness;
 mod hostile;
+mod idle;
 mod mount;
 mod open;
 mod restart;

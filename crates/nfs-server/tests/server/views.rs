@@ -211,6 +211,10 @@ async fn a_failed_file_system_leaves_the_others_alone() {
     client.write(&handle, opened.stateid, 0, b"held", nfs_wire::nfs4::StableHow4::FileSync).await;
     assert!(!*filesystem.failed().borrow());
     assert_eq!(rig.server.status().clients.len(), 1);
+    // The failure is told to whoever attends to it; until he has heard, requests there get no answer.
+    while rig.server.status().file_systems.iter().any(|found| found.id.as_str() == FS) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
     client.ok(failing).await;
 }
 

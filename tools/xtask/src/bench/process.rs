@@ -55,7 +55,7 @@ pub(super) fn waits_since(before: &BTreeMap<String, u64>, after: &BTreeMap<Strin
 }
 
 /// The most memory that a process ever had, in KiB.
-pub(super) fn high_water(process: u32) -> u64 {
+pub(crate) fn high_water(process: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
     line.split_whitespace().next().and_then(|kib| kib.parse().ok()).unwrap_or(0)

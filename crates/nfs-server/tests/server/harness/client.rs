@@ -309,6 +309,14 @@ impl Client {
         }
     }
 
+    /// DESTROY_SESSION and DESTROY_CLIENTID, as an unmount does.
+    pub async fn unmount(mut self) {
+        let session = nfs4::DestroySession4Args { sessionid: self.session };
+        ok(self.connection.compound(vec![ArgOp::DestroySession(session)]).await);
+        let client = nfs4::DestroyClientid4Args { clientid: self.clientid };
+        ok(self.connection.compound(vec![ArgOp::DestroyClientid(client)]).await);
+    }
+
     pub async fn close(&mut self, handle: &NfsFh4, open_stateid: Stateid4) {
         self.ok(vec![putfh(handle), ArgOp::Close(Close4Args { seqid: 0, open_stateid })]).await;
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crypto::{Key, Prf};
 use env::Env;
@@ -102,6 +103,10 @@ pub struct TestExports {
     pub asked: Mutex<Vec<Option<Permissions>>>,
     /// Peers that asked for admission.
     pub peers: Mutex<Vec<Peer>>,
+    /// Where a closing waits as long as a test holds this: before it begins, and after it is done.
+    pub closing: [tokio::sync::Mutex<()>; 2],
+    /// Closings that came so far: to the first place, and to the second.
+    pub closings: [AtomicUsize; 2],
 }
 
 impl TestExports {
@@ -142,6 +147,11 @@ impl TestExports {
 }
 
 impl TestExports {
+    /// What all its file systems have in memory: inodes, entries, unstable bytes.
+    pub fn in_memory(&self) -> (usize, usize, usize) {
+        (self.budget.inodes(), self.budget.entries(), self.budget.dirty_bytes())
+    }
+
     /// Steers the store of an open file system.
     pub fn faults(&self, id: &str) -> Faults {
         self.faults.lock()[id].clone()
@@ -164,6 +174,18 @@ impl Exports for TestExports {
 
     fn open<'a>(&'a self, id: &'a FileSystemId) -> BoxFuture<'a, Result<FileSystem, Unavailable>> {
         Box::pin(self.filesystem(id.as_str()))
+    }
+
+    fn close<'a>(&'a self, id: &'a FileSystemId) -> BoxFuture<'a, ()> {
+        Box::pin(async {
+            self.closings[0].fetch_add(1, Ordering::SeqCst);
+            drop(self.closing[0].lock().await);
+            if let Some(open) = self.open.lock().await.remove(id.as_str()) {
+                open.close().await.unwrap();
+            }
+            self.closings[1].fetch_add(1, Ordering::SeqCst);
+            drop(self.closing[1].lock().await);
+        })
     }
 
     fn list<'a>(&'a self, _peer: &'a Peer) -> BoxFuture<'a, Vec<FileSystemId>> {
@@ -223,6 +245,8 @@ impl Rig {
             permissions: Mutex::new(Ok(Permissions { write: true, root: true })),
             asked: Mutex::default(),
             peers: Mutex::default(),
+            closing: <[_; 2]>::default(),
+            closings: <[_; 2]>::default(),
         });
         exports.filesystem(FS).await.unwrap();
         let (root, certificates) = certificate();
