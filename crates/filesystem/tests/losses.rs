@@ -6,11 +6,11 @@ mod rig;
 
 use std::{sync::Arc, time::Duration};
 
-use filesystem::{FsError, Node, Result, Stability};
+use filesystem::{FsError, Node, RemoveWhat, Result, Stability};
 use rig::Rig;
 use storage::{
     StorageError,
-    faulty::{Faults, PutFault},
+    faulty::{Faults, PutFault, ReadFault},
 };
 use tokio::task::JoinHandle;
 
@@ -80,17 +80,23 @@ async fn a_commit_behind_a_flush_that_ends_the_shard_fails() {
 /// disk knows: unstable data beyond it may never come.
 #[tokio::test]
 async fn an_extent_does_not_reach_beyond_the_size_on_the_disk() {
-    let (rig, faults, file) = scene().await;
-    faults.puts([PutFault::Late(Duration::from_millis(20))]);
-    let written = begin_write(&rig, &file, 0, 1).await;
-    // It was not there when the flush began.
+    let mut rig = Rig::new().await;
+    let file = rig.file(&rig.root().await, "f").await.unwrap();
+    rig.write(&file, 0, &[1; 5000], Stability::FileSync).await.unwrap();
+    drop(file);
+    let faults = rig.open_faulty(true).await;
+    let rig = Arc::new(rig);
+    let file = rig.lookup(&rig.root().await, "f").await.unwrap();
+    // The flush begins with what is in the block before the data.
+    faults.reads([ReadFault::Late(Duration::from_millis(50))]);
+    let written = begin_write(&rig, &file, 100, 1).await;
     rig.write(&file, LARGE as u64 + 2000, &[2; 3000], Stability::Unstable).await.unwrap();
     written.await.unwrap().unwrap();
     drop(file);
     let mut rig = Arc::into_inner(rig).unwrap();
     rig.check().await;
     let file = rig.lookup(&rig.root().await, "f").await.unwrap();
-    assert!(rig.read(&file, 0, 1 << 20).await.unwrap() == [1; LARGE]);
+    assert!(rig.read(&file, 0, 1 << 20).await.unwrap() == [1; LARGE + 100]);
 }
 
 /// Architecture section 3: "a watermark, raised by everything that it wrote or read": a rename that is refused for what
@@ -116,4 +122,56 @@ async fn a_refused_rename_waits_for_what_it_was_refused_for() {
     assert!(!refused.is_finished());
     faults.release();
     assert_eq!(refused.await.unwrap(), (Some(FsError::NotEmpty), Ok(())));
+
+    // And so does a link to a file whose last name is being removed.
+    let hold = rig.fs.hold_open(&file);
+    rig.remove(&root, "f").await.unwrap();
+    faults.hold_commits();
+    rig.fs.remove(&cx.cx(), &target, &rig::name_of("g"), RemoveWhat::Any).await.unwrap();
+    let seen = rig::Caller::root();
+    let refused = rig.fs.link(&seen.cx(), &file, &root, &rig::name_of("again")).await;
+    assert_eq!(refused.err(), Some(FsError::NotFound));
+    let early = tokio::time::timeout(Duration::from_millis(20), rig.fs.durable(&seen.watermark)).await;
+    assert!(early.is_err(), "the refusal is told before the removal is durable");
+    faults.release();
+    rig.fs.durable(&seen.watermark).await.unwrap();
+    drop(hold);
+}
+
+/// RFC 8881, NFS4ERR_STALE: a read that meets the removal of its file finds that it is gone, and no
+/// damage; one that meets an overwrite brings what was there before or after it.
+#[tokio::test]
+async fn a_read_that_meets_a_removal_finds_the_file_gone() {
+    let mut rig = Rig::new().await;
+    let file = rig.file(&rig.root().await, "f").await.unwrap();
+    // Two extents: while the read waits for the first, the second goes.
+    for offset in [0, 4096] {
+        rig.write(&file, offset, &[1; 4096], Stability::FileSync).await.unwrap();
+    }
+    drop(file);
+    let faults = rig.open_faulty(true).await;
+    rig.fs.collect_orphans();
+    let rig = Arc::new(rig);
+    let root = rig.root().await;
+    let file = rig.lookup(&root, "f").await.unwrap();
+    assert_eq!(rig.read(&file, 0, 1).await.unwrap(), [1]);
+    for byte in [2, 3] {
+        faults.reads([ReadFault::Late(Duration::from_millis(50))]);
+        let reader = tokio::spawn({
+            let (rig, file) = (rig.clone(), file.clone());
+            async move { rig.read(&file, 0, 8192).await }
+        });
+        settle().await;
+        if byte == 3 {
+            rig.remove(&root, "f").await.unwrap();
+            assert_eq!(reader.await.unwrap(), Err(FsError::Stale));
+            return;
+        }
+        rig.write(&file, 0, &[byte; 8192], Stability::FileSync).await.unwrap();
+        let found = reader.await.unwrap().unwrap();
+        assert!(found == [1; 8192] || found == [byte; 8192]);
+        for offset in [0, 4096] {
+            rig.write(&file, offset, &[byte; 4096], Stability::FileSync).await.unwrap();
+        }
+    }
 }

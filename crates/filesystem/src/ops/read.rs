@@ -108,15 +108,16 @@ impl Core {
         Ok(out.freeze())
     }
 
-    /// Whether the map still says what the parts rely on.
+    /// Whether the map still says what the parts rely on. If it is not at hand the next look at it tells.
     fn still_mapped(&self, inode: &Inode, parts: &[Part]) -> bool {
         let state = inode.lock();
+        // Its map stays as it was in memory, and nothing of it on the disk.
+        if state.is_gone() {
+            return false;
+        }
         parts.iter().all(|part| match part {
             Part::Data(..) => true,
-            Part::Extent(entry) => {
-                let found = state.file.entries(entry.start, entry.end()).any(|now| now.extent == entry.extent);
-                found || state.file.missing_window(entry.start, entry.end()).is_some()
-            }
+            Part::Extent(entry) => state.file.entries(entry.start, entry.end()).any(|now| now.extent == entry.extent),
         })
     }
 
