@@ -49,6 +49,9 @@ pub(crate) struct File {
     pub(crate) flushed: u64,
     /// Data was dropped by a failed flush, and no COMMIT has said so yet.
     pub(crate) flush_failed: bool,
+    /// How often unstable data was dropped, and why the last time: whoever waits for a flush of it must not be told OK.
+    pub(crate) losses: u64,
+    pub(crate) lost_to: Option<FsError>,
     /// Where a sequential reader would go on.
     pub(crate) next_read: u64,
     /// What is before this was asked for ahead of a sequential reader; 0 if nobody reads so, or all was in memory.

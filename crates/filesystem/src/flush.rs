@@ -117,15 +117,21 @@ impl Core {
     /// Brings all data of a file that is dirty now into the queue. The place in the queue that makes it durable.
     ///
     /// What is written meanwhile is left alone: this goes once over the file, so that it ends however busy the writers are.
+    ///
+    /// # Errors
+    /// What kept data from being flushed that was dirty then; also if it was somebody else's flush that dropped it.
     pub(crate) async fn flush(&self, inode: &Inode) -> Result<u64> {
-        self.flush_into(inode, Room::Free).await
+        let losses = inode.lock().file.losses;
+        self.flush_into(inode, Room::Free, losses).await
     }
 
-    async fn flush_into(&self, inode: &Inode, room: Room) -> Result<u64> {
+    /// The same for whoever wrote when the file had lost data so many times.
+    pub(crate) async fn flush_into(&self, inode: &Inode, room: Room, losses: u64) -> Result<u64> {
         let wanted = {
             let state = inode.lock();
             if state.file.is_clean() {
                 let unsynced = state.unsynced;
+                self.check_losses(&state, losses)?;
                 drop(state);
                 self.forget_if_clean(inode);
                 return Ok(unsynced);
@@ -165,10 +171,20 @@ impl Core {
             if to > 0 {
                 state.file.flushed = begun;
             }
+            self.check_losses(&state, losses)?;
             state.unsynced
         };
         self.forget_if_clean(inode);
         Ok(unsynced)
+    }
+
+    /// What is no longer in the buffer is in the map, unless it was dropped meanwhile.
+    fn check_losses(&self, state: &State, losses: u64) -> Result<()> {
+        self.queue.check()?;
+        match &state.file.lost_to {
+            Some(why) if state.file.losses != losses => Err(why.clone()),
+            _ => Ok(()),
+        }
     }
 
     /// Takes the next portion out of the buffer, if there is anything left.
@@ -208,6 +224,8 @@ impl Core {
         let mut state = inode.lock();
         turn.done(&mut state);
         state.file.flush_failed = true;
+        state.file.losses += 1;
+        state.file.lost_to = Some(error.clone());
         let size = state.file.flushed_size.max(state.file.dirty.end());
         if let Some(record) = &mut state.record {
             record.size = size;
@@ -358,7 +376,9 @@ impl Core {
                 {
                     match self.cache.peek(fileid) {
                         Some(inode) => {
-                            running.push(Box::pin(async move { self.flush_into(&inode, room).await.map(drop) }));
+                            let losses = inode.lock().file.losses;
+                            running
+                                .push(Box::pin(async move { self.flush_into(&inode, room, losses).await.map(drop) }));
                         }
                         // Dirty inodes stay in memory: this one is gone, and so is its data.
                         None => drop(self.dirty.lock().remove(&fileid)),
@@ -396,7 +416,11 @@ impl Core {
             let dropped = std::mem::take(&mut state.file.dirty).bytes();
             let dropped = dropped + state.file.flushing.take().map_or(0, |portion| portion.bytes());
             self.budget.sub_dirty(dropped);
-            state.file.flush_failed |= dropped > 0;
+            if dropped > 0 {
+                state.file.flush_failed = true;
+                state.file.losses += 1;
+                state.file.lost_to = Some(FsError::Io("unstable data was lost".into()));
+            }
             let size = state.file.flushed_size;
             state.file.flushed = state.file.written;
             if let Some(record) = &mut state.record

@@ -29,6 +29,12 @@ impl Core {
     /// The portion as runs that begin on the grid, end on it or at the end of the file, and cross no window.
     pub(super) async fn runs(&self, inode: &Inode, portion: &Dirty) -> Result<Vec<Run>> {
         let mut runs: Vec<Run> = Vec::new();
+        // Not the size in memory: what it owes to data that is not flushed with this may never be on the disk.
+        let size = {
+            let state = inode.lock();
+            state.record()?;
+            state.file.flushed_size.max(portion.end())
+        };
         for (offset, data) in portion.ranges() {
             let mut at = offset;
             let mut data = data.clone();
@@ -36,18 +42,18 @@ impl Core {
             while !data.is_empty() {
                 let room = WINDOW - at % WINDOW;
                 let take = data.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-                self.lay(inode, &mut runs, at, data.split_to(take)).await?;
+                self.lay(inode, (&mut runs, size), at, data.split_to(take)).await?;
                 at += take as u64;
             }
         }
         if let Some(last) = runs.last_mut() {
-            self.fill_tail(inode, last).await?;
+            self.fill_tail(inode, last, size).await?;
         }
         Ok(runs)
     }
 
     /// Appends bytes to the last run if they are in the same or the next block of the same window, else begins a run.
-    async fn lay(&self, inode: &Inode, runs: &mut Vec<Run>, at: u64, data: Bytes) -> Result<()> {
+    async fn lay(&self, inode: &Inode, (runs, size): (&mut Vec<Run>, u64), at: u64, data: Bytes) -> Result<()> {
         if let Some(last) = runs.last_mut() {
             let end = last.end();
             let same_window = last.start / WINDOW == at / WINDOW;
@@ -61,7 +67,7 @@ impl Core {
                 last.fragments.push(data);
                 return Ok(());
             }
-            self.fill_tail(inode, last).await?;
+            self.fill_tail(inode, last, size).await?;
         }
         let start = at - at % BLOCK;
         let mut run = Run { start, fragments: Vec::with_capacity(2), length: at - start + data.len() as u64 };
@@ -73,10 +79,9 @@ impl Core {
         Ok(())
     }
 
-    /// Fills the last block of a run as far as the file goes.
-    async fn fill_tail(&self, inode: &Inode, run: &mut Run) -> Result<()> {
+    /// Fills the last block of a run as far as a file of this size goes.
+    async fn fill_tail(&self, inode: &Inode, run: &mut Run, size: u64) -> Result<()> {
         let end = run.end();
-        let size = inode.lock().record()?.size;
         let to = end.next_multiple_of(BLOCK).min(size);
         if to > end {
             let filler = self.below(inode, end, to).await?;

@@ -26,8 +26,14 @@ impl FileSystem {
         loop {
             core.load(&node.inode).await?;
             core.know_name(&directory.inode, name.bytes()).await?;
-            if let Some(change) = core.try_link(cx, &node.inode, &directory.inode, name, &mut operation)? {
-                return Ok(change);
+            match core.try_link(cx, &node.inode, &directory.inode, name, &mut operation) {
+                Ok(Some(change)) => return Ok(change),
+                Ok(None) => {}
+                Err(error) => {
+                    // The object's last name may be on its way out only.
+                    cx.watermark.raise(core.queue.last());
+                    return Err(error);
+                }
             }
         }
     }

@@ -113,6 +113,10 @@ impl Core {
         loop {
             let window = {
                 let state = inode.lock();
+                // Its map stays as it was in memory, and nothing of it on the disk.
+                if state.is_gone() {
+                    return Ok(false);
+                }
                 let entries = || {
                     parts.iter().filter_map(|part| match part {
                         Part::Data(..) => None,

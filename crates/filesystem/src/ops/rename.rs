@@ -59,29 +59,47 @@ impl FileSystem {
         let core = &self.core;
         core.check_name(old)?;
         core.check_name(new)?;
-        let mut operation = Some(core.begin(cx, true).await?);
+        let renamed = core.rename(cx, from, old, to, new).await;
+        if renamed.is_err() {
+            // A refusal may come from any object on the way to the root; it is too rare to ask which.
+            cx.watermark.raise(core.queue.last());
+        }
+        renamed
+    }
+}
+
+impl Core {
+    async fn rename(
+        &self,
+        cx: &Context<'_>,
+        from: &Node,
+        old: &Name<'_>,
+        to: &Node,
+        new: &Name<'_>,
+    ) -> Result<Renamed> {
+        let mut operation = Some(self.begin(cx, true).await?);
         // Directories move across parents one at a time, so that no two moves can make a circle.
         let mut moving = None;
         loop {
-            let entry = core.find(cx, from, old).await?;
-            let target = match core.find(cx, to, new).await {
+            let entry = self.find(cx, from, old).await?;
+            let target = match self.find(cx, to, new).await {
                 Ok(target) => Some(target.fileid),
                 Err(FsError::NotFound) => None,
                 Err(error) => return Err(error),
             };
             if entry.kind == Kind::Directory && from.fileid() != to.fileid() {
                 if moving.is_none() {
-                    moving = Some(core.moving.lock().await);
+                    moving = Some(self.moving.lock().await);
                     continue;
                 }
-                core.check_ancestors(entry.fileid, to).await?;
+                self.check_ancestors(entry.fileid, to).await?;
             }
-            let (source, target) = match (core.node(entry.fileid).await, core.optional_node(target).await) {
+            let (source, target) = match (self.node(entry.fileid).await, self.optional_node(target).await) {
                 (Err(FsError::Stale), _) | (_, Err(FsError::Stale)) => continue,
                 (source, target) => (source?, target?),
             };
             if let Some(target) = &target {
-                core.prepare_removal(&target.inode).await?;
+                self.prepare_removal(&target.inode).await?;
             }
             let parties = Parties {
                 from: &from.inode,
@@ -91,18 +109,16 @@ impl FileSystem {
                 old,
                 new,
             };
-            if let Some((from, to)) = core.try_rename(cx, &parties, &mut operation)? {
+            if let Some((from, to)) = self.try_rename(cx, &parties, &mut operation)? {
                 let replaced = target.filter(|target| *target != source);
                 if let Some(replaced) = &replaced {
-                    core.after_removal(&replaced.inode);
+                    self.after_removal(&replaced.inode);
                 }
                 return Ok(Renamed { from, to, replaced });
             }
         }
     }
-}
 
-impl Core {
     async fn optional_node(&self, fileid: Option<u64>) -> Result<Option<Node>> {
         match fileid {
             Some(fileid) => self.node(fileid).await.map(Some),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    Context, FileSystem, FsError, Node, Result, budget::Reserved, core::Core, inode::Inode, ops::access::check_regular,
-    permission::without_set_id,
+    Context, FileSystem, FsError, Node, Result, budget::Reserved, core::Core, flush::Room, inode::Inode,
+    ops::access::check_regular, permission::without_set_id,
 };
 
 /// How often a writer that waits for room looks whether it may do something for it.
@@ -55,10 +55,10 @@ impl FileSystem {
         let count = u32::try_from(data.len()).map_err(|_| FsError::Invalid)?;
         core.load(inode).await?;
         let room = core.make_room(inode, data.len()).await?;
-        let many = core.put_dirty(cx, inode, offset, data)?;
+        let (many, losses) = core.put_dirty(cx, inode, offset, data)?;
         drop(room);
         if stability != Stability::Unstable {
-            let position = core.flush(inode).await?;
+            let position = core.flush_into(inode, Room::Free, losses).await?;
             cx.watermark.raise(position);
             return Ok(Written { count, committed: Stability::FileSync });
         }
@@ -108,8 +108,9 @@ impl Core {
         }
     }
 
-    /// Puts bytes into the buffer. True if the file has so much there that it should be flushed.
-    fn put_dirty(&self, cx: &Context<'_>, inode: &Inode, offset: u64, data: Bytes) -> Result<bool> {
+    /// Puts bytes into the buffer. Whether the file has so much there that it should be flushed, and how often it has
+    /// lost data before.
+    fn put_dirty(&self, cx: &Context<'_>, inode: &Inode, offset: u64, data: Bytes) -> Result<(bool, u64)> {
         let now = self.env.wall();
         let mut state = inode.lock();
         // Again, since this has waited: a seal that has begun looks at each inode once.
@@ -117,7 +118,7 @@ impl Core {
         let record = state.record_mut()?;
         check_regular(record)?;
         if data.is_empty() {
-            return Ok(false);
+            return Ok((false, state.file.losses));
         }
         let end = offset.checked_add(data.len() as u64).ok_or(FsError::FileTooBig)?;
         if end > self.settings.file_bytes_max {
@@ -143,6 +144,6 @@ impl Core {
         self.budget.change_dirty(before, after);
         // Once when the mark is passed, not with each write after it.
         let mark = self.settings.dirty_bytes;
-        Ok(before < mark && after >= mark)
+        Ok((before < mark && after >= mark, state.file.losses))
     }
 }

@@ -206,7 +206,7 @@ impl Rig {
     }
 }
 
-fn parts(memory: &Memory, keys: &Arc<Keys>, env: &Env, budget: &Arc<Budget>) -> Parts {
+pub fn parts(memory: &Memory, keys: &Arc<Keys>, env: &Env, budget: &Arc<Budget>) -> Parts {
     let (shard, segments) = memory.open();
     Parts {
         id: "fs-0123456789abcdef0".into(),

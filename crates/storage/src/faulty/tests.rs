@@ -1,7 +1,11 @@
 //! The suite through the wrapper, and each fault (Architecture section 8).
 
+use std::future::ready;
+
+use bytes::Bytes;
+
 use super::*;
-use crate::{memory::Memory, suite};
+use crate::{BoxFuture, Keyspace, Sealed, SegmentId, Segments, memory::Memory, suite};
 
 fn subject() -> (suite::Subject, ()) {
     let memory = Memory::new();
@@ -80,4 +84,52 @@ async fn puts_and_reads_fail_as_planned() {
     faults.puts([PutFault::Cut]);
     assert!(segments.put(bytes(4)).await.is_err());
     assert!(segments.read(&late[0], 0..10).await.is_err());
+}
+
+/// Architecture section 8: a director sees every call that waits, copies and deletions among them, and a cut before or
+/// after each does or does not do it.
+#[tokio::test]
+async fn a_director_decides_over_each_call() {
+    let (memory, faults, shard, segments) = store();
+    let one = segments.put(vec![Sealed::from(Bytes::from_static(b"one"))]).await.unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    faults.direct(move |call| {
+        let (name, verdict) = match call {
+            Call::Commit(_) => ("commit", Verdict::Unknown { done: true }),
+            Call::Put(_) => ("put", Verdict::NoSpace),
+            Call::Copy(_) => ("copy", Verdict::Fail),
+            Call::Delete(_) => ("delete", Verdict::CutBefore),
+            Call::Read => ("read", Verdict::NoSpace),
+        };
+        log.lock().push(name);
+        verdict
+    });
+    assert_eq!(shard.commit(put(1)).await, Err(CommitError::Unknown(1)));
+    assert!(shard.get(Keyspace::Records, b"key").await.unwrap().is_some());
+    assert!(!*shard.fenced().borrow());
+    assert_eq!(segments.put(vec![Sealed::from(Bytes::from_static(b"two"))]).await, Err(StorageError::NoSpace));
+    assert!(matches!(segments.copy(one.clone()).await, Err(StorageError::Io { .. })));
+    assert!(matches!(segments.delete(SegmentId::new(0, 0)).await, Err(StorageError::Stopped(_))));
+    assert_eq!(*seen.lock(), ["commit", "read", "put", "copy", "delete"]);
+
+    for (verdict, deleted) in [(Verdict::CutBefore, false), (Verdict::CutAfter, true)] {
+        let faults = Faults::new(Env::real());
+        let (_, segments) = faults.wrap(memory.open());
+        faults.direct(move |_| verdict);
+        assert!(segments.delete(one[0].segment).await.is_err());
+        let (_, segments) = memory.open();
+        assert_eq!(segments.read(&one[0], 0..3).await.is_err(), deleted);
+    }
+}
+
+/// Architecture section 4: a commit that is done late does not let later ones overtake it.
+#[tokio::test]
+async fn commits_done_late_keep_their_order() {
+    let (_memory, faults, shard, _) = store();
+    faults.commits([CommitFault::DoneLate(Duration::from_millis(20))]);
+    let (one, two) = (shard.commit(put(1)), shard.commit(put(2)));
+    assert!(shard.get(Keyspace::Records, b"key").await.unwrap().is_none());
+    assert!(one.await.unwrap() < two.await.unwrap());
+    assert_eq!(shard.get(Keyspace::Records, b"key").await.unwrap().unwrap()[..], 2_u128.to_be_bytes());
 }
