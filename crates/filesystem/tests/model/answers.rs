@@ -107,7 +107,7 @@ impl World {
                     self.held.entry(*id).or_insert((0, since)).0 += 1;
                 }
             }
-            (Step::Close | Step::Record(_), Answer::Done) => {}
+            (Step::Close | Step::Record(_) | Step::Reclaim, Answer::Done) => {}
             _ => self.unexpected(caller, &answer),
         }
     }
@@ -198,7 +198,7 @@ impl World {
             | Step::Read { id, .. }
             | Step::Look(id)
             | Step::Open(id) => vec![*id],
-            Step::Close | Step::Record(_) => Vec::new(),
+            Step::Close | Step::Record(_) | Step::Reclaim => Vec::new(),
         }
     }
 

@@ -129,6 +129,7 @@ async fn operation(
         }
         // The hold is the driver's to drop.
         Step::Close => Ok(Answer::Done),
+        Step::Reclaim => fs.reclaim().await.map(|()| Answer::Done),
         Step::Record(value) => {
             let key = [caller as u8; 4];
             match value {

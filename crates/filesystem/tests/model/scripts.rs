@@ -82,6 +82,7 @@ fn contents() -> Vec<Step> {
         write(1, (4096, 4096), 3, true),
         write(1, (1_040_000, 200_000), 4, true),
         write(1, (0, 150_000), 5, false),
+        Step::Reclaim,
         truncate(1, 1_100_001),
         truncate(1, 2_000_000),
         Step::Commit(1),
@@ -90,10 +91,12 @@ fn contents() -> Vec<Step> {
         file(ROOT, "g", 2),
         Step::Write { id: 2, what: scattered, pattern: 6, stable: false },
         Step::Commit(2),
+        Step::Reclaim,
         truncate(2, 9000),
         write(2, (8000, 70_000), 7, true),
         rename((ROOT, "f"), (ROOT, "g")),
         Step::Look(1),
+        Step::Reclaim,
         remove(ROOT, "g"),
     ]
 }

@@ -34,6 +34,8 @@ pub(crate) enum Step {
     Close,
     /// A recovery record of this caller: put, or deleted.
     Record(Option<u64>),
+    /// Packs, merges and cleans, as it otherwise goes on in the background.
+    Reclaim,
 }
 
 /// Files do not grow beyond this.
@@ -82,7 +84,7 @@ impl Chooser {
     }
 
     pub(crate) fn step(&mut self, tree: &Tree) -> Step {
-        let kind = self.random.below(40);
+        let kind = self.random.below(42);
         let directory = self.directory(tree);
         match kind {
             0..=2 => self.make(tree, Body::Directory(BTreeMap::new())),
@@ -99,6 +101,7 @@ impl Chooser {
             16 => Step::Lookup { parent: directory, name: self.name() },
             17 => Step::List(directory),
             18 => Step::Close,
+            40 | 41 => Step::Reclaim,
             19 => Step::Record((!self.random.chance(300)).then(|| self.random.next())),
             _ => match self.file(tree) {
                 Some(id) => self.on_file(kind, id, directory),

@@ -11,6 +11,7 @@ use std::{
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::{Context as TaskContext, Wake, Waker},
+    time::Duration,
 };
 
 use env::{Env, Simulation};
@@ -144,7 +145,12 @@ impl World {
         let keys = Arc::new(Keys { data: AtomicU8::new(GIVEN), metadata: AtomicU8::new(GIVEN) });
         let budget = if plan.small_caches { Budget::new(12, 40, 300_000, 8192) } else { Budget::default() };
         let budget = Arc::new(budget);
-        let mut settings = Settings { dirty_bytes: 1 << 20, ..Settings::default() };
+        let mut settings = Settings {
+            dirty_bytes: 1 << 20,
+            merge_age: Duration::ZERO,
+            dead_slack_bytes: 64 << 10,
+            ..Settings::default()
+        };
         if plan.seed.is_multiple_of(3) {
             settings.cookie_bits = 3;
         }
