@@ -6,7 +6,7 @@ use std::sync::{Arc, atomic::Ordering};
 use storage::{Keyspace, Scan};
 
 use crate::{
-    FileSystem, FsError, Node, Result,
+    FileSystem, FsError, Kind, Node, Result,
     core::Core,
     inode::Inode,
     keys,
@@ -103,10 +103,7 @@ impl Core {
         }
         let done = async {
             self.carry_out(&inode).await?;
-            if self.collecting.load(Ordering::Acquire) || !orphaned_file(&inode) {
-                self.collect(&inode).await?;
-            }
-            Ok(())
+            self.collect(&inode).await
         };
         match done.await {
             // Removed meanwhile, its orphan record with it.
@@ -125,14 +122,17 @@ impl Core {
         Ok(())
     }
 
-    /// Removes an object without names that nobody holds.
+    /// Removes an object without names that nobody holds, nor may still reclaim.
     async fn collect(&self, inode: &Inode) -> Result<()> {
         // Whoever still writes through a handle gets to the end of it first.
         let _turn = inode.flushing.lock().await;
         let rest = {
             let mut state = inode.lock();
-            let unlinked = state.record.as_ref().is_some_and(|record| record.links == 0);
-            if !unlinked || state.gone || (state.holds > 0 && !state.condemned) {
+            let Some(record) = &state.record else { return Ok(()) };
+            // Asked only here, where nobody can take the last name away any more before the answer is used.
+            let reclaimable = record.kind == Kind::Regular && !self.collecting.load(Ordering::Acquire);
+            let wanted = state.holds > 0 || reclaimable;
+            if record.links > 0 || state.gone || (wanted && !state.condemned) {
                 return Ok(());
             }
             // From here on nobody can open it, so nobody sees it half removed or writes into what is going.
@@ -221,10 +221,4 @@ impl Core {
             return Ok(());
         }
     }
-}
-
-/// A file without names that somebody may still reclaim, as long as grace lasts.
-fn orphaned_file(inode: &Inode) -> bool {
-    let state = inode.lock();
-    state.record.as_ref().is_some_and(|record| record.links == 0 && record.kind == crate::Kind::Regular)
 }

@@ -10,7 +10,7 @@ use std::{
 
 use filesystem::{FsError, Settings, Stability};
 use rig::{GIVEN, REFUSED, Rig};
-use storage::faulty::ReadFault;
+use storage::faulty::{PutFault, ReadFault};
 
 /// Architecture section 3, "Unlinked but open": an object that is being collected is gone for everybody at once; nobody
 /// sees it half removed, and whoever comes too late does not stop the file system.
@@ -93,4 +93,39 @@ async fn an_intent_outlives_a_seal_in_the_middle_of_it() {
     }
     assert_eq!(rig.fs.statistics().objects, 1);
     rig.check().await;
+}
+
+/// Architecture section 3, "Unlinked but open": in grace a file that loses its last name is kept for whoever may reclaim it,
+/// also when the reaper has just been at work on it.
+#[tokio::test]
+async fn a_file_removed_in_grace_is_kept_while_the_reaper_is_at_it() {
+    let mut rig = Rig::new().await;
+    let file = rig.file(&rig.root().await, "f").await.unwrap();
+    for block in 0..230 {
+        rig.write(&file, block * 8192, b"x", Stability::Unstable).await.unwrap();
+    }
+    rig.commit(&file).await.unwrap();
+    drop(file);
+    let faults = rig.open_faulty(true).await;
+    let rig = Arc::new(rig);
+    let root = rig.root().await;
+    let file = rig.lookup(&root, "f").await.unwrap();
+    assert_eq!(rig.read(&file, 0, 2_000_000).await.unwrap().len(), 229 * 8192 + 1);
+    // The reaper carries the truncation out, and meanwhile somebody writes: it waits for the end of that.
+    faults.reads([ReadFault::Late(Duration::from_millis(50))]);
+    rig.truncate(&file, 100).await.unwrap();
+    faults.puts([PutFault::Late(Duration::from_millis(300))]);
+    let writer = tokio::spawn({
+        let (rig, file) = (rig.clone(), file.clone());
+        async move { rig.write(&file, 0, &[1; 100_000], Stability::FileSync).await }
+    });
+    rig.env.sleep(Duration::from_millis(150)).await;
+    rig.remove(&root, "f").await.unwrap();
+    writer.await.unwrap().unwrap();
+    rig.env.sleep(Duration::from_millis(50)).await;
+    rig.fs.resolve(file.handle().bytes()).await.unwrap();
+    assert!(rig.read(&file, 0, 200_000).await.unwrap() == [1; 100_000]);
+    rig.fs.collect_orphans();
+    rig.env.sleep(Duration::from_millis(100)).await;
+    assert_eq!(rig.fs.statistics().objects, 1);
 }

@@ -158,7 +158,8 @@ impl World {
             let tree = &self.history[*place].tree;
             let orphans = tree.orphans();
             let mut orphans = orphans.intersection(&self.kept);
-            tree.named().objects == seen.objects && tree.replies == replies && orphans.all(|id| kept.contains_key(id))
+            let is_found = |id: &Id| kept.get(id).is_some_and(|(_, shown)| shown.agrees(&tree.objects[id]));
+            tree.named().objects == seen.objects && tree.replies == replies && orphans.all(is_found)
         };
         let Some(place) = (self.floor..self.history.len()).rev().find(agrees) else {
             let earlier = (0..self.floor).rev().find(agrees).map(|place| self.floor - place);
@@ -179,7 +180,7 @@ impl World {
         let mut tree = self.history.swap_remove(place).tree;
         for id in tree.orphans() {
             match kept.get(&id) {
-                Some(bytes) => drop(contents.insert(id, bytes.clone())),
+                Some((bytes, _)) => drop(contents.insert(id, bytes.clone())),
                 None => drop(tree.objects.remove(&id)),
             }
         }
@@ -200,14 +201,16 @@ impl World {
         self.floor = 0;
     }
 
-    /// What is in those files without names that must still be there, as far as they are.
-    async fn find_kept(&self) -> BTreeMap<Id, Vec<u8>> {
+    /// Contents and attributes of those files without names that must still be there, as far as they are.
+    async fn find_kept(&self) -> BTreeMap<Id, (Vec<u8>, Shown)> {
         let (fs, mut kept) = (self.fs(), BTreeMap::new());
         for id in &self.kept {
             let handle = self.handles[id];
             let found = self.patiently(async { find(&fs, fs.resolve(handle.bytes()).await?).await }).await;
             match found {
-                Ok(found) if found.attributes.links == 0 => drop(kept.insert(*id, found.bytes)),
+                Ok(found) if found.attributes.links == 0 => {
+                    kept.insert(*id, (found.bytes, Shown::of(&found.attributes)));
+                }
                 Ok(_) | Err(FsError::Stale) => {}
                 Err(error) => panic!("move {}: open file {id} cannot be read: {error}", self.moves),
             }

@@ -8,7 +8,7 @@ use storage::faulty::Verdict;
 use crate::{
     Outcome, Replay,
     content::What,
-    is_long, play,
+    play,
     steps::Step,
     store::Store,
     tree::{Body, Change, Id, ROOT},
@@ -110,13 +110,7 @@ fn played(what: String, plan: Plan, exact: Option<(u64, Verdict)>) -> Outcome {
     play(plan, Store::exact(exact))
 }
 
-/// Not every one of very many, unless there is time.
-fn sample(last: u64, most: u64) -> impl Iterator<Item = u64> {
-    let step = if is_long() { 1 } else { last.div_ceil(most).max(1) };
-    (1..=last).step_by(step as usize)
-}
-
-fn fail_at_every_call(script: &[Step], most: u64) {
+fn fail_at_every_call(script: &[Step]) {
     let calls = played("no fault".into(), plan(script), None).calls;
     let verdicts = [
         Verdict::CutBefore,
@@ -126,17 +120,16 @@ fn fail_at_every_call(script: &[Step], most: u64) {
         Verdict::Fail,
         Verdict::NoSpace,
     ];
-    for (shift, verdict) in verdicts.into_iter().enumerate() {
-        for call in sample(calls, most) {
-            let call = call + shift as u64 % 2;
+    for verdict in verdicts {
+        for call in 1..=calls {
             played(format!("{verdict:?} at call {call}"), plan(script), Some((call, verdict)));
         }
     }
 }
 
-fn die_at_every_move(script: &[Step], most: u64) {
+fn die_at_every_move(script: &[Step]) {
     let moves = played("no fault".into(), plan(script), None).moves;
-    for kill_at in sample(moves, most) {
+    for kill_at in 1..=moves {
         let plan = Plan { kill_at: Some(kill_at), ..plan(script) };
         assert!(played(format!("the process dies at move {kill_at}"), plan, None).crashes > 0);
     }
@@ -154,25 +147,25 @@ fn give_up_at_every_poll(script: &[Step]) {
 /// Architecture section 4: a batch is durable whole, or not done, or its outcome is unknown; whichever call that befalls.
 #[test]
 fn names_survive_a_store_that_fails_at_any_call() {
-    fail_at_every_call(&names(), 50);
+    fail_at_every_call(&names());
 }
 
 /// The same of contents.
 #[test]
 fn contents_survive_a_store_that_fails_at_any_call() {
-    fail_at_every_call(&contents(), 50);
+    fail_at_every_call(&contents());
 }
 
 /// Architecture, "nothing acknowledged is lost": the process dies between any two polls of any of its tasks.
 #[test]
 fn names_survive_a_crash_at_any_move() {
-    die_at_every_move(&names(), 200);
+    die_at_every_move(&names());
 }
 
 /// The same of contents.
 #[test]
 fn contents_survive_a_crash_at_any_move() {
-    die_at_every_move(&contents(), 200);
+    die_at_every_move(&contents());
 }
 
 /// Architecture section 3: an operation whose caller goes away is done whole or not at all.
