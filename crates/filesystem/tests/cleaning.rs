@@ -12,8 +12,8 @@ use std::{
     time::Duration,
 };
 
-use filesystem::{Node, Settings, Stability};
-use rig::{GIVEN, REFUSED, Rig};
+use filesystem::{FsError, Node, Settings, Stability};
+use rig::{GIVEN, REFUSED, Rig, forger};
 use storage::Keyspace;
 
 const BLOCK: usize = 4096;
@@ -151,6 +151,26 @@ async fn inline_bytes_are_packed() {
         assert_eq!(rig.read(&node, 0, 1 << 20).await.unwrap(), *content);
     }
     rig.check().await;
+}
+
+/// A map record that does not open is its file's misfortune: everything else is packed and cleaned.
+#[tokio::test]
+async fn a_damaged_map_holds_up_nobody_else() {
+    let mut rig = Rig::with(small()).await;
+    let root = rig.root().await;
+    let hurt = rig.file(&root, "hurt").await.unwrap();
+    rig.write(&hurt, 0, b"lost", Stability::FileSync).await.unwrap();
+    let well = rig.file(&root, "well").await.unwrap();
+    rig.write(&well, 0, b"kept", Stability::FileSync).await.unwrap();
+    let key = [&b"M"[..], &hurt.fileid().to_be_bytes(), &[0; 8]].concat();
+    forger::flip(&rig, &key).await;
+    rig.crash().await;
+    rig.fs.reclaim().await.unwrap();
+    assert_eq!(rig.memory.keys(Keyspace::Inline), 1, "only what nobody can name any more is left");
+    let root = rig.root().await;
+    let (hurt, well) = (rig.lookup(&root, "hurt").await.unwrap(), rig.lookup(&root, "well").await.unwrap());
+    assert!(matches!(rig.read(&hurt, 0, 4).await, Err(FsError::Io(_))));
+    assert_eq!(rig.read(&well, 0, 4).await.unwrap(), b"kept");
 }
 
 /// Clients write, read, truncate and remove while everything is moved under them: they never see an error or old bytes.

@@ -9,7 +9,7 @@ use crate::{
     core::Core,
     inode::Inode,
     keys,
-    record::{Extent, MapEntry, Source, WINDOW},
+    record::{Extent, Source, WINDOW},
 };
 
 /// So many extents are remembered; beyond that the engine is asked what it holds.
@@ -99,10 +99,10 @@ impl Core {
         loop {
             let page = self.shard.scan(scan.clone()).await?;
             for (key, value) in &page.items {
-                let (_, start) = keys::numbers(key)?;
-                let entry = MapEntry::decode(start, &self.open_record(key, value)?)?;
-                if entry.extent.source == Source::Inline {
-                    found.push(Packed { fileid, start, extent: entry.extent });
+                if let Some((_, entry)) = self.map_entry(key, value)?
+                    && entry.extent.source == Source::Inline
+                {
+                    found.push(Packed { fileid, start: entry.start, extent: entry.extent });
                 }
             }
             match page.items.last() {

@@ -33,6 +33,16 @@ const REST: u32 = 3;
 const REST_MAX: Duration = Duration::from_millis(500);
 
 impl Core {
+    /// A record of a map. None if it does not open: whoever reads the file is told, and what it names stays where it is.
+    pub(super) fn map_entry(&self, key: &[u8], value: &[u8]) -> Result<Option<(u64, MapEntry)>> {
+        let (fileid, start) = keys::numbers(key)?;
+        match self.open_record(key, value).and_then(|record| MapEntry::decode(start, &record)) {
+            Ok(entry) => Ok(Some((fileid, entry))),
+            Err(FsError::Io(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Merges the entries of every window that has too many and whose file is at rest.
     pub(super) async fn merge_windows(&self) -> Result<()> {
         self.cleaner.scattered.store(0, Ordering::Relaxed);
@@ -69,13 +79,7 @@ impl Core {
             self.enter()?;
             let page = self.shard.scan(scan.clone()).await?;
             for (key, value) in &page.items {
-                let (fileid, start) = keys::numbers(key)?;
-                let entry = match self.open_record(key, value).and_then(|record| MapEntry::decode(start, &record)) {
-                    Ok(entry) => entry,
-                    // Whoever reads the file is told; what it names stays where it is.
-                    Err(FsError::Io(_)) => continue,
-                    Err(error) => return Err(error),
-                };
+                let Some((fileid, entry)) = self.map_entry(key, value)? else { continue };
                 if let Source::Segment(place) = entry.extent.source
                     && victims.segments.contains(&place.segment)
                 {
