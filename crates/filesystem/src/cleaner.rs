@@ -3,8 +3,8 @@
 //!
 //! Both move sealed bytes as they are, without the data key, and commit by compare: under the file's lock only those map
 //! entries are pointed elsewhere that still say what was copied. A segment goes when nothing durable and nothing on its
-//! way into the map names it. One task of each file system does all of it, so that at most one segment's worth is moved at
-//! a time, and gives way to clients.
+//! way into the map names it. Two tasks of each file system do it: the packer, which keeps up with clients, and the cleaner,
+//! which gives way to them.
 
 mod inline;
 mod merge;
@@ -54,7 +54,9 @@ pub(crate) struct Cleaner {
     own: AtomicU64,
     /// Map entries of small runs that came since somebody last looked for windows with too many.
     scattered: AtomicU64,
-    /// Held by whoever packs and cleans: one at a time.
+    /// Held by whoever packs: one at a time.
+    packing: tokio::sync::Mutex<()>,
+    /// Held by whoever merges and empties segments: one at a time.
     turn: tokio::sync::Mutex<()>,
     /// Segments that cannot be emptied: something in them cannot be read. They are left to `fsck`.
     stuck: Mutex<HashSet<SegmentId>>,
@@ -70,8 +72,30 @@ struct Seen {
     stock: Option<(Instant, u64)>,
     /// When windows to merge were looked for last.
     merged: Option<Instant>,
-    /// Inline extents from before the opening have been looked for.
-    leftovers: bool,
+}
+
+/// What a task has complained about last: the same is not said again.
+#[derive(Default)]
+struct Complaint(Option<String>);
+
+impl Complaint {
+    /// Whether the task is over with what it has come to.
+    fn ends(&mut self, file_system: &str, done: Result<()>) -> bool {
+        match done {
+            Ok(()) => self.0 = None,
+            Err(FsError::Failed) => return true,
+            // Sealed, or no room: later.
+            Err(FsError::Sealed(_) | FsError::Delay | FsError::NoSpace) => {}
+            Err(error) => {
+                let text = error.to_string();
+                if self.0.as_ref() != Some(&text) {
+                    tracing::error!(file_system, %error, "dead space is not reclaimed now");
+                }
+                self.0 = Some(text);
+            }
+        }
+        false
+    }
 }
 
 impl Cleaner {
@@ -82,6 +106,7 @@ impl Cleaner {
             wake: Notify::new(),
             own: AtomicU64::new(0),
             scattered: AtomicU64::new(0),
+            packing: tokio::sync::Mutex::const_new(()),
             turn: tokio::sync::Mutex::const_new(()),
             stuck: Mutex::default(),
         }
@@ -115,48 +140,34 @@ impl Core {
     pub(crate) async fn run_cleaner(self: Arc<Self>) {
         let mut stop = self.stop.subscribe();
         let now = self.env.now();
-        let mut seen = Seen { last: 0, since: now, stock: None, merged: None, leftovers: false };
-        let mut told = None;
+        let mut seen = Seen { last: 0, since: now, stock: None, merged: None };
+        let mut complaint = Complaint::default();
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = self.env.sleep(TICK) => {}
-                () = self.cleaner.wake.notified() => {}
             }
             let done = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 done = self.clean(&mut seen) => done,
             };
-            match done {
-                Ok(()) => told = None,
-                Err(FsError::Failed) => return,
-                // Sealed, or no room: later.
-                Err(FsError::Sealed(_) | FsError::Delay | FsError::NoSpace) => {}
-                Err(error) => {
-                    let text = error.to_string();
-                    if told.as_ref() != Some(&text) {
-                        tracing::error!(file_system = %self.id, %error, "dead space is not reclaimed now");
-                    }
-                    told = Some(text);
-                }
+            if complaint.ends(&self.id, done) {
+                return;
             }
         }
     }
 
-    async fn clean(&self, seen: &mut Seen) -> Result<()> {
+    /// Whether it is time for anything of this: not sealed, and what is counted has been read.
+    fn may_clean(&self) -> Result<bool> {
         self.enter()?;
-        if !self.ready.load(Ordering::Acquire) {
+        Ok(self.ready.load(Ordering::Acquire))
+    }
+
+    async fn clean(&self, seen: &mut Seen) -> Result<()> {
+        if !self.may_clean()? {
             return Ok(());
         }
         let _turn = self.cleaner.turn.lock().await;
-        if !seen.leftovers {
-            self.find_leftovers().await?;
-            seen.leftovers = true;
-        }
-        let packed = self.pack_if_due().await;
-        if !matches!(packed, Ok(()) | Err(FsError::NoSpace)) {
-            return packed;
-        }
         let now = self.env.now();
         let clients = self.clients_last();
         if clients != seen.last {
@@ -185,14 +196,15 @@ impl Core {
                 self.merge_windows().await?;
             }
         }
-        packed
+        Ok(())
     }
 
     /// Does at once what the task would come to if clients were idle for long enough.
     async fn reclaim(&self) -> Result<()> {
         self.enter()?;
+        let _packing = self.cleaner.packing.lock().await;
         let _turn = self.cleaner.turn.lock().await;
-        self.find_leftovers().await?;
+        self.pack_leftovers().await?;
         self.merge_windows().await?;
         // Until nothing changes: what is being removed by others meanwhile cannot be moved.
         let mut left = None;

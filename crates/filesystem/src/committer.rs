@@ -100,6 +100,11 @@ impl Queue {
         }
     }
 
+    /// How many operations were admitted and are not durable yet.
+    pub(crate) fn admitted(&self) -> usize {
+        usize::try_from(self.admissions_max).unwrap_or(usize::MAX).saturating_sub(self.admissions.available_permits())
+    }
+
     /// Waits until every operation that was admitted is durable or was given up.
     pub(crate) async fn drained(&self) {
         // Closed when the shard has failed: then there is nothing to wait for.

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -67,6 +67,8 @@ pub(crate) struct Core {
     /// Sealed inline bytes whose batch is not durable yet.
     pub(crate) fresh: Mutex<HashMap<u64, Bytes>>,
     pub(crate) cleaner: Cleaner,
+    /// Flushes that run or wait for their file.
+    pub(crate) flushes: AtomicUsize,
     pub(crate) verifier: AtomicU64,
     /// Directories move across parents one at a time.
     pub(crate) moving: tokio::sync::Mutex<()>,
@@ -101,6 +103,7 @@ impl Core {
             plain: PlainCache::new(parts.budget.plaintext_bytes_max),
             fresh: Mutex::default(),
             cleaner: Cleaner::new(),
+            flushes: AtomicUsize::new(0),
             verifier: AtomicU64::new(verifier),
             moving: tokio::sync::Mutex::const_new(()),
             orphans: Mutex::default(),

@@ -1,10 +1,11 @@
 //! From the write-back buffer into the extent map (Architecture section 3, "Data").
 //!
-//! Up to 64 KiB goes inline into the same batch as size and times: one sync. More goes into segments first, then the
-//! map: data always before metadata. Extents begin and end on the 4 KiB grid or at the end of the file; what a write
+//! Up to 64 KiB goes inline into the same batch as size and times: one sync. More, and everything while many wait, goes
+//! into segments first, then the map: data always before metadata. Extents begin and end on the 4 KiB grid or at the end of the file; what a write
 //! leaves of a block is filled in from below.
 
 mod runs;
+mod turn;
 
 use std::{
     future::poll_fn,
@@ -16,6 +17,7 @@ use std::{
 use bytes::Bytes;
 use storage::Sealed;
 
+use self::turn::{Running, Turn};
 use crate::{
     FsError, Result,
     budget::Charge,
@@ -31,6 +33,9 @@ use crate::{
 
 /// Up to so many bytes are flushed inline.
 pub(crate) const INLINE_MAX: u64 = 64 << 10;
+
+/// From so many operations and flushes on that are not durable yet, nothing is flushed inline.
+const BUSY: usize = 12;
 
 /// Taken from the buffer at once.
 const PORTION: usize = 8 << 20;
@@ -59,60 +64,6 @@ struct Sealing {
     inline: bool,
 }
 
-/// Puts a portion back if the flush does not come to its end, a cancelled caller included.
-struct Turn<'a> {
-    core: &'a Core,
-    inode: &'a Inode,
-    portion: Option<Arc<Dirty>>,
-}
-
-impl Turn<'_> {
-    /// Whether the portion still counts: a seal that could not wait for it has dropped it.
-    fn is_current(&self, state: &State) -> bool {
-        match (&self.portion, &state.file.flushing) {
-            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
-            _ => false,
-        }
-    }
-
-    /// The portion is in the map.
-    fn done(&mut self, state: &mut State) {
-        let current = self.is_current(state);
-        if let Some(portion) = self.portion.take()
-            && current
-        {
-            state.file.flushing = None;
-            self.core.budget.sub_dirty(portion.bytes());
-        }
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        if self.portion.is_none() {
-            return;
-        }
-        let mut state = self.inode.lock();
-        let current = self.is_current(&state);
-        if let Some(portion) = self.portion.take()
-            && current
-        {
-            state.file.flushing = None;
-            if self.core.queue.check().is_err() {
-                // Nobody flushes it any more.
-                self.core.budget.sub_dirty(portion.bytes());
-                return;
-            }
-            let before = state.file.dirty.bytes() + portion.bytes();
-            state.file.dirty.put_beneath((*portion).clone());
-            // What was written over meanwhile is no longer there twice.
-            self.core.budget.change_dirty(before, state.file.dirty.bytes());
-            // Whoever looked through the dirty files meanwhile did not see it here.
-            self.core.dirty.lock().insert(self.inode.fileid);
-        }
-    }
-}
-
 impl Core {
     /// Brings all data of a file that is dirty now into the queue. The place in the queue that makes it durable.
     ///
@@ -138,6 +89,7 @@ impl Core {
             }
             state.file.written
         };
+        let _running = Running::begin(&self.flushes);
         // Before the place in the queue: see `Queue::admit`.
         let _turn = inode.flushing.lock().await;
         let (mut from, to, begun) = {
@@ -176,6 +128,12 @@ impl Core {
         };
         self.forget_if_clean(inode);
         Ok(unsynced)
+    }
+
+    /// So many wait for the disk that a second sync costs each of them little, since they share it. Then the bytes that
+    /// inline data writes twice, and the packer's work, cost more.
+    fn is_busy(&self) -> bool {
+        self.flushes.load(Ordering::Relaxed) + self.queue.admitted() >= BUSY
     }
 
     /// What is no longer in the buffer is in the map, unless it was dropped meanwhile.
@@ -256,7 +214,7 @@ impl Core {
             extents.push(MapEntry { start: run.start, length: narrow(run.length), first_piece: 0, extent });
             sealed.push(bytes);
         }
-        let inline = runs.iter().map(|run| run.length).sum::<u64>() <= INLINE_MAX;
+        let inline = !self.is_busy() && runs.iter().map(|run| run.length).sum::<u64>() <= INLINE_MAX;
         // Until the map names them: the segment must not go before.
         let _placing = (!inline).then(|| self.cleaner.placing.begin());
         if !inline {

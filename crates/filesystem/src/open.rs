@@ -311,6 +311,7 @@ impl Core {
         }
         tokio::spawn(self.clone().run_janitor());
         tokio::spawn(self.clone().run_reaper());
+        tokio::spawn(self.clone().run_packer());
         tokio::spawn(self.clone().run_cleaner());
         FileSystem { _guard: Arc::new(StopGuard(self.clone())), core: self }
     }

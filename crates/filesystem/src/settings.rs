@@ -46,7 +46,7 @@ impl Default for Settings {
             depth_max: 1000,
             dirty_age: Duration::from_secs(5),
             dirty_bytes: 8 << 20,
-            pack_bytes: 8 << 20,
+            pack_bytes: 4 << 20,
             pack_age: Duration::from_secs(5),
             merge_age: Duration::from_secs(600),
             dead_slack_bytes: 48 << 20,

@@ -1,16 +1,27 @@
 //! The packer: inline bytes, which lie in the engine for the sake of one sync, go into segments soon.
 
-use env::Instant;
-use storage::{Keyspace, Scan};
+use std::sync::Arc;
 
-use super::relocate::{CHUNK, Move};
+use bytes::Bytes;
+use env::Instant;
+use storage::{Keyspace, Now, Scan};
+
+use super::{
+    Complaint, TICK,
+    placing::Turn,
+    relocate::{Move, gives_up},
+};
 use crate::{
     Result,
     core::Core,
     inode::Inode,
     keys,
     record::{Extent, Source, WINDOW},
+    seal::sealed_bytes,
 };
+
+/// So much is put with one sync, in sealed bytes, while what was put before is brought into the map.
+const PASS: usize = 2 << 20;
 
 /// So many extents are remembered; beyond that the engine is asked what it holds.
 const REMEMBERED_MAX: usize = 64 << 10;
@@ -48,9 +59,48 @@ impl Outstanding {
     }
 }
 
+/// Sealed bytes that are in a segment and not yet in the map.
+struct Placed<'a> {
+    _turn: Turn<'a>,
+    moves: Vec<Move>,
+}
+
 impl Core {
+    /// Packs until the file system ends.
+    pub(crate) async fn run_packer(self: Arc<Self>) {
+        let mut stop = self.stop.subscribe();
+        let mut complaint = Complaint::default();
+        let mut leftovers = true;
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = self.env.sleep(TICK) => {}
+                () = self.cleaner.wake.notified() => {}
+            }
+            let done = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                done = self.pack_what_waits(&mut leftovers) => done,
+            };
+            if complaint.ends(&self.id, done) {
+                return;
+            }
+        }
+    }
+
+    async fn pack_what_waits(&self, leftovers: &mut bool) -> Result<()> {
+        if !self.may_clean()? {
+            return Ok(());
+        }
+        let _turn = self.cleaner.packing.lock().await;
+        if *leftovers {
+            self.pack_leftovers().await?;
+            *leftovers = false;
+        }
+        self.pack_if_due().await
+    }
+
     /// Packs what waits, if that is much or has waited for long.
-    pub(super) async fn pack_if_due(&self) -> Result<()> {
+    async fn pack_if_due(&self) -> Result<()> {
         let taken = {
             let mut outstanding = self.cleaner.outstanding.lock();
             let old = outstanding.since.is_some_and(|since| self.env.now().since(since) >= self.settings.pack_age);
@@ -59,10 +109,13 @@ impl Core {
             }
             std::mem::take(&mut *outstanding)
         };
-        if taken.more {
-            self.find_leftovers().await?;
-        }
-        let packed = self.pack(&taken.extents).await;
+        let packed = async {
+            if taken.more {
+                self.pack_leftovers().await?;
+            }
+            self.pack(&taken.extents).await
+        };
+        let packed = packed.await;
         if packed.is_err() {
             // Still there: another time.
             let mut outstanding = self.cleaner.outstanding.lock();
@@ -72,8 +125,8 @@ impl Core {
         packed
     }
 
-    /// Remembers every inline extent that the engine holds: those from before the opening, and those that were too many.
-    pub(super) async fn find_leftovers(&self) -> Result<()> {
+    /// Packs every inline extent that the engine holds: those from before the opening, and those that were too many.
+    pub(super) async fn pack_leftovers(&self) -> Result<()> {
         let mut scan = Scan::prefix(Keyspace::Inline, &[]);
         let (mut file, mut found) = (None, Vec::new());
         loop {
@@ -112,44 +165,76 @@ impl Core {
         }
     }
 
-    /// Moves inline extents into the newest segment, a chunk at a time.
+    /// Moves inline extents into the newest segment: a pass of them is put while the one before is brought into the map.
     async fn pack(&self, extents: &[Packed]) -> Result<()> {
-        let mut chunk = Vec::new();
-        let (mut sealed, mut bytes) = (Vec::new(), 0);
-        for packed in extents {
-            // Overwritten since, as hot blocks are.
-            if !self.may_be_mapped(packed) {
-                continue;
-            }
-            let found = self.fresh.lock().get(&packed.extent.id).cloned();
-            let found = match found {
-                Some(found) => Some(found),
-                None => self.get_raw(Keyspace::Inline, &keys::inline(packed.fileid, packed.extent.id)).await?,
+        let mut placed = None;
+        let mut rest = extents;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |packed: &&Packed| {
+                bytes += sealed_bytes(packed.extent.bytes) as usize;
+                bytes <= PASS
             };
-            let Some(found) = found else { continue };
-            bytes += u64::from(packed.extent.bytes).next_multiple_of(crate::record::BLOCK);
-            if bytes > CHUNK {
-                self.pack_into_one(std::mem::take(&mut chunk), std::mem::take(&mut sealed)).await?;
-                bytes = u64::from(packed.extent.bytes).next_multiple_of(crate::record::BLOCK);
-            }
-            chunk.push(*packed);
-            sealed.push(found);
+            let (pass, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+            rest = later;
+            let (next, mapped) = tokio::join!(self.place(pass), self.map_placed(placed.take()));
+            mapped?;
+            placed = Some(next?);
         }
-        if chunk.is_empty() { Ok(()) } else { self.pack_into_one(chunk, sealed).await }
+        self.map_placed(placed).await
     }
 
-    async fn pack_into_one(&self, chunk: Vec<Packed>, sealed: Vec<bytes::Bytes>) -> Result<()> {
-        let _turn = self.cleaner.placing.begin();
+    async fn map_placed(&self, placed: Option<Placed<'_>>) -> Result<()> {
+        match placed {
+            Some(placed) => self.repoint(placed.moves).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn place(&self, pass: &[Packed]) -> Result<Placed<'_>> {
+        let (found, sealed): (Vec<Packed>, Vec<Bytes>) = self.inline_values(pass).await?.into_iter().unzip();
+        let turn = self.cleaner.placing.begin();
         let places = self.put_together(&sealed).await?;
-        drop(sealed);
-        let moves = chunk.iter().zip(places).map(|(packed, place)| Move {
+        let moves = found.iter().zip(places).map(|(packed, place)| Move {
             fileid: packed.fileid,
             window: packed.start / WINDOW,
             from: packed.extent,
             to: Extent { source: Source::Segment(place), ..packed.extent },
             pieces: 0..u32::MAX,
         });
-        self.repoint(moves.collect()).await
+        Ok(Placed { moves: moves.collect(), _turn: turn })
+    }
+
+    /// The sealed bytes of those that are still named.
+    async fn inline_values(&self, pass: &[Packed]) -> Result<Vec<(Packed, Bytes)>> {
+        let (mut found, mut elsewhere) = (Vec::with_capacity(pass.len()), Vec::new());
+        for packed in pass {
+            // Overwritten since, as hot blocks are.
+            if !self.may_be_mapped(packed) {
+                continue;
+            }
+            let fresh = self.fresh.lock().get(&packed.extent.id).cloned();
+            if let Some(sealed) = fresh {
+                found.push((*packed, sealed));
+                continue;
+            }
+            let key = keys::inline(packed.fileid, packed.extent.id);
+            match self.shard.get_now(Keyspace::Inline, &key)? {
+                Now::Hit(sealed) => found.extend(sealed.map(|sealed| (*packed, sealed))),
+                Now::WouldBlock => elsewhere.push((*packed, key)),
+            }
+        }
+        for (packed, key) in elsewhere {
+            match self.shard.get(Keyspace::Inline, &key).await {
+                Ok(sealed) => found.extend(sealed.map(|sealed| (packed, sealed))),
+                Err(error) if gives_up(&error) => return Err(error.into()),
+                // It stays where it is, and whoever reads it is told.
+                Err(error) => {
+                    tracing::error!(file_system = %self.id, fileid = packed.fileid, %error, "cannot be packed; see `coffer fsck`");
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Whether the map still names the extent, as far as it is at hand.

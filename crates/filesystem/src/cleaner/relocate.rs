@@ -11,10 +11,14 @@ use crate::{
     inode::Inode,
     operation::Operation,
     record::{Extent, MapEntry, Source, WINDOW},
+    seal::sealed_bytes,
 };
 
 /// So much is copied at once, in plaintext bytes: what fits one pooled buffer when it is sealed.
 pub(super) const CHUNK: u64 = 1 << 20;
+
+/// A chunk of whole blocks when it is sealed.
+const CHUNK_SEALED: usize = sealed_bytes(1 << 20) as usize;
 
 /// Entries of one operation: it holds their records, the inode's and the counts of as many segments.
 const TOGETHER: usize = 128;
@@ -104,22 +108,39 @@ impl Core {
         Ok(())
     }
 
-    /// Puts sealed bytes into the newest segment, together.
+    /// Puts sealed parts (each at most a chunk) into the newest segment: copied together into few large buffers, with one sync.
     pub(super) async fn put_together(&self, parts: &[Bytes]) -> Result<Vec<Place>> {
-        let whole = parts.iter().map(Bytes::len).sum();
-        let mut buffer = SealedBuffer::new(whole);
-        let mut rest = &mut buffer[..];
-        for part in parts {
-            let (out, tail) = rest.split_at_mut(part.len());
-            out.copy_from_slice(part);
-            rest = tail;
+        let mut rest = parts;
+        let mut buffers = Vec::new();
+        while !rest.is_empty() {
+            let mut whole = 0;
+            let fits = |part: &&Bytes| {
+                let fits = whole == 0 || whole + part.len() <= CHUNK_SEALED;
+                whole += if fits { part.len() } else { 0 };
+                fits
+            };
+            let (together, later) = rest.split_at(rest.iter().take_while(fits).count());
+            rest = later;
+            let mut buffer = SealedBuffer::new(whole);
+            let mut room = &mut buffer[..];
+            for part in together {
+                let (out, tail) = room.split_at_mut(part.len());
+                out.copy_from_slice(part);
+                room = tail;
+            }
+            buffers.push(Sealed::from(buffer.freeze()));
         }
-        let put = self.segments.put(vec![Sealed::from(buffer.freeze())]).await?;
+        let put = self.segments.put(buffers).await?;
+        let mut chunks = put.into_iter();
+        let mut chunk = chunks.next();
         let mut begin = 0;
         let places = parts.iter().map(|part| {
-            let end = begin + u32::try_from(part.len()).ok()?;
-            let place = put.first()?.part(begin..end);
-            begin = end;
+            let length = u32::try_from(part.len()).ok()?;
+            if chunk.is_some_and(|chunk| begin == chunk.length) {
+                (chunk, begin) = (chunks.next(), 0);
+            }
+            let place = chunk?.part(begin..begin.checked_add(length)?);
+            begin += length;
             place
         });
         places.collect::<Option<_>>().ok_or(FsError::Delay)
@@ -180,6 +201,6 @@ impl Core {
 }
 
 /// Whether there is no use in going on: nothing was wrong with what was read.
-fn gives_up(error: &StorageError) -> bool {
+pub(super) fn gives_up(error: &StorageError) -> bool {
     matches!(error, StorageError::NoSpace | StorageError::Stopped(_))
 }

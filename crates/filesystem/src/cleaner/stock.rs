@@ -77,7 +77,7 @@ impl Stock {
     pub(super) fn victims(&self, effort: Effort, slack: u64) -> Victims {
         let (live, mut dead) = (self.live(), self.dead_bytes());
         let (begin, end) = match effort {
-            Effort::Busy => (live + slack, live / 4 * 3 + slack / 2),
+            Effort::Busy => (live / 8 * 7 + slack, live / 4 * 3 + slack / 2),
             Effort::Idle => (live / 4 + slack, live / 8 + slack / 2),
             Effort::Full => (slack / 8, slack / 16),
         };
@@ -85,7 +85,7 @@ impl Stock {
             return Victims::default();
         }
         let urgent = match effort {
-            Effort::Busy => dead > live + live / 4 + 2 * slack,
+            Effort::Busy => dead > live + 2 * slack,
             Effort::Idle => false,
             Effort::Full => true,
         };

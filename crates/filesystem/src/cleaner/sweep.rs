@@ -91,10 +91,6 @@ impl Core {
             if bytes >= GATHERED_MAX || found.len() >= ENTRIES_MAX || last.is_none() {
                 self.relocate(std::mem::take(&mut found)).await?;
                 bytes = 0;
-                match self.pack_if_due().await {
-                    Ok(()) | Err(FsError::NoSpace) => {}
-                    Err(error) => return Err(error),
-                }
             }
             let Some((last, _)) = last else { return Ok(()) };
             scan = scan.after(last);

@@ -9,6 +9,8 @@ use super::{EngineInner, journal, keyspace_options};
 use crate::{Keyspace, Now, Page, Scan, StorageError};
 
 const MEMTABLE_BYTES: u64 = 16 << 20;
+/// Inline values are deleted soon after they came. The later their memtable goes, the fewer of them it writes to a table.
+const INLINE_MEMTABLE_BYTES: u64 = 24 << 20;
 const HISTORY_MEMTABLE_BYTES: u64 = 4 << 20;
 const CURE: &str = "restore the shard's directory from a backup";
 
@@ -30,7 +32,7 @@ impl Maps {
         let database = fjall::Database::open(engine.configuration(dir))?;
         Ok(Self {
             records: database.keyspace("records", || keyspace_options(MEMTABLE_BYTES))?,
-            inline: database.keyspace("inline", || keyspace_options(MEMTABLE_BYTES))?,
+            inline: database.keyspace("inline", || keyspace_options(INLINE_MEMTABLE_BYTES))?,
             history: database.keyspace("history", || keyspace_options(HISTORY_MEMTABLE_BYTES))?,
             database,
         })
