@@ -14,7 +14,7 @@ use std::{
 use filesystem::{FsError, SetAttributes, Settings, Stability};
 use rig::{Caller, Rig, name_of};
 use storage::{
-    StorageError,
+    Keyspace, StorageError,
     faulty::{PutFault, ReadFault},
 };
 
@@ -67,6 +67,39 @@ async fn files_are_flushed_side_by_side() {
     drop(root);
     rig.check().await;
     assert_eq!(rig.names(&rig.root().await, 9).await.unwrap().len(), 60);
+}
+
+/// Architecture section 3, "Data": a lone small flush takes one sync; when many wait, their bytes are written once instead.
+#[tokio::test]
+async fn small_flushes_go_into_segments_when_many_wait() {
+    let mut rig = Rig::new().await;
+    let faults = rig.open_faulty(false).await;
+    let root = rig.root().await;
+    let mut files = Vec::new();
+    for number in 0..40 {
+        files.push(rig.file(&root, &format!("f{number}")).await.unwrap());
+    }
+    rig.write(&files[0], 0, &[1; 4096], Stability::FileSync).await.unwrap();
+    assert_eq!((rig.memory.segments().len(), rig.memory.keys(Keyspace::Inline)), (0, 1));
+    faults.hold_commits();
+    let rig = Arc::new(rig);
+    let writes = files.iter().cloned().map(|file| {
+        let rig = rig.clone();
+        tokio::spawn(async move { rig.write(&file, 0, &[2; 4096], Stability::FileSync).await })
+    });
+    let writes: Vec<_> = writes.collect();
+    while rig.memory.segments().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    faults.release();
+    for write in writes {
+        write.await.unwrap().unwrap();
+    }
+    let inline = rig.memory.keys(Keyspace::Inline);
+    assert!((2..=20).contains(&inline), "{inline} of 40 are inline");
+    for file in &files {
+        assert!(rig.read(file, 0, 4096).await.unwrap() == [2; 4096]);
+    }
 }
 
 /// Architecture section 1, "Errors": an error of storage keeps its meaning: no room is NOSPC, a bad disk is an I/O error, and a shard that has

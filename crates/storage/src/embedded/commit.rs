@@ -18,6 +18,7 @@ use super::{
     core::Core,
     floor::{self, Floor, FloorFile},
     history::{EPOCH_KEY, FLUSH_EVERY, Hash, Record},
+    journal::{self, Ahead},
     maps::{Maps, engine_error},
     queue::{Ending, Waiting, take_group},
 };
@@ -55,6 +56,7 @@ pub(crate) struct Committer {
     pub(crate) flushed: Seq,
     /// The epoch of this opening, as long as it is not durable: nothing else may be written before.
     pub(crate) unnoted: Option<u32>,
+    pub(crate) ahead: Ahead,
 }
 
 impl Committer {
@@ -162,7 +164,7 @@ impl Committer {
             return;
         }
         let bytes: usize = allowed.iter().map(|waiting| waiting.bytes).sum();
-        let (batch, last) = self.assemble(&allowed);
+        let (batch, last, appended) = self.assemble(&allowed);
         let answers = allowed.into_iter().map(|waiting| (waiting.batch.token, waiting.answer)).collect();
         core.queue.state.lock().in_flight = answers;
 
@@ -183,6 +185,9 @@ impl Committer {
             let _ = answer.send(Ok(Seq(seq)));
         }
         core.space.used(2 * bytes);
+        if let Err(error) = self.ahead.appended(appended) {
+            tracing::debug!(%error, "syncs of the journal take longer");
+        }
         if last.0.0 - self.floor.current().seq.0 >= floor::BATCHES {
             self.raise_floor(false);
         }
@@ -205,40 +210,56 @@ impl Committer {
         allowed
     }
 
-    /// One fjall batch of all changes and their records. Returns it with the sequence and hash it leads to.
-    fn assemble(&self, group: &[Waiting]) -> (OwnedWriteBatch, (Seq, Hash)) {
+    /// One fjall batch of all changes and their records. Returns it with the sequence and hash it leads to, and what it
+    /// takes in the journal.
+    fn assemble(&self, group: &[Waiting]) -> (OwnedWriteBatch, (Seq, Hash), usize) {
         let keys: usize = group.iter().map(|waiting| waiting.batch.keys() + 1).sum();
         let mut batch = OwnedWriteBatch::with_capacity(self.maps.database.clone(), keys);
+        let mut bytes = 0;
         let mut last = self.last;
         for waiting in group {
             let seq = Seq(last.0.0 + 1);
             let record = Record::following(&self.chain, &last.1, seq, &waiting.batch);
-            batch.insert(&self.maps.history, Record::key(seq).as_slice(), record.encode().as_slice());
+            let (key, value) = (Record::key(seq), record.encode());
+            bytes += key.len() + value.len();
+            batch.insert(&self.maps.history, key.as_slice(), value.as_slice());
             last = (seq, record.hash);
         }
         if let [only] = group {
-            self.add(&mut batch, &only.batch, &mut |_, _| true);
+            bytes += self.add(&mut batch, &only.batch, &mut |_, _| true);
         } else {
             // All records of a fjall batch have one version, so of several changes of a key only the last may go in.
             let mut seen: HashSet<(Keyspace, Bytes)> = HashSet::with_capacity(keys);
             for waiting in group.iter().rev() {
-                self.add(&mut batch, &waiting.batch, &mut |keyspace, key| seen.insert((keyspace, key.clone())));
+                let mut wanted = |keyspace, key: &Bytes| seen.insert((keyspace, key.clone()));
+                bytes += self.add(&mut batch, &waiting.batch, &mut wanted);
             }
         }
-        (batch, last)
+        let appended = journal::batch_bytes(batch.len(), bytes);
+        (batch, last, appended)
     }
 
-    fn add(&self, batch: &mut OwnedWriteBatch, from: &Batch, wanted: &mut impl FnMut(Keyspace, &Bytes) -> bool) {
+    /// Adds what is wanted; its bytes.
+    fn add(
+        &self,
+        batch: &mut OwnedWriteBatch,
+        from: &Batch,
+        wanted: &mut impl FnMut(Keyspace, &Bytes) -> bool,
+    ) -> usize {
+        let mut bytes = 0;
         for (keyspace, key, value) in &from.puts {
             if wanted(*keyspace, key) {
+                bytes += key.len() + value.len();
                 batch.insert(self.maps.of(*keyspace), key.clone(), value.clone());
             }
         }
         for (keyspace, key) in &from.deletes {
             if wanted(*keyspace, key) {
+                bytes += key.len();
                 batch.remove(self.maps.of(*keyspace), key.clone());
             }
         }
+        bytes
     }
 
     fn pause(&mut self) {

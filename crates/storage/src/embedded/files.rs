@@ -147,6 +147,14 @@ pub(crate) fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
     }
 }
 
+/// Where the first hole at or after `offset` begins, or the end of the file.
+pub(crate) fn next_hole(file: &File, offset: u64) -> io::Result<u64> {
+    let from = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the call only moves the position of a file that we read and write by offsets.
+    let found = unsafe { libc::lseek(file.as_raw_fd(), from, libc::SEEK_HOLE) };
+    u64::try_from(found).map_err(|_| io::Error::last_os_error())
+}
+
 /// The same bytes as not yet written ones.
 pub(crate) fn as_uninit(out: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     // SAFETY: u8 and MaybeUninit<u8> have one layout, and `read_at` only ever writes initialised bytes to it.

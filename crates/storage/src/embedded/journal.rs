@@ -5,6 +5,9 @@
 //! crash can tear one batch only, the last of the newest journal. That one is cut off here; anything else that does not
 //! read is damage, and an error that names the file.
 
+mod ahead;
+mod set_aside;
+
 use std::{
     fs::{self, File, OpenOptions},
     hash::Hasher as _,
@@ -15,6 +18,10 @@ use std::{
 
 use xxhash_rust::xxh3::Xxh3;
 
+pub(crate) use self::{
+    ahead::{Ahead, batch_bytes},
+    set_aside::set_aside,
+};
 use super::{directory::sync_directory, files};
 use crate::{Limits, StorageError};
 
@@ -25,6 +32,7 @@ const TRAILER: &[u8; 4] = b"FJL\x03";
 /// Value type, compression, keyspace, lengths of key, value, and value as stored.
 const ITEM_HEAD_BYTES: usize = 1 + 1 + 8 + 2 + 4 + 4;
 const START_BYTES: usize = 4 + 8;
+const END_BYTES: usize = 1 + 8 + TRAILER.len();
 
 /// More than a batch of ours can have.
 const ITEMS_MAX: u32 = 1 << 20;

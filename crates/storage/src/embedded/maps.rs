@@ -101,7 +101,8 @@ impl Maps {
     }
 
     pub(crate) fn directory(&self) -> &Path {
-        self.records.path().parent().unwrap_or(Path::new("engine"))
+        // Below it are `keyspaces` and a number.
+        self.records.path().ancestors().nth(2).unwrap_or(Path::new("engine"))
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     floor::Floor,
     health::Health,
     history::{self, EPOCH_KEY, Record, Trouble},
-    journal,
+    journal::{self, Ahead},
     maps::{Maps, engine_error},
     pool,
     queue::Queue,
@@ -45,6 +45,9 @@ pub(crate) fn open(engine: &Arc<EngineInner>, mut directory: Directory) -> Resul
         journal::prepare(&engine_dir, directory.floor.current().clean)?;
     }
     let maps = open_database(engine, &engine_dir)?;
+    if room && let Err(error) = journal::set_aside(&engine_dir) {
+        return Err(StorageError::io(&journal::newest(&engine_dir), &error));
+    }
     let segments_dir = directory.segments();
     directory.finish()?;
     let Directory { path, id, chain, floor, lock, .. } = directory;
@@ -52,6 +55,7 @@ pub(crate) fn open(engine: &Arc<EngineInner>, mut directory: Directory) -> Resul
     let head = check_history(&maps, &chain, &floor.current(), &engine_dir)?;
     let epoch = next_epoch(&maps, &engine_dir)?;
     let health = Arc::new(Health::new(path.display().to_string()));
+    let ahead = Ahead::new(&engine_dir);
     let core = Arc::new(Core {
         env: engine.env.clone(),
         health: health.clone(),
@@ -61,7 +65,7 @@ pub(crate) fn open(engine: &Arc<EngineInner>, mut directory: Directory) -> Resul
         opened: RwLock::new(Some(Opened { maps: maps.clone(), lock, engine_dir })),
     });
     let mut committer =
-        Committer { core: core.clone(), maps, chain, floor, last: head, flushed: head.0, unnoted: Some(epoch) };
+        Committer { core: core.clone(), maps, chain, floor, last: head, flushed: head.0, unnoted: Some(epoch), ahead };
     if room {
         committer.note_opening()?;
     } else {

@@ -94,3 +94,24 @@ async fn a_missing_or_damaged_older_journal_is_refused() {
     let (shard, _) = engine.open(&dir).await.unwrap();
     assert_filled(&*shard).await;
 }
+
+/// Architecture section 4: zeros are written ahead of the journal's end, which the commit thread knows to the byte.
+#[tokio::test]
+async fn zeros_lie_ahead_of_the_end() {
+    let engine = engine();
+    let (_kept, dir, shard) = filled(&engine).await;
+    for token in 100..1500_u128 {
+        let mut batch = Batch::new(token);
+        batch.put(Keyspace::Inline, format!("key{}", token % 7), vec![7; 3000]);
+        batch.put(Keyspace::Records, format!("key{token}"), "value");
+        batch.delete(Keyspace::Records, format!("key{}", token - 50));
+        let mut other = Batch::new(token + 10_000);
+        other.put(Keyspace::Records, format!("key{token}"), "another");
+        let (one, two) = tokio::join!(shard.commit(batch), shard.commit(other));
+        one.and(two).unwrap();
+    }
+    let journal = newest(&dir.join("engine"));
+    let end = look(&journal, &mut None).unwrap().end;
+    let filled = files::next_hole(&File::open(&journal).unwrap(), end).unwrap();
+    assert!(end > 4 << 20 && ((32 << 10)..(264 << 10)).contains(&(filled - end)), "{end} and zeros up to {filled}");
+}
