@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 /// Bounds on memory, and how much of it is used, over all file systems that share this.
 pub struct Budget {
@@ -21,7 +21,11 @@ pub struct Budget {
     entries: AtomicUsize,
     dirty: AtomicUsize,
     flushed: Notify,
+    sealing: Semaphore,
 }
+
+/// Sealed bytes on their way into segments, all flushes together: beside the plaintext, which stays until the map names them.
+const SEALING_KIB_MAX: u32 = 32 << 10;
 
 impl Default for Budget {
     fn default() -> Self {
@@ -42,6 +46,7 @@ impl Budget {
             entries: AtomicUsize::new(0),
             dirty: AtomicUsize::new(0),
             flushed: Notify::new(),
+            sealing: Semaphore::new(SEALING_KIB_MAX as usize),
         }
     }
 
@@ -89,6 +94,13 @@ impl Budget {
         });
         // Made only if it was counted, since it gives back when it goes.
         reserved.ok().map(|_| Reserved { budget: self, bytes })
+    }
+
+    /// Waits for room for so many sealed bytes. Whoever holds it waits for nothing but the disk.
+    pub(crate) async fn sealing(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
+        let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).min(SEALING_KIB_MAX);
+        // It is never closed.
+        self.sealing.acquire_many(kib).await.ok()
     }
 
     /// More than half is used: flush in the background.

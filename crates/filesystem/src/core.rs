@@ -67,7 +67,7 @@ pub(crate) struct Core {
     /// Sealed inline bytes whose batch is not durable yet.
     pub(crate) fresh: Mutex<HashMap<u64, Bytes>>,
     pub(crate) cleaner: Cleaner,
-    /// Flushes that run or wait for their file.
+    /// Flushes that wait for their file.
     pub(crate) flushes: AtomicUsize,
     pub(crate) verifier: AtomicU64,
     /// Directories move across parents one at a time.

@@ -17,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use storage::Sealed;
 
-use self::turn::{Running, Turn};
+use self::turn::{Turn, Waits};
 use crate::{
     FsError, Result,
     budget::Charge,
@@ -34,8 +34,8 @@ use crate::{
 /// Up to so many bytes are flushed inline.
 pub(crate) const INLINE_MAX: u64 = 64 << 10;
 
-/// From so many operations and flushes on that are not durable yet, nothing is flushed inline.
-const BUSY: usize = 12;
+/// From so many operations that are not durable yet, and flushes that wait for their file, nothing is flushed inline.
+const BUSY: usize = 10;
 
 /// Taken from the buffer at once.
 const PORTION: usize = 8 << 20;
@@ -60,6 +60,7 @@ struct Sealing {
     /// Where the portion ends.
     end: u64,
     extents: Vec<MapEntry>,
+    /// As many, if they go inline.
     sealed: Vec<Bytes>,
     inline: bool,
 }
@@ -89,7 +90,7 @@ impl Core {
             }
             state.file.written
         };
-        let _running = Running::begin(&self.flushes);
+        let mut waits = Some(Waits::begin(&self.flushes));
         // Before the place in the queue: see `Queue::admit`.
         let _turn = inode.flushing.lock().await;
         let (mut from, to, begun) = {
@@ -104,6 +105,8 @@ impl Core {
             self.queue.check()?;
             self.reserve_counters().await?;
             let admission = self.queue.admit().await;
+            // Counted there from now on.
+            drop(waits.take());
             let Some(portion) = self.take_portion(inode, (from, to)) else { break };
             from = portion.end();
             let mut turn = Turn { core: self, inode, portion: Some(portion.clone()) };
@@ -207,6 +210,9 @@ impl Core {
         }
         self.load(inode).await?;
         let runs = self.runs(inode, portion).await?;
+        let bytes = runs.iter().map(|run| run.length).sum::<u64>();
+        let inline = !self.is_busy() && bytes <= INLINE_MAX;
+        let room = if inline { None } else { self.budget.sealing(bytes).await };
         let mut extents = Vec::with_capacity(runs.len());
         let mut sealed = Vec::with_capacity(runs.len());
         for run in &runs {
@@ -214,16 +220,16 @@ impl Core {
             extents.push(MapEntry { start: run.start, length: narrow(run.length), first_piece: 0, extent });
             sealed.push(bytes);
         }
-        let inline = !self.is_busy() && runs.iter().map(|run| run.length).sum::<u64>() <= INLINE_MAX;
         // Until the map names them: the segment must not go before.
         let _placing = (!inline).then(|| self.cleaner.placing.begin());
         if !inline {
-            let puts = sealed.iter().map(|bytes| Sealed::from(bytes.clone())).collect();
+            let puts = std::mem::take(&mut sealed).into_iter().map(Sealed::from).collect();
             let places = self.segments.put(puts).await?;
             for (entry, place) in extents.iter_mut().zip(places) {
                 entry.extent.source = Source::Segment(place);
             }
         }
+        drop(room);
         self.map_portion(inode, Sealing { end: portion.end(), extents, sealed, inline }, operation, turn).await
     }
 
@@ -246,7 +252,7 @@ impl Core {
                 if missing.is_none() {
                     let mut operation = first;
                     let mut window = None;
-                    for (entry, bytes) in extents.iter().zip(&sealed) {
+                    for (nth, entry) in extents.iter().enumerate() {
                         // Inline flushes are small enough for one operation; others get one for each window.
                         if !inline
                             && window.replace(entry.start / WINDOW).is_some_and(|last| last != entry.start / WINDOW)
@@ -255,7 +261,7 @@ impl Core {
                             self.enqueue_part(&mut state, &names, part, (entry.start, true));
                         }
                         state.replace_map(&names, (entry.start, entry.end()), Some(*entry), &mut operation)?;
-                        if inline {
+                        if let Some(bytes) = sealed.get(nth) {
                             let key = keys::inline(inode.fileid, entry.extent.id);
                             operation.push(Change::PutInline(key, bytes.clone()));
                             operation.settled.push(entry.extent.id);

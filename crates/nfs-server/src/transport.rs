@@ -1,5 +1,5 @@
 //! A connection's bytes: clear or TLS, in and out. Nothing here waits; the connection's loop does. What is read goes
-//! straight into the record it belongs to (through TLS: with the one copy that rustls makes); replies are gathered into
+//! straight into the record it belongs to (through TLS: rustls opens it into a buffer of its own first); replies are gathered into
 //! full TLS records, or written as they are with one vectored call.
 
 use std::collections::VecDeque;

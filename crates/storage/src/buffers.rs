@@ -14,8 +14,9 @@ pub(crate) const PAGE: usize = 4096;
 /// One sealed MiB of a file: 256 pieces of 4 KiB, each with its tag of 16 bytes.
 const LARGE_BYTES: usize = (1 << 20) + PAGE;
 
-/// From this size on a buffer begins at a page, and is written and read in whole pages.
-pub(crate) const LARGE_BYTES_MIN: usize = 64 << 10;
+/// From this size on a buffer begins at a page, and is written and read in whole pages. More than what is flushed inline at
+/// once when it is sealed: an inline value stays in memory for long, and must not keep a buffer of a MiB with it.
+pub(crate) const LARGE_BYTES_MIN: usize = 128 << 10;
 
 /// So many are kept while nobody uses them: 32 MiB.
 const KEPT_MAX: usize = 32;

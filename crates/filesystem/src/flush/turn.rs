@@ -11,17 +11,17 @@ use crate::{
     inode::{Inode, State},
 };
 
-/// Counts a flush among those that run or wait for their file.
-pub(super) struct Running<'a>(&'a AtomicUsize);
+/// Counts a flush among those that wait for their file.
+pub(super) struct Waits<'a>(&'a AtomicUsize);
 
-impl<'a> Running<'a> {
+impl<'a> Waits<'a> {
     pub(super) fn begin(flushes: &'a AtomicUsize) -> Self {
         flushes.fetch_add(1, Ordering::Relaxed);
         Self(flushes)
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for Waits<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
