@@ -29,7 +29,7 @@ async fn direct_and_cached_writes_lie_in_one_segment() {
     let budgets = Budgets { segment_bytes: 1 << 20, reserve_bytes: 1 << 20, ..Budgets::default() };
     let engine = Engine::new(budgets, Env::real()).unwrap();
     let (shard, segments) = engine.create(&dir).await.unwrap();
-    let lengths = [100, 257 * 4096, 5, 65_536, 65_537, 4112, 4112, 300_001, 70_000, 1];
+    let lengths = [100, 257 * 4096, 5, 131_072, 131_073, 4112, 4112, 300_001, 140_000, 1];
     let things: Vec<Bytes> = (1..).zip(lengths).map(|(fill, length)| large(length, fill)).collect();
     let mut places: Vec<Place> = Vec::new();
     for group in things.chunks(4) {
@@ -37,7 +37,7 @@ async fn direct_and_cached_writes_lie_in_one_segment() {
     }
     for (place, thing) in places.iter().zip(&things) {
         assert_eq!(place.length as usize, thing.len());
-        assert!(thing.len() < 65_536 || place.offset % 4096 == 0, "{place:?}");
+        assert!(thing.len() < 131_072 || place.offset % 4096 == 0, "{place:?}");
         segments.prefetch(place);
         assert_eq!(segments.read(place, 0..place.length).await.unwrap(), thing[..]);
     }
