@@ -38,20 +38,32 @@ impl Disk {
     }
 
     /// Writes back what the kernel holds and waits until the device rests, so that what a server has put off is written,
-    /// too; then says how much was written so far.
-    pub(crate) async fn rested(&self) -> Result<u64, String> {
+    /// too; then says how much was written so far, and whether the device came to rest.
+    pub(crate) async fn rested(&self) -> Result<(u64, bool), String> {
         let start = Instant::now();
         loop {
-            tokio::task::spawn_blocking(rustix::fs::sync).await.map_err(|error| format!("sync: {error}"))?;
+            write_back().await?;
             let before = self.written()?;
             tokio::time::sleep(Duration::from_secs(1)).await;
-            tokio::task::spawn_blocking(rustix::fs::sync).await.map_err(|error| format!("sync: {error}"))?;
+            write_back().await?;
             let after = self.written()?;
-            if after - before <= RESTING_BYTES || start.elapsed() > REST_MAX {
-                return Ok(after);
+            let rests = after - before <= RESTING_BYTES;
+            if rests || start.elapsed() > REST_MAX {
+                return Ok((after, rests));
             }
         }
     }
+}
+
+async fn write_back() -> Result<(), String> {
+    tokio::task::spawn_blocking(rustix::fs::sync).await.map_err(|error| format!("sync: {error}"))
+}
+
+/// Bytes that a process made the kernel write, or owe, to block devices: what it wrote into the page cache counts when it becomes
+/// dirty, what a file system writes for itself does not. None where the kernel does not tell.
+pub(crate) fn written_by(process: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{process}/io")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("write_bytes:"))?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -62,5 +74,6 @@ mod tests {
     #[test]
     fn a_directory_without_a_device_is_named() {
         assert!(Disk::below(Path::new("/proc")).unwrap_err().contains("/proc: no block device"));
+        assert_eq!(written_by(u32::MAX), None);
     }
 }

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
-use super::disk::Disk;
+use super::disk::{Disk, written_by};
 use super::life::Run;
 use super::processor::Used;
 use crate::histogram::rounded;
@@ -26,14 +26,19 @@ struct Written {
     meanwhile: u64,
     /// And until all that was put off is written, too.
     in_all: u64,
+    /// What the server itself had written, if it is known.
+    by_server: Option<u64>,
+    /// Whether the device came to rest before and after; otherwise others write to it.
+    rested: bool,
 }
 
 /// Watches a run. With a disk, it rests before the work begins, so that what the making ready wrote does not count, and again
 /// before anything is checked or cleared up.
 pub(crate) async fn watch(run: &Run, disk: Option<&Disk>) -> Result<Seen, String> {
     run.gate.watch_ready().await;
+    let by_server = || run.options.pid.and_then(written_by);
     let before = match disk {
-        Some(disk) => Some(disk.rested().await?),
+        Some(disk) => Some((disk.rested().await?, by_server())),
         None => None,
     };
     let (used, began) = (Used::now(run.options.pid)?, now()?);
@@ -41,9 +46,11 @@ pub(crate) async fn watch(run: &Run, disk: Option<&Disk>) -> Result<Seen, String
     run.gate.watch_end().await;
     let (used, ended) = (Used::now(run.options.pid)?.since(used), now()?);
     let written = match disk.zip(before) {
-        Some((disk, before)) => {
-            let meanwhile = disk.written()? - before;
-            Some(Written { meanwhile, in_all: disk.rested().await? - before })
+        Some((disk, ((bytes, rested), server))) => {
+            let meanwhile = disk.written()? - bytes;
+            let (after, rested_again) = disk.rested().await?;
+            let by_server = by_server().zip(server).map(|(after, before)| after.saturating_sub(before));
+            Some(Written { meanwhile, in_all: after - bytes, by_server, rested: rested && rested_again })
         }
         None => None,
     };
@@ -69,6 +76,10 @@ impl Seen {
         if let Some(written) = self.written {
             put("disk_bytes_meanwhile", written.meanwhile.into());
             put("disk_bytes", written.in_all.into());
+            put("disk_rested", written.rested.into());
+            if let Some(bytes) = written.by_server {
+                put("server_written_bytes", bytes.into());
+            }
         }
     }
 }

@@ -20,6 +20,9 @@ use crate::house::House;
 use figure::Figure;
 use server::Server;
 
+/// Figures, and the most memory that the server ever had, in KiB.
+type Measured = Result<(Vec<Figure>, u64), String>;
+
 /// One kind of measuring.
 #[derive(Debug)]
 pub(super) struct Row {
@@ -27,7 +30,7 @@ pub(super) struct Row {
     /// What its server runs under, or why there is no row without it.
     under: fn(&Rig<'_>, &Path) -> Result<Vec<String>, String>,
     /// Measures, and ends the server.
-    run: fn(&Rig<'_>, Server) -> Result<(Vec<Figure>, u64), String>,
+    run: fn(&Rig<'_>, Server) -> Measured,
 }
 
 const ROWS: &[Row] = &[

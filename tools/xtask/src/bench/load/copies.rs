@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::Rig;
 use super::figure::Figure;
 use super::server::{Server, word};
+use super::{Measured, Rig};
 use crate::house::{cargo, shown};
 
 const COUNTS: &str = "counts";
@@ -62,7 +62,7 @@ impl Counts {
     }
 }
 
-pub(super) fn run(rig: &Rig<'_>, server: Server) -> Result<(Vec<Figure>, u64), String> {
+pub(super) fn run(rig: &Rig<'_>, server: Server) -> Measured {
     let path = rig.place.join(COUNTS);
     let mut figures = Vec::new();
     for (kind, what) in [("read --warm", "cached 1 MiB reads"), ("write", "1 MiB writes")] {

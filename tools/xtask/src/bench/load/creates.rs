@@ -1,15 +1,15 @@
 //! How many files can be made durably in a second, by one client, by 8, and by 64.
 
-use super::Rig;
 use super::figure::{Bar, Figure};
 use super::server::{Server, latencies, number};
+use super::{Measured, Rig};
 
 /// What 64 clients should get.
 const RATE_MIN: f64 = 10_000.0;
 /// What they shall get one day.
 const RATE_GOAL: f64 = 25_000.0;
 
-pub(super) fn run(rig: &Rig<'_>, server: Server) -> Result<(Vec<Figure>, u64), String> {
+pub(super) fn run(rig: &Rig<'_>, server: Server) -> Measured {
     let mut figures = Vec::new();
     for clients in [1, 8, 64] {
         let line = server.nfs(&format!("create --clients {clients} --seconds {}", rig.seconds))?;

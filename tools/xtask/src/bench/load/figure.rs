@@ -5,7 +5,8 @@ use std::fmt;
 use serde_json::{Value, json};
 
 /// The table's head.
-pub(super) const HEAD: &str = "                                                       figure                       bar";
+pub(super) const HEAD: &str =
+    "                                                          figure                      bar";
 
 /// What a figure should be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -96,7 +97,7 @@ impl fmt::Display for Figure {
             None => String::new(),
         };
         let line =
-            format!("{:<50} {value:>10} {:<14} {bar:>9}  {:<8} {}", self.what, self.unit, self.verdict(), self.remark);
+            format!("{:<53} {value:>10} {:<14} {bar:>9}  {:<8} {}", self.what, self.unit, self.verdict(), self.remark);
         write!(to, "{}", line.trim_end())
     }
 }

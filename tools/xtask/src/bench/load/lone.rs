@@ -1,14 +1,14 @@
 //! What a durable create of a client that is alone takes, against what a sync takes on the same disk.
 
-use super::Rig;
 use super::figure::{Bar, Figure};
 use super::server::{Server, number};
+use super::{Measured, Rig};
 
 /// How many times as long as a sync.
 const RATIO_MAX: f64 = 2.0;
 const SYNCS: &str = "1000";
 
-pub(super) fn run(rig: &Rig<'_>, server: Server) -> Result<(Vec<Figure>, u64), String> {
+pub(super) fn run(rig: &Rig<'_>, server: Server) -> Measured {
     // Before and after: a disk has its moods.
     let before = server.fsync(&["--count", SYNCS])?;
     let line = server.nfs(&format!("create --clients 1 --seconds {}", rig.seconds))?;

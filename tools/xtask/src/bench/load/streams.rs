@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use super::Rig;
 use super::figure::{Bar, Figure};
 use super::server::{Server, number};
+use super::{Measured, Rig};
 
 const READ_MAX: f64 = 0.9;
 const WRITE_MAX: f64 = 1.6;
 const GIB: f64 = 1_073_741_824.0;
 
-pub(super) fn run(rig: &Rig<'_>, server: Server) -> Result<(Vec<Figure>, u64), String> {
+pub(super) fn run(rig: &Rig<'_>, server: Server) -> Measured {
     let seconds = rig.seconds;
     let read = server.nfs(&format!("read --mib 256 --warm --seconds {seconds}"))?;
     let write = server.nfs(&format!("write --mib 256 --seconds {seconds}"))?;

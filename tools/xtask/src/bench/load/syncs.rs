@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::Rig;
 use super::figure::Figure;
 use super::server::{Server, has, number, word};
+use super::{Measured, Rig};
 
 const TRACE: &str = "syncs";
 /// A traced server has no speed to be measured for long.
@@ -17,11 +17,11 @@ pub(super) fn under(_: &Rig<'_>, place: &Path) -> Result<Vec<String>, String> {
     if !has("strace") {
         return Err("needs strace".to_owned());
     }
-    let strace = "strace -D -f --seccomp-bpf -qq -ttt -e trace=fdatasync,fsync -e signal=none -o";
+    let strace = "strace -D -f --seccomp-bpf -ttt -e trace=fdatasync,fsync -e signal=none -o";
     Ok(strace.split(' ').map(str::to_owned).chain([word(&place.join(TRACE))]).collect())
 }
 
-pub(super) fn run(rig: &Rig<'_>, server: Server) -> Result<(Vec<Figure>, u64), String> {
+pub(super) fn run(rig: &Rig<'_>, server: Server) -> Measured {
     let seconds = rig.seconds.min(SECONDS_MAX);
     let kinds = [
         ("syncs for each create, 1 client", "create --clients 1"),
