@@ -34,6 +34,8 @@ pub(super) struct Figure {
     value: Option<f64>,
     unit: &'static str,
     bar: Option<Bar>,
+    /// Whether it may be wrong, as the remark explains.
+    doubted: bool,
     remark: String,
     /// What the load generator printed.
     lines: Vec<Value>,
@@ -42,7 +44,8 @@ pub(super) struct Figure {
 impl Figure {
     /// A figure without a bar.
     pub(super) fn new(what: &str, value: f64, unit: &'static str) -> Self {
-        Self { what: what.to_owned(), value: Some(value), unit, bar: None, remark: String::new(), lines: Vec::new() }
+        let (what, remark, lines) = (what.to_owned(), String::new(), Vec::new());
+        Self { what, value: Some(value), unit, bar: None, doubted: false, remark, lines }
     }
 
     /// One that cannot be measured here.
@@ -53,6 +56,11 @@ impl Figure {
     /// Held against this.
     pub(super) fn held_to(self, bar: Bar) -> Self {
         Self { bar: Some(bar), ..self }
+    }
+
+    /// Neither met nor not met if it may be wrong.
+    pub(super) fn doubted_if(self, doubted: bool) -> Self {
+        Self { doubted, ..self }
     }
 
     /// With a remark.
@@ -66,11 +74,17 @@ impl Figure {
         self
     }
 
+    /// Whether the bar is met; none without a bar, and where the figure may be wrong.
+    fn is_met(&self) -> Option<bool> {
+        self.bar.filter(|_| !self.doubted).map(|bar| self.value.is_some_and(|value| bar.is_met(value)))
+    }
+
     fn verdict(&self) -> &'static str {
-        match (self.bar, self.value) {
-            (Some(bar), Some(value)) if bar.is_met(value) => "met",
-            (Some(_), _) => "NOT met",
-            (None, _) => "",
+        match self.is_met() {
+            Some(true) => "met",
+            Some(false) => "NOT met",
+            None if self.doubted => "void",
+            None => "",
         }
     }
 
@@ -83,7 +97,7 @@ impl Figure {
         };
         json!({
             "figure": self.what, "value": self.value, "unit": self.unit, "at_least": at_least, "at_most": at_most,
-            "met": self.bar.map(|_| self.verdict() == "met"), "remark": self.remark, "loadgen": self.lines,
+            "met": self.is_met(), "void": self.doubted, "remark": self.remark, "loadgen": self.lines,
         })
     }
 }
@@ -120,6 +134,8 @@ mod tests {
         assert_eq!(figure(2.0, Bar::AtMost(2.0)), "met");
         assert_eq!(figure(f64::NAN, Bar::AtMost(2.0)), "NOT met");
         assert_eq!(Figure::missing("syncs", "needs strace").held_to(Bar::AtMost(1.0)).verdict(), "NOT met");
+        let doubted = Figure::new("bytes", 1.0, "").held_to(Bar::AtMost(2.0)).doubted_if(true);
+        assert_eq!((doubted.is_met(), doubted.verdict()), (None, "void"));
         let line = Figure::new("creates", 9.0, "/s").held_to(Bar::AtLeast(10.0)).to_string();
         assert!(line.contains("9.00 /s") && line.contains(">= 10.00") && line.ends_with("NOT met"), "{line}");
     }

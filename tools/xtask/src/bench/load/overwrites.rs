@@ -15,7 +15,7 @@ pub(super) fn run(rig: &Rig<'_>, server: Server) -> Measured {
     let (line, device) = match server.nfs_on_disk(&work) {
         Ok(line) => {
             let figure = Figure::new(DEVICE, number(&line, "disk_bytes")? / number(&line, "bytes")?, "bytes/byte");
-            let figure = figure.held_to(Bar::AtMost(BYTES_MAX)).with(device(&line)?);
+            let figure = figure.held_to(Bar::AtMost(BYTES_MAX)).doubted_if(!has_rested(&line)).with(device(&line)?);
             (line, figure)
         }
         Err(why) if why.contains("no block device") => {
@@ -29,15 +29,19 @@ pub(super) fn run(rig: &Rig<'_>, server: Server) -> Measured {
     Ok((vec![rate, device], server.stop()?))
 }
 
-/// When it was written, by whom, and whether the device's count can be believed.
+/// When it was written, and by whom.
 fn device(line: &Value) -> Result<String, String> {
     let bytes = number(line, "bytes")?;
     let mut words = format!("{:.2} of it in the measured time", number(line, "disk_bytes_meanwhile")? / bytes);
     if let Ok(own) = number(line, "server_written_bytes") {
         words += &format!("; the server's own writes {:.2}", own / bytes);
     }
-    if line.get("disk_rested").and_then(Value::as_bool) != Some(true) {
-        words += "; NOT to be believed: the device did not come to rest, others write to it";
+    if !has_rested(line) {
+        words += "; the device did not come to rest: others write to it";
     }
     Ok(words)
+}
+
+fn has_rested(line: &Value) -> bool {
+    line.get("disk_rested").and_then(Value::as_bool) == Some(true)
 }
