@@ -1,6 +1,7 @@
 //! `loadgen nfs`: an NFSv4.1 client of our own without a kernel in the way, for measuring a server. RFC 8881.
 
 mod connection;
+mod disk;
 mod door;
 mod file;
 mod gate;
@@ -13,6 +14,7 @@ mod results;
 mod session;
 mod step;
 mod tally;
+mod watch;
 mod work;
 
 use std::sync::Arc;
@@ -23,13 +25,14 @@ use serde_json::{Map, Value};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
+use disk::Disk;
 use door::Door;
 use gate::Gate;
 use life::Run;
 pub(crate) use options::Options;
 use pattern::Pattern;
-use processor::Used;
 use tally::Tally;
+use watch::Seen;
 
 use crate::histogram::rounded;
 
@@ -47,34 +50,29 @@ pub(crate) fn run(options: Options) -> Result<String, String> {
 
 async fn drive(options: Options) -> Result<String, String> {
     let door = Door::new(&options.server, options.ca.as_deref().zip(options.name.as_deref()))?;
+    let disk = options.disk.as_deref().map(Disk::below).transpose()?;
     let gate = Gate::new(options.clients);
     let since = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|error| format!("the clock: {error}"))?;
     let name = format!("loadgen-{:x}-{}", since.as_micros(), std::process::id());
     let pattern = Pattern::new(options.seed);
     let run = Arc::new(Run { options, door, gate, name, pattern });
     life::begin(&run).await?;
-    let (tally, used) = all(&run).await?;
+    let (tally, seen) = all(&run, disk.as_ref()).await?;
     life::end(&run).await?;
-    Ok(Value::Object(line(&run, &tally, used)).to_string())
+    Ok(Value::Object(line(&run, &tally, &seen)).to_string())
 }
 
 /// All clients; the first that fails ends the run.
-async fn all(run: &Arc<Run>) -> Result<(Tally, Used), String> {
+async fn all(run: &Arc<Run>, disk: Option<&Disk>) -> Result<(Tally, Seen), String> {
     let mut clients = JoinSet::new();
     for number in 0..run.options.clients {
         clients.spawn(life::live(Arc::clone(run), number));
     }
-    let watched = async {
-        run.gate.watch_start().await;
-        let before = Used::now(run.options.pid)?;
-        run.gate.watch_end().await;
-        Ok::<_, String>(Used::now(run.options.pid)?.since(before))
-    };
-    let mut watched = std::pin::pin!(watched);
-    let (mut tally, mut used) = (Tally::new(), None);
+    let mut watched = std::pin::pin!(watch::watch(run, disk));
+    let (mut tally, mut seen) = (Tally::new(), None);
     loop {
         tokio::select! {
-            seen = &mut watched, if used.is_none() => used = Some(seen?),
+            found = &mut watched, if seen.is_none() => seen = Some(found?),
             joined = clients.join_next() => match joined {
                 None => break,
                 Some(Ok(client)) => tally.merge(&client?),
@@ -82,10 +80,10 @@ async fn all(run: &Arc<Run>) -> Result<(Tally, Used), String> {
             }
         }
     }
-    used.map(|used| (tally, used)).ok_or_else(|| "the clients ended without working".to_owned())
+    seen.map(|seen| (tally, seen)).ok_or_else(|| "the clients ended without working".to_owned())
 }
 
-fn line(run: &Run, tally: &Tally, used: Used) -> Map<String, Value> {
+fn line(run: &Run, tally: &Tally, seen: &Seen) -> Map<String, Value> {
     let options = &run.options;
     let (operations, seconds) = (tally.latency.total(), tally.seconds());
     let kind = options.kind.to_possible_value();
@@ -104,16 +102,13 @@ fn line(run: &Run, tally: &Tally, used: Used) -> Map<String, Value> {
     put("verify_every", options.verify_every.into());
     put("retries", tally.retries.into());
     put("seed", options.seed.into());
-    put("loadgen_cpu_seconds", rounded(used.own));
-    if let Some(server) = used.server {
-        put("server_cpu_seconds", rounded(server));
-    }
     if tally.bytes > 0 {
         put("mib_per_second", rounded(tally.bytes as f64 / f64::from(1 << 20) / seconds));
     }
     if tally.entries > 0 {
         put("entries", tally.entries.into());
     }
+    seen.report(&mut line);
     tally.latency.report("", &mut line);
     if tally.commits.total() > 0 {
         line.insert("commits".to_owned(), tally.commits.total().into());

@@ -1,215 +1,104 @@
-//! `cargo xtask bench`: the same work from a real Linux client on nfs-ganesha (in the clear) and on Coffer (both
-//! encryptions on), side by side in one run: three alternating rounds, medians, the server's CPU for each operation.
+//! `cargo xtask bench`, in two parts: the same work from a Linux client on nfs-ganesha and on Coffer, side by side; and what
+//! the load generator finds of Coffer, held against the bars.
 
+mod clients;
+mod load;
 pub(crate) mod process;
 mod rows;
 
 use std::fs;
-use std::fs::File;
-use std::net::TcpListener;
-use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use linux_client::{Client, Machine, Needs, Network};
+use clap::{Args, ValueEnum};
+use linux_client::Needs;
 use serde_json::{Value, json};
 
-use crate::coffer::{Coffer, Settings};
-use crate::ganesha::Ganesha;
 use crate::house::{House, Profile};
-use crate::{install, trees};
-use process::{cpu_seconds, high_water, settle, waits};
-use rows::{ROWS, Row, Sample};
+use crate::install;
 
 const LOAD_MAX: f64 = 0.5;
-const ROUNDS: usize = 3;
 /// What Coffer may need with its defaults.
 const MEMORY_KIB_MAX: u64 = 512 << 10;
-const TUNNEL_PORT: u16 = 20_500;
 
-/// Both servers, the tunnel and the client.
-struct Bench {
-    client: Client,
-    tunnel: Child,
-    coffer: Coffer,
-    ganesha: Ganesha,
-    loadgen: String,
-    _network: Network,
+/// A half of the bench.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// A Linux client, on nfs-ganesha and on Coffer.
+    Clients,
+    /// The load generator, on Coffer.
+    Load,
 }
 
-/// A server under measurement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Ganesha,
-    Coffer,
+/// What is measured.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// Only this part.
+    #[arg(long, value_enum)]
+    part: Option<Part>,
+    /// Only the rows whose name contains this.
+    #[arg(long)]
+    only: Option<String>,
+    /// Rounds of the Linux client.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// How long each kind of work of the load generator is measured.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// The file that the load generator overwrites in pieces of 4 KiB.
+    #[arg(long, default_value_t = 1024)]
+    mib: u64,
+    /// Runs on a busy machine too; the result is marked as void.
+    #[arg(long)]
+    anyway: bool,
 }
 
-impl Side {
-    const fn at(self) -> &'static str {
-        match self {
-            Self::Ganesha => "/mnt/ganesha",
-            Self::Coffer => "/mnt/coffer",
-        }
-    }
-}
-
-/// Runs all rows, or those whose name contains a word; with `anyway` also on a busy machine, marked as void.
-pub(crate) fn run(house: &House, only: Option<&str>, rounds: Option<usize>, anyway: bool) -> Result<(), String> {
-    let rows: Vec<&Row> = ROWS.iter().filter(|row| only.is_none_or(|word| row.name.contains(word))).collect();
-    if rows.is_empty() {
+/// Runs what is wanted, prints it, and leaves it as JSON.
+pub(crate) fn run(house: &House, options: &Options) -> Result<(), String> {
+    let only = options.only.as_deref();
+    let part = |part| options.part.is_none_or(|wanted| wanted == part);
+    let rows = if part(Part::Clients) { clients::wanted(only) } else { Vec::new() };
+    let load_rows = if part(Part::Load) { load::wanted(only) } else { Vec::new() };
+    if rows.is_empty() && load_rows.is_empty() {
         return Err(format!("no row has {:?} in its name", only.unwrap_or_default()));
     }
-    install::packages(Needs::ClientsAndGanesha)?;
+    if !rows.is_empty() {
+        install::packages(Needs::ClientsAndGanesha)?;
+    }
     println!("building (release)");
     house.build(Profile::Release)?;
-    let load = quiet_load(anyway)?;
+    let load = quiet_load(options.anyway)?;
     let void = load > LOAD_MAX;
     let place = house.fresh("bench")?;
-    let bench = Bench::open(house, &place)?;
-    let mut samples: Vec<(usize, Side, Sample)> = Vec::new();
-    for round in 1..=rounds.unwrap_or(ROUNDS) {
-        // Whoever comes first in one round comes second in the next.
-        let order = if round % 2 == 1 { [Side::Ganesha, Side::Coffer] } else { [Side::Coffer, Side::Ganesha] };
-        for (nth, row) in rows.iter().enumerate() {
-            for side in order {
-                let sample = bench.measure(row, side, round)?;
-                println!("round {round}: {:?}: {}: {}", side, row.name, sample.line(row));
-                samples.push((nth, side, sample));
-            }
-        }
-        for side in order {
-            bench.script(&format!("rm -rf {}/*", side.at()))?;
-        }
+    let compared = match rows.as_slice() {
+        [] => None,
+        rows => Some(clients::run(house, &place, rows, options.rounds)?),
+    };
+    let found = load::run(house, &place.join("load"), &load_rows, options)?;
+    if let Some(compared) = &compared {
+        compared.print();
     }
-    let table = summary(&rows, &samples);
-    let coffer_kib = bench.coffer.id().map_or(0, high_water);
-    let too_large = coffer_kib == 0 || coffer_kib > MEMORY_KIB_MAX;
-    let memory = json!({
-        "ganesha_vmhwm_kib": high_water(bench.ganesha.id()), "coffer_vmhwm_kib": coffer_kib,
-        "over_512_mib": too_large,
-    });
-    print(&table, &memory, load, void);
+    found.print();
+    println!("load at the start: {load}{}", if void { " (void: above 0.5)" } else { "" });
+    let (table, memory) = compared.as_ref().map_or((Value::Null, Value::Null), clients::Outcome::json);
     let result = json!({
-        "void": void, "load_at_start": load, "rounds": rounds.unwrap_or(ROUNDS), "rows": table, "memory": memory,
+        "void": void, "load_at_start": load, "rounds": options.rounds, "rows": table, "memory": memory,
+        "load_generator": found.json(),
     });
     let path = house.target.join("bench.json");
     fs::write(&path, format!("{result:#}\n")).map_err(|error| format!("{}: {error}", path.display()))?;
     println!("as JSON: {}", path.display());
-    drop(bench);
     let _ = fs::remove_dir_all(&place);
-    match (void, too_large) {
-        (_, true) => Err(format!("Coffer had {} MiB, and more than 512 MiB are too much", coffer_kib >> 10)),
+    let most = compared.map(|compared| compared.coffer_kib).into_iter().chain(found.memory());
+    match (void, most.into_iter().find(|kib| is_too_much(*kib))) {
+        (_, Some(kib)) => Err(format!("Coffer had {} MiB, and more than 512 MiB are too much", kib >> 10)),
         (true, _) => Err(format!("void: the load at the start was {load}, above {LOAD_MAX}")),
         _ => Ok(()),
     }
 }
 
-impl Bench {
-    fn open(house: &House, place: &Path) -> Result<Self, String> {
-        let network = Network::new(1).map_err(|error| error.to_string())?;
-        let ganesha = Ganesha::start(place, network.host().into())?;
-        let mut coffer = Coffer::init(house, Profile::Release, place, &network, Settings::default())?;
-        coffer.start()?;
-        let api = coffer.api()?;
-        let key = api.create_key("bench")?;
-        let made = api.create_file_system("bench", Some(&key))?;
-        let tunnel = tunnel(house, place, &network, &coffer, &made.id, &made.address)?;
-        let mut machine = Machine::new(&place.join("scratch"), house.program(Profile::Release, "linux-client"))
-            .map_err(|error| error.to_string())?;
-        (machine.print, machine.memory_mib) = (false, 1536);
-        let tree = machine.scratch.join("tree");
-        trees::real(&tree, 3000)?;
-        crate::house::output(
-            Command::new("tar").arg("-C").arg(&tree).arg("-cf").arg(machine.scratch.join("tree.tar")).arg("."),
-        )?;
-        let client = network.boot(0, "client", &machine).map_err(|error| error.to_string())?;
-        let loadgen = house.program(Profile::Release, "loadgen").display().to_string();
-        let host = network.host();
-        let bench = Self { client, tunnel, coffer, ganesha, loadgen, _network: network };
-        bench.script(&format!(
-            "set -e; mkdir {ganesha} {coffer} /mnt/local; cp '{archive}' /mnt/local/tree.tar
-options=vers=4.1,rsize=1048576,wsize=1048576,hard,noresvport
-mount -t nfs4 -o $options {host}:/ {ganesha}
-mount -t nfs4 -o $options,port={TUNNEL_PORT} {host}:/ {coffer}",
-            ganesha = Side::Ganesha.at(),
-            coffer = Side::Coffer.at(),
-            archive = machine.scratch.join("tree.tar").display(),
-        ))?;
-        Ok(bench)
-    }
-
-    fn script(&self, script: &str) -> Result<String, String> {
-        self.client.check(&format!("export LOADGEN='{}'\n{script}", self.loadgen)).map_err(|error| error.to_string())
-    }
-
-    /// Runs one row: what it took, and the server's CPU meanwhile.
-    fn measure(&self, row: &Row, side: Side, round: usize) -> Result<Sample, String> {
-        let process = match side {
-            Side::Ganesha => self.ganesha.id(),
-            Side::Coffer => self.coffer.id().ok_or("the server is gone")?,
-        };
-        let script = |text: &str| text.replace("AT", side.at()).replace("ROUND", &round.to_string());
-        if !row.before.is_empty() {
-            self.script(&script(row.before))?;
-        }
-        self.script("sync; echo 3 > /proc/sys/vm/drop_caches")?;
-        settle(process);
-        let (before, waited) = (cpu_seconds(process)?, waits(process));
-        let said = self.script(&script(row.script))?;
-        // What the server does afterwards because of this row is part of its price.
-        settle(process);
-        let cpu = cpu_seconds(process)? - before;
-        let switches = process::waits_since(&waited, &waits(process));
-        let last = said.lines().last().unwrap_or_default();
-        let value: Value = serde_json::from_str(last).map_err(|error| format!("{}: {last:?}: {error}", row.name))?;
-        let number =
-            |name: &str| value.get(name).and_then(Value::as_f64).ok_or_else(|| format!("{}: {last:?}", row.name));
-        Ok(Sample { operations: number("operations")?, seconds: number("seconds")?, cpu_seconds: cpu, switches })
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let _ = self.tunnel.kill();
-        let _ = self.tunnel.wait();
-    }
-}
-
-/// The product's own tunnel, outside the client, listening on the tap: system calls inside the client are slow.
-fn tunnel(
-    house: &House,
-    place: &Path,
-    network: &Network,
-    coffer: &Coffer,
-    id: &str,
-    address: &str,
-) -> Result<Child, String> {
-    let name = format!("{id}.efs.us-east-1.coffer.internal");
-    let settings = format!(
-        "[efs]\nclient = yes\naccept = {host}:{TUNNEL_PORT}\nconnect = {address}:2049\nsni = {name}\ncheckHost = {name}\n\
-         verify = 2\nCAfile = {ca}\nfs_id = {id}\ncommon_name = bench\nsource = bench\nefs_utils_version = 0.1.0\n\
-         client_key = ecdsa-p256\nrenewal_seconds = 3600\noutput = {log}\ndebug = info\noutput_max_bytes = 1048576\n\
-         output_file_count = 2\n",
-        host = network.host(),
-        ca = coffer.ca().display(),
-        log = place.join("tunnel.log").display(),
-    );
-    let path = place.join("tunnel.conf");
-    fs::write(&path, settings).map_err(|error| format!("{}: {error}", path.display()))?;
-    let listener =
-        TcpListener::bind((network.host(), TUNNEL_PORT)).map_err(|error| format!("the tunnel's port: {error}"))?;
-    let log = File::create(place.join("tunnel.out")).map_err(|error| format!("the tunnel's log: {error}"))?;
-    let errors = log.try_clone().map_err(|error| format!("the tunnel's log: {error}"))?;
-    Command::new(house.program(Profile::Release, "mount-efs"))
-        .arg0("efs-tunnel")
-        .arg(&path)
-        .stdin(Stdio::from(OwnedFd::from(listener)))
-        .stdout(log)
-        .stderr(errors)
-        .spawn()
-        .map_err(|error| format!("efs-tunnel: {error}"))
+/// Whether a server had more memory than it may, or nobody knows how much.
+const fn is_too_much(kib: u64) -> bool {
+    kib == 0 || kib > MEMORY_KIB_MAX
 }
 
 /// Waits up to five minutes for the machine to come to rest, since building it made the load.
@@ -224,74 +113,4 @@ fn quiet_load(anyway: bool) -> Result<f64, String> {
         println!("waiting for the load ({load}) to fall to {LOAD_MAX}");
         std::thread::sleep(Duration::from_secs(15));
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// Medians and ratios of each row.
-fn summary(rows: &[&Row], samples: &[(usize, Side, Sample)]) -> Vec<Value> {
-    let of = |nth: usize, side: Side, value: fn(&Sample) -> f64| {
-        median(
-            samples
-                .iter()
-                .filter(|(row, of, _)| *row == nth && *of == side)
-                .map(|(_, _, sample)| value(sample))
-                .collect(),
-        )
-    };
-    rows.iter()
-        .enumerate()
-        .map(|(nth, row)| {
-            let cpu = |side| of(nth, side, Sample::cpu_per_operation) * row.scale;
-            let rate = |side| of(nth, side, Sample::rate);
-            let waits = |side| of(nth, side, Sample::switches_per_operation);
-            json!({
-                "row": row.name, "cpu_unit": row.unit,
-                "ganesha_cpu": cpu(Side::Ganesha), "coffer_cpu": cpu(Side::Coffer),
-                "cpu_ratio": cpu(Side::Coffer) / cpu(Side::Ganesha),
-                "ganesha_rate": rate(Side::Ganesha), "coffer_rate": rate(Side::Coffer),
-                "rate_ratio": rate(Side::Coffer) / rate(Side::Ganesha), "rate_unit": row.rate_unit,
-                "ganesha_waits_per_op": waits(Side::Ganesha), "coffer_waits_per_op": waits(Side::Coffer),
-            })
-        })
-        .collect()
-}
-
-fn print(table: &[Value], memory: &Value, load: f64, void: bool) {
-    println!(
-        "\n{:<53} {:>10} {:>10} {:>6}   {:>9} {:>9} {:>6} {:<10} {:>8} {:>8}",
-        "server CPU; rate; voluntary waits of its threads",
-        "ganesha",
-        "coffer",
-        "ratio",
-        "ganesha",
-        "coffer",
-        "ratio",
-        "",
-        "ganesha",
-        "coffer"
-    );
-    for row in table {
-        let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default();
-        let number = |name: &str| row.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
-        println!(
-            "{:<53} {:>10.2} {:>10.2} {:>6.2}   {:>9.0} {:>9.0} {:>6.2} {:<10} {:>8.2} {:>8.2}",
-            format!("{} ({})", text("row"), text("cpu_unit")),
-            number("ganesha_cpu"),
-            number("coffer_cpu"),
-            number("cpu_ratio"),
-            number("ganesha_rate"),
-            number("coffer_rate"),
-            number("rate_ratio"),
-            text("rate_unit"),
-            number("ganesha_waits_per_op"),
-            number("coffer_waits_per_op"),
-        );
-    }
-    let mib = |name: &str| memory.get(name).and_then(Value::as_u64).unwrap_or(0) >> 10;
-    println!("most memory (MiB): ganesha {}, coffer {} of 512", mib("ganesha_vmhwm_kib"), mib("coffer_vmhwm_kib"));
-    println!("load at the start: {load}{}", if void { " (void: above 0.5)" } else { "" });
 }

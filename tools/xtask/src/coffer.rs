@@ -40,6 +40,8 @@ pub(crate) struct Coffer {
     api: SocketAddr,
     /// Whether it ends with the program that started it.
     tied: bool,
+    /// Programs that run it while they watch it, with their arguments; they leave it its process.
+    under: Vec<String>,
 }
 
 impl Coffer {
@@ -54,7 +56,7 @@ impl Coffer {
     ) -> Result<Self, String> {
         let program = house.program(profile, "coffer");
         let api = SocketAddr::new(IpAddr::V4(network.host()), 4566);
-        let coffer = Self { program, place: place.to_owned(), process: None, api, tied: true };
+        let coffer = Self { program, place: place.to_owned(), process: None, api, tied: true, under: Vec::new() };
         coffer.initialise()?;
         coffer.configure(SUBNET, "vpc-c0ffe200", &network.subnet(), settings)?;
         Ok(coffer)
@@ -75,14 +77,17 @@ impl Coffer {
         Ok(coffer)
     }
 
-    /// The same with addresses for thousands of mount targets, in the subnet that file systems of a run get theirs of.
+    /// The same with addresses for thousands of mount targets, in the subnet that file systems of a run get theirs of, and under
+    /// programs that watch it.
     pub(crate) fn with_many_addresses(
         house: &House,
         profile: Profile,
         place: &Path,
         settings: Settings,
+        under: &[String],
     ) -> Result<Self, String> {
         let mut coffer = Self::of_loopback(house, profile, place)?;
+        coffer.under = under.to_vec();
         let cidr = format!("127.{}.0.0/16", 228 + std::process::id() % 20);
         coffer.configure(SUBNET, "vpc-c0ffe200", &cidr, settings)?;
         coffer.start()?;
@@ -93,7 +98,7 @@ impl Coffer {
         let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
         let api = free.map_err(|error| format!("no free port: {error}"))?;
         let program = house.program(profile, "coffer");
-        let coffer = Self { program, place: place.to_owned(), process: None, api, tied: true };
+        let coffer = Self { program, place: place.to_owned(), process: None, api, tied: true, under: Vec::new() };
         coffer.initialise()?;
         Ok(coffer)
     }
@@ -160,7 +165,13 @@ impl Coffer {
         if self.tied {
             // Should this program be killed, the server goes too.
             serve = Command::new("setpriv");
-            serve.args(["--pdeathsig", "KILL"]).arg(&self.program).arg("serve").arg("--config").arg(self.config());
+            serve
+                .args(["--pdeathsig", "KILL"])
+                .args(&self.under)
+                .arg(&self.program)
+                .arg("serve")
+                .arg("--config")
+                .arg(self.config());
         }
         serve.stdin(Stdio::null()).stdout(log).stderr(errors);
         self.process = Some(serve.spawn().map_err(|error| format!("{}: {error}", self.program.display()))?);

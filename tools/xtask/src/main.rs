@@ -46,18 +46,8 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
-    /// Measures Coffer and nfs-ganesha side by side.
-    Bench {
-        /// Only the rows whose name contains this.
-        #[arg(long)]
-        only: Option<String>,
-        /// Rounds, if not three.
-        #[arg(long)]
-        rounds: Option<usize>,
-        /// Runs on a busy machine too; the result is marked as void.
-        #[arg(long)]
-        anyway: bool,
-    },
+    /// Measures Coffer: beside nfs-ganesha through a Linux client, and against the bars with the load generator.
+    Bench(bench::Options),
     /// Measures a server with many file systems: memory, idle closing, and how soon it serves again after a stop and a kill.
     Scale {
         /// File systems.
@@ -96,7 +86,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(&house.root),
         Command::Test { long, only } => test::run(&house, long, only.as_deref()),
         Command::Demo { keep } => demo::run(&house, keep),
-        Command::Bench { only, rounds, anyway } => bench::run(&house, only.as_deref(), rounds, anyway),
+        Command::Bench(options) => bench::run(&house, &options),
         Command::Scale { file_systems, active, seconds, dev } => {
             let profile = if dev { Profile::Dev } else { Profile::Release };
             scale::run(&house, profile, &scale::Size { file_systems, active, seconds }).map(drop)

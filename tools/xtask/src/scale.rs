@@ -101,7 +101,7 @@ impl std::fmt::Display for Look {
 
 impl Scale {
     fn open(house: &House, profile: Profile, place: &Path) -> Result<Self, String> {
-        let coffer = Coffer::with_many_addresses(house, profile, place, SETTINGS)?;
+        let coffer = Coffer::with_many_addresses(house, profile, place, SETTINGS, &[])?;
         let loadgen = house.program(profile, "loadgen");
         Ok(Self { coffer, loadgen, file_systems: Vec::new(), troubles: Vec::new() })
     }

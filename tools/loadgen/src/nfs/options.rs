@@ -92,6 +92,9 @@ pub(crate) struct Options {
     /// The server's process on this machine, to report the CPU that it used in the measured time.
     #[arg(long)]
     pub(crate) pid: Option<u32>,
+    /// A directory on this machine (the server's data): report what was written to the block device below it.
+    #[arg(long)]
+    pub(crate) disk: Option<PathBuf>,
     /// Threads of the load generator.
     #[arg(long, default_value_t = 1, value_parser = value_parser!(u32).range(1..=64))]
     pub(crate) threads: u32,
