@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask demo | test | bench | scale | prove | tidy | generate`.
+//! The project's commands: `cargo xtask demo | test | bench | scale | space | prove | tidy | generate`.
 #![allow(clippy::disallowed_methods, reason = "a tool works in real time; nothing here is simulated")]
 
 mod acceptance;
@@ -11,8 +11,12 @@ mod ganesha;
 mod generate;
 mod house;
 mod install;
+mod load;
+mod look;
+mod place;
 mod report;
 mod scale;
+mod space;
 mod stage;
 mod test;
 mod tidy;
@@ -73,6 +77,15 @@ enum Command {
         #[arg(long)]
         dev: bool,
     },
+    /// Measures the disk that overwritten and deleted data takes, and what its return costs the clients.
+    Space {
+        /// A few hundred MiB instead of eleven GiB.
+        #[arg(long)]
+        small: bool,
+        /// With the programs as tests build them.
+        #[arg(long)]
+        dev: bool,
+    },
     /// Proves the real-client cases themselves, on nfs-ganesha.
     Prove {
         /// On this server instead, which runs already and serves one empty tree on port 2049.
@@ -98,8 +111,10 @@ fn main() -> ExitCode {
         Command::Demo { keep } => demo::run(&house, keep),
         Command::Bench { only, rounds, anyway } => bench::run(&house, only.as_deref(), rounds, anyway),
         Command::Scale { file_systems, active, seconds, dev } => {
-            let profile = if dev { Profile::Dev } else { Profile::Release };
-            scale::run(&house, profile, &scale::Size { file_systems, active, seconds }).map(drop)
+            scale::run(&house, profile(dev), &scale::Size { file_systems, active, seconds }).map(drop)
+        }
+        Command::Space { small, dev } => {
+            space::run(&house, profile(dev), if small { &space::SMALL } else { &space::FULL }).map(drop)
         }
         Command::Prove { only, server } => test::prove(&house, only.as_deref(), server),
         Command::Generate { arguments } => generate::run(&arguments),
@@ -111,4 +126,8 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn profile(dev: bool) -> Profile {
+    if dev { Profile::Dev } else { Profile::Release }
 }

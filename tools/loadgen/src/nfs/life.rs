@@ -106,7 +106,8 @@ impl Client {
             None => base.clone(),
         };
         let pattern = run.pattern.other((run.options.seed << 16) ^ u64::from(number));
-        Ok(Self { run, session, number, base, own, directory, pattern, tally: Tally::new() })
+        let tally = Tally { stretch: run.options.stretch.unwrap_or(0), ..Tally::new() };
+        Ok(Self { run, session, number, base, own, directory, pattern, tally })
     }
 
     async fn work(mut self) -> Result<Tally, String> {
@@ -156,7 +157,7 @@ impl Client {
         if self.run.options.keep {
             return Ok(());
         }
-        let mut work = Remove { directory: self.directory.clone(), client: self.number, next: 0, made };
+        let mut work = Remove { directory: self.directory.clone(), client: self.number, next: 0, made, every: 1 };
         self.aside(&mut work, NAMES_DEPTH, None).await
     }
 
@@ -175,16 +176,27 @@ impl Client {
             next: 0,
         };
         self.measure(&mut work).await?;
+        let (made, every) = (work.next, self.run.options.verify_every);
+        self.read_back(made, every).await?;
+        if self.run.options.thin {
+            let mut half = Remove { directory: self.directory.clone(), client: self.number, next: 1, made, every: 2 };
+            self.aside(&mut half, NAMES_DEPTH, None).await?;
+            self.read_back(made, 2 * every).await?;
+        }
+        self.clear(made).await
+    }
+
+    /// Compares each how-manieth small file.
+    async fn read_back(&mut self, made: u64, every: u64) -> Result<(), String> {
         let mut back = ReadSmall {
             directory: self.directory.clone(),
             client: self.number,
             pattern: self.pattern.clone(),
             next: 0,
-            made: work.next,
-            every: self.run.options.verify_every,
+            made,
+            every,
         };
-        self.aside(&mut back, NAMES_DEPTH, None).await?;
-        self.clear(work.next).await
+        self.aside(&mut back, NAMES_DEPTH, None).await
     }
 
     /// So many empty files and their handles.
@@ -198,7 +210,7 @@ impl Client {
     async fn remove(&mut self) -> Result<(), String> {
         let made = self.run.options.count_of(self.number).unwrap_or(0);
         self.files(made).await?;
-        let mut work = Remove { directory: self.directory.clone(), client: self.number, next: 0, made };
+        let mut work = Remove { directory: self.directory.clone(), client: self.number, next: 0, made, every: 1 };
         self.measure(&mut work).await?;
         if self.run.options.keep {
             return Ok(());

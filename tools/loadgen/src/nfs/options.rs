@@ -89,6 +89,12 @@ pub(crate) struct Options {
     /// Leave the files where they are.
     #[arg(long)]
     pub(crate) keep: bool,
+    /// small: remove every second file when all are compared, and compare the others again.
+    #[arg(long, requires = "keep")]
+    pub(crate) thin: bool,
+    /// Report the latencies of each so many operations of one client by themselves, too.
+    #[arg(long, value_parser = value_parser!(u64).range(1..))]
+    pub(crate) stretch: Option<u64>,
     /// The server's process on this machine, to report the CPU that it used in the measured time.
     #[arg(long)]
     pub(crate) pid: Option<u32>,
