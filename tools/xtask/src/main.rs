@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask demo | test | bench | scale | space | prove | tidy | generate`.
+//! The project's commands: `cargo xtask demo | test | bench | scale | space | soak | prove | tidy | generate`.
 #![allow(clippy::disallowed_methods, reason = "a tool works in real time; nothing here is simulated")]
 
 mod acceptance;
@@ -7,6 +7,7 @@ mod bench;
 mod canary;
 mod coffer;
 mod demo;
+mod figures;
 mod ganesha;
 mod generate;
 mod house;
@@ -16,6 +17,7 @@ mod look;
 mod place;
 mod report;
 mod scale;
+mod soak;
 mod space;
 mod stage;
 mod test;
@@ -86,6 +88,15 @@ enum Command {
         #[arg(long)]
         dev: bool,
     },
+    /// Works on a server for a long time, compares everything, and looks whether the server grows.
+    Soak {
+        /// How long.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=10_080))]
+        minutes: u64,
+        /// With the programs as tests build them.
+        #[arg(long)]
+        dev: bool,
+    },
     /// Proves the real-client cases themselves, on nfs-ganesha.
     Prove {
         /// On this server instead, which runs already and serves one empty tree on port 2049.
@@ -116,6 +127,7 @@ fn main() -> ExitCode {
         Command::Space { small, dev } => {
             space::run(&house, profile(dev), if small { &space::SMALL } else { &space::FULL }).map(drop)
         }
+        Command::Soak { minutes, dev } => soak::run(&house, profile(dev), minutes).map(drop),
         Command::Prove { only, server } => test::prove(&house, only.as_deref(), server),
         Command::Generate { arguments } => generate::run(&arguments),
     };

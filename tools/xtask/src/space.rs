@@ -1,7 +1,7 @@
 //! `cargo xtask space`: what the dead costs on the disk while clients overwrite and delete, what is left of it when they have
 //! stopped, and what its return costs the clients. docs/operations.md, "Space".
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::api::{Api, FileSystem};
 use crate::coffer::{Coffer, Settings};
+use crate::figures::{median, verdict};
 use crate::house::{House, Profile};
 use crate::load::{Load, finished, number};
 use crate::look::{Look, allocated_bytes};
@@ -85,7 +86,7 @@ struct Taken {
 }
 
 impl Taken {
-    fn look(&mut self, directory: &PathBuf) {
+    fn look(&mut self, directory: &Path) {
         self.last = allocated_bytes(directory);
         self.most = self.most.max(self.last);
     }
@@ -185,27 +186,4 @@ fn slower(line: &Value) {
         cleaned / 1000.0,
         verdict(times <= SLOWER_MAX)
     );
-}
-
-/// The one in the middle; 0 of none.
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
-}
-
-fn verdict(met: bool) -> &'static str {
-    if met { "met" } else { "NOT met" }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `cargo xtask space`: the bar of latencies is for the middle of the stretches, in whatever order they came.
-    #[test]
-    fn the_median_is_in_the_middle() {
-        assert!((median(&[9.0, 1.0, 5.0]) - 5.0).abs() < f64::EPSILON);
-        assert!(median(&[]).abs() < f64::EPSILON);
-    }
 }

@@ -8,7 +8,7 @@ use linux_client::Needs;
 use crate::house::{House, Profile, cargo, output, shown};
 use crate::report::{Outcome, Report};
 use crate::stage::Cast;
-use crate::{acceptance, install, scale, space, tidy, tours};
+use crate::{acceptance, install, scale, soak, space, tidy, tours};
 
 /// Runs every step, whatever became of the one before, and sums up.
 pub(crate) fn run(house: &House, long: bool, only: Option<&str>) -> Result<(), String> {
@@ -42,6 +42,7 @@ pub(crate) fn run(house: &House, long: bool, only: Option<&str>) -> Result<(), S
     clients(house, &mut report, long, None)?;
     if long {
         report.check("space, in full", || space::run(house, Profile::Release, &space::FULL));
+        report.check("soak", || soak::run(house, Profile::Release, 60));
     }
     report.finish()
 }
