@@ -64,7 +64,7 @@ enum Command {
         #[arg(long)]
         anyway: bool,
     },
-    /// Measures a server with many file systems: memory, idle closing, and how soon it serves again after a stop and a kill.
+    /// Measures a server with many file systems, many files or large ones: what they cost, and how soon it serves again.
     Scale {
         /// File systems.
         #[arg(long, default_value_t = 1000)]
@@ -75,6 +75,12 @@ enum Command {
         /// How long they are used.
         #[arg(long, default_value_t = 20)]
         seconds: u64,
+        /// One file system with so many files in a tree instead.
+        #[arg(long, value_name = "FILES", conflicts_with = "large")]
+        tree: Option<u64>,
+        /// A file of 1 TiB, mostly hole, and one of 4.5 GiB instead.
+        #[arg(long)]
+        large: bool,
         /// With the programs as tests build them.
         #[arg(long)]
         dev: bool,
@@ -121,7 +127,9 @@ fn main() -> ExitCode {
         Command::Test { long, only } => test::run(&house, long, only.as_deref()),
         Command::Demo { keep } => demo::run(&house, keep),
         Command::Bench { only, rounds, anyway } => bench::run(&house, only.as_deref(), rounds, anyway),
-        Command::Scale { file_systems, active, seconds, dev } => {
+        Command::Scale { large: true, dev, .. } => scale::large(&house, profile(dev)).map(drop),
+        Command::Scale { tree: Some(files), dev, .. } => scale::tree(&house, profile(dev), files).map(drop),
+        Command::Scale { file_systems, active, seconds, dev, .. } => {
             scale::run(&house, profile(dev), &scale::Size { file_systems, active, seconds }).map(drop)
         }
         Command::Space { small, dev } => {

@@ -1,6 +1,9 @@
 //! `cargo xtask scale`: one server with many file systems. What they cost while they are used and while they are not, and how soon
 //! the first request is answered after a clean stop and after a kill with the budgets full.
 
+mod large;
+mod tree;
+
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +16,9 @@ use crate::house::{House, Profile};
 use crate::load::{Load, finished};
 use crate::look::Look;
 use crate::place::Place;
+
+pub(crate) use large::run as large;
+pub(crate) use tree::{FILES as TREE_FILES, run as tree};
 
 /// What the process may take while its file systems are used.
 const MEMORY_KIB_MAX: u64 = 1 << 20;

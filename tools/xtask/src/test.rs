@@ -42,6 +42,8 @@ pub(crate) fn run(house: &House, long: bool, only: Option<&str>) -> Result<(), S
     clients(house, &mut report, long, None)?;
     if long {
         report.check("space, in full", || space::run(house, Profile::Release, &space::FULL));
+        report.check("ten million files", || scale::tree(house, Profile::Release, scale::TREE_FILES));
+        report.check("large files", || scale::large(house, Profile::Release));
         report.check("soak", || soak::run(house, Profile::Release, 60));
     }
     report.finish()

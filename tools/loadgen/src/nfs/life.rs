@@ -1,5 +1,7 @@
 //! A client's life: it connects, makes what its work needs, waits for the others, works, checks and clears up.
 
+mod large;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,7 +18,7 @@ use super::session::Session;
 use super::step;
 use super::tally::Tally;
 use super::work::{
-    Getattr, Lookup, Made, Make, Order, Overwrite, PIECE, Read, ReadSmall, Readdir, Remove, Small, Write,
+    Getattr, Lookup, Made, Make, Order, Overwrite, PIECE, Read, ReadSmall, Readdir, Remove, Small, Visit, Write,
 };
 use crate::dice::Dice;
 
@@ -49,16 +51,23 @@ impl Run {
 
     /// The path of the run's directory.
     fn directory(&self) -> String {
-        format!("{}/{}", self.options.path, self.name)
+        format!("{}/{}", self.options.path, self.directory_name())
+    }
+
+    fn directory_name(&self) -> &str {
+        self.options.directory.as_ref().unwrap_or(&self.name)
     }
 }
 
 /// Makes the run's directory.
 pub(crate) async fn begin(run: &Run) -> Result<(), String> {
+    if run.options.visit {
+        return Ok(());
+    }
     let mut session = run.connect("first").await?;
     let path = &run.options.path;
     let parent = session.call_step(&step::find(path)).await.map_err(|why| format!("{path}: {why}"))?.handle()?;
-    let made = session.call_step(&step::make_directory(&parent.detached(), &run.name)).await;
+    let made = session.call_step(&step::make_directory(&parent.detached(), run.directory_name())).await;
     made.map_err(|why| format!("{}: {why}", run.directory()))?;
     session.destroy().await
 }
@@ -70,7 +79,7 @@ pub(crate) async fn end(run: &Run) -> Result<(), String> {
     }
     let mut session = run.connect("last").await?;
     let parent = session.call_step(&step::find(&run.options.path)).await?.handle()?.detached();
-    let removed = session.call_step(&step::remove(&parent, &run.name)).await;
+    let removed = session.call_step(&step::remove(&parent, run.directory_name())).await;
     removed.map_err(|why| format!("{}: {why}", run.directory()))?;
     session.destroy().await
 }
@@ -102,6 +111,11 @@ impl Client {
         let base = session.call_step(&step::find(&run.directory())).await?.handle()?.detached();
         let own = (!run.options.shared).then(|| format!("client-{number}"));
         let directory = match &own {
+            Some(name) if run.options.visit => {
+                let path = format!("{}/{name}", run.directory());
+                let found = session.call_step(&step::find(&path)).await.map_err(|why| format!("{path}: {why}"))?;
+                { found }.handle()?.detached()
+            }
             Some(name) => session.call_step(&step::make_directory(&base, name)).await?.handle()?.detached(),
             None => base.clone(),
         };
@@ -119,6 +133,7 @@ impl Client {
             Kind::Write => self.write().await?,
             Kind::Write4k => self.overwrite().await?,
             Kind::Read | Kind::Read4k => self.read().await?,
+            Kind::Large => self.large().await?,
             Kind::Getattr | Kind::Lookup | Kind::Readdir => self.look().await?,
         }
         if let Some(own) = self.own.filter(|_| !self.run.options.keep) {
@@ -221,6 +236,9 @@ impl Client {
 
     async fn look(&mut self) -> Result<(), String> {
         let count = self.run.options.files();
+        if self.run.options.visit {
+            return self.visit(count).await;
+        }
         let handles = self.files(count).await?;
         match self.run.options.kind {
             Kind::Getattr => self.measure(&mut Getattr::new(self.number, &handles)).await?,
@@ -228,6 +246,15 @@ impl Client {
             _ => self.measure(&mut Readdir::new(self.directory.clone(), self.number, count)).await?,
         }
         self.clear(count).await
+    }
+
+    /// Looks at so many files that were there before.
+    async fn visit(&mut self, files: u64) -> Result<(), String> {
+        let (directory, client) = (self.directory.clone(), self.number);
+        match self.run.options.kind {
+            Kind::Readdir => self.measure(&mut Readdir::new(directory, client, files)).await,
+            _ => self.measure(&mut Visit { directory, client, files, dice: self.dice() }).await,
+        }
     }
 
     /// A name that no other client has in a shared directory.
