@@ -61,11 +61,11 @@ pub(crate) fn run(house: &House, profile: Profile, minutes: u64) -> Result<Strin
     let file_systems = [api.create_file_system("soak-1", None)?, api.create_file_system("soak-2", None)?];
     let crew = Crew::new(Load::new(house, profile, &coffer), Duration::from_secs(minutes * 60));
     let samples = crew.work(&file_systems, &coffer)?;
-    let said = compare(&samples, minutes >= GROWTH_MINUTES_MIN)?;
+    let compared = compare(&samples, minutes >= GROWTH_MINUTES_MIN);
     coffer.stop()?;
     coffer.fsck()?;
     println!("fsck: clean");
-    Ok(format!("{said}; {} operations in {minutes} min", crew.operations.load(Ordering::Relaxed)))
+    Ok(format!("{}; {} operations in {minutes} min", compared?, crew.operations.load(Ordering::Relaxed)))
 }
 
 /// The server and its disk at one moment.
