@@ -61,6 +61,11 @@ impl Histogram {
         self.longest
     }
 
+    /// The same in microseconds.
+    pub(crate) fn quantile_us(&self, of_thousand: u64) -> f64 {
+        microseconds(self.quantile(of_thousand))
+    }
+
     /// `p50_us`, `p99_us`, `p999_us` and `max_us`, each behind the prefix.
     pub(crate) fn report(&self, prefix: &str, line: &mut Map<String, Value>) {
         let rows = [

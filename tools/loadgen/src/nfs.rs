@@ -110,6 +110,11 @@ fn line(run: &Run, tally: &Tally, seen: &Seen) -> Map<String, Value> {
     }
     seen.report(&mut line);
     tally.latency.report("", &mut line);
+    if !tally.stretches.is_empty() {
+        let quantiles = |rank| Value::from_iter(tally.stretches.iter().map(|stretch| stretch.quantile_us(rank)));
+        line.insert("stretches_p50_us".to_owned(), quantiles(500));
+        line.insert("stretches_p99_us".to_owned(), quantiles(990));
+    }
     if tally.commits.total() > 0 {
         line.insert("commits".to_owned(), tally.commits.total().into());
         tally.commits.report("commit_", &mut line);

@@ -22,6 +22,7 @@ const KINDS: &[(&str, &str, u64)] = &[
     ("create", "--count 40", 40),
     ("create", "--count 40 --shared --depth 4", 40),
     ("small", "--count 40", 40),
+    ("small", "--count 40 --keep --thin", 40),
     ("mkdir", "--count 40", 40),
     ("remove", "--count 40", 40),
     ("getattr", "--count 80 --files 5", 80),
@@ -29,10 +30,11 @@ const KINDS: &[(&str, &str, u64)] = &[
     ("readdir", "--count 80 --files 50 --shared", 80),
     ("write", "--mib 32", 32),
     ("write", "--mib 8 --count 24 --depth 1", 24),
-    ("write4k", "--mib 8 --count 80", 80),
+    ("write4k", "--mib 8 --count 80 --stretch 3", 80),
     ("write4k", "--mib 8 --count 80 --commit --depth 4", 80),
     ("read", "--mib 16 --warm", 16),
     ("read4k", "--mib 8 --count 800", 800),
+    ("large", "--mib 48", 48),
 ];
 
 fn loadgen(address: SocketAddr, line: &str) -> Command {
@@ -55,7 +57,7 @@ fn check(kind: &str, operations: u64, line: &Value) {
     assert_eq!((line["kind"].as_str(), line["operations"].as_u64()), (Some(kind), Some(operations)), "{line}");
     let [p50, p99, p999] = ["p50_us", "p99_us", "p999_us"].map(|name| line[name].as_f64().unwrap());
     assert!(0.0 < p50 && p50 <= p99 && p99 <= p999, "{line}");
-    let compares = matches!(kind, "small" | "write" | "write4k" | "read" | "read4k");
+    let compares = matches!(kind, "small" | "write" | "write4k" | "read" | "read4k" | "large");
     assert_eq!(line["verified_bytes"].as_u64().unwrap() > 0, compares, "{line}");
 }
 
@@ -68,6 +70,19 @@ async fn every_kind_of_work_is_done_and_checked_and_cleared_up() {
         let output = loadgen(rig.address, &format!("{kind} --clients 8 {more}")).output().await.unwrap();
         check(kind, *operations, &line(&output));
     }
+}
+
+/// What one run leaves, another finds again; what was not left is missed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_left_is_visited() {
+    let rig = Rig::start().await;
+    let run = |kind: &str| loadgen(rig.address, &format!("{kind} --clients 4 --keep --directory left"));
+    check("create", 80, &line(&run("create --count 80").output().await.unwrap()));
+    check("lookup", 200, &line(&run("lookup --visit --files 20 --count 200").output().await.unwrap()));
+    check("readdir", 8, &line(&run("readdir --visit --files 20 --count 8").output().await.unwrap()));
+    let said = complaint(&run("readdir --visit --files 21 --count 8").output().await.unwrap());
+    assert!(said.contains("-00000020 was not listed"), "{said}");
+    assert!(complaint(&run("small --visit").output().await.unwrap()).contains("--visit"));
 }
 
 /// The same under TLS, with the server's name in the handshake.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::fs::File;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use linux_client::Network;
 use crate::api::{Api, SUBNET};
 use crate::house::{House, Profile, output};
 
+const NFS_PORT: u16 = 2049;
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// What is set apart from the defaults.
@@ -88,7 +89,10 @@ impl Coffer {
     ) -> Result<Self, String> {
         let mut coffer = Self::of_loopback(house, profile, place)?;
         coffer.under = under.to_vec();
-        let cidr = format!("127.{}.0.0/16", 228 + std::process::id() % 20);
+        // A part of loopback where no other run has the first mount target's address.
+        let mut parts = (0..20).map(|nth| 228 + u8::try_from((std::process::id() + nth) % 20).unwrap_or(0));
+        let part = parts.find(|part| TcpListener::bind((Ipv4Addr::new(127, *part, 0, 4), NFS_PORT)).is_ok());
+        let cidr = format!("127.{}.0.0/16", part.ok_or("every part of loopback has a server")?);
         coffer.configure(SUBNET, "vpc-c0ffe200", &cidr, settings)?;
         coffer.start()?;
         Ok(coffer)

@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask demo | test | bench | scale | prove | tidy | generate`.
+//! The project's commands: `cargo xtask demo | test | bench | scale | space | soak | prove | tidy | generate`.
 #![allow(clippy::disallowed_methods, reason = "a tool works in real time; nothing here is simulated")]
 
 mod acceptance;
@@ -7,12 +7,18 @@ mod bench;
 mod canary;
 mod coffer;
 mod demo;
+mod figures;
 mod ganesha;
 mod generate;
 mod house;
 mod install;
+mod load;
+mod look;
+mod place;
 mod report;
 mod scale;
+mod soak;
+mod space;
 mod stage;
 mod test;
 mod tidy;
@@ -48,7 +54,7 @@ enum Command {
     },
     /// Measures Coffer: beside nfs-ganesha through a Linux client, and against the bars with the load generator.
     Bench(bench::Options),
-    /// Measures a server with many file systems: memory, idle closing, and how soon it serves again after a stop and a kill.
+    /// Measures a server with many file systems, many files or large ones: what they cost, and how soon it serves again.
     Scale {
         /// File systems.
         #[arg(long, default_value_t = 1000)]
@@ -59,6 +65,30 @@ enum Command {
         /// How long they are used.
         #[arg(long, default_value_t = 20)]
         seconds: u64,
+        /// One file system with so many files in a tree instead.
+        #[arg(long, value_name = "FILES", conflicts_with = "large")]
+        tree: Option<u64>,
+        /// A file of 1 TiB, mostly hole, and one of 4.5 GiB instead.
+        #[arg(long)]
+        large: bool,
+        /// With the programs as tests build them.
+        #[arg(long)]
+        dev: bool,
+    },
+    /// Measures the disk that overwritten and deleted data takes, and what its return costs the clients.
+    Space {
+        /// A few hundred MiB instead of eleven GiB.
+        #[arg(long)]
+        small: bool,
+        /// With the programs as tests build them.
+        #[arg(long)]
+        dev: bool,
+    },
+    /// Works on a server for a long time, compares everything, and looks whether the server grows.
+    Soak {
+        /// How long.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=10_080))]
+        minutes: u64,
         /// With the programs as tests build them.
         #[arg(long)]
         dev: bool,
@@ -87,10 +117,15 @@ fn main() -> ExitCode {
         Command::Test { long, only } => test::run(&house, long, only.as_deref()),
         Command::Demo { keep } => demo::run(&house, keep),
         Command::Bench(options) => bench::run(&house, &options),
-        Command::Scale { file_systems, active, seconds, dev } => {
-            let profile = if dev { Profile::Dev } else { Profile::Release };
-            scale::run(&house, profile, &scale::Size { file_systems, active, seconds }).map(drop)
+        Command::Scale { large: true, dev, .. } => scale::large(&house, profile(dev)).map(drop),
+        Command::Scale { tree: Some(files), dev, .. } => scale::tree(&house, profile(dev), files).map(drop),
+        Command::Scale { file_systems, active, seconds, dev, .. } => {
+            scale::run(&house, profile(dev), &scale::Size { file_systems, active, seconds }).map(drop)
         }
+        Command::Space { small, dev } => {
+            space::run(&house, profile(dev), if small { &space::SMALL } else { &space::FULL }).map(drop)
+        }
+        Command::Soak { minutes, dev } => soak::run(&house, profile(dev), minutes).map(drop),
         Command::Prove { only, server } => test::prove(&house, only.as_deref(), server),
         Command::Generate { arguments } => generate::run(&arguments),
     };
@@ -101,4 +136,8 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn profile(dev: bool) -> Profile {
+    if dev { Profile::Dev } else { Profile::Release }
 }

@@ -1,17 +1,24 @@
 //! `cargo xtask scale`: one server with many file systems. What they cost while they are used and while they are not, and how soon
 //! the first request is answered after a clean stop and after a kill with the budgets full.
 
+mod large;
+mod tree;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::api::{Api, FileSystem};
-use crate::bench::process::high_water;
 use crate::coffer::{Coffer, Settings};
 use crate::house::{House, Profile};
+use crate::load::{Load, finished};
+use crate::look::Look;
+use crate::place::Place;
+
+pub(crate) use large::run as large;
+pub(crate) use tree::{FILES as TREE_FILES, run as tree};
 
 /// What the process may take while its file systems are used.
 const MEMORY_KIB_MAX: u64 = 1 << 20;
@@ -48,62 +55,23 @@ pub(crate) const SMALL: Size = Size { file_systems: 24, active: 8, seconds: 3 };
 /// Measures, prints, and fails where a bound is passed.
 pub(crate) fn run(house: &House, profile: Profile, size: &Size) -> Result<String, String> {
     house.build(profile)?;
-    let place = house.fresh("scale")?;
-    let mut scale = Scale::open(house, profile, &place)?;
-    let outcome = scale.measure(size);
-    if outcome.is_ok() {
-        drop(scale);
-        let _ = fs::remove_dir_all(&place);
-    }
-    outcome
+    let place = Place::new(house, "scale")?;
+    Scale::open(house, profile, place.path())?.measure(size)
 }
 
 /// A server and what is measured of it.
 struct Scale {
     coffer: Coffer,
-    loadgen: std::path::PathBuf,
+    load: Load,
     file_systems: Vec<FileSystem>,
     troubles: Vec<String>,
-}
-
-/// The process at one moment.
-#[derive(Clone, Copy, Debug, Default)]
-struct Look {
-    resident_kib: u64,
-    most_kib: u64,
-    threads: usize,
-    files: usize,
-}
-
-impl Look {
-    fn at(process: u32) -> Self {
-        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-        let number = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-            line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
-        };
-        let count = |what: &str| fs::read_dir(format!("/proc/{process}/{what}")).map_or(0, Iterator::count);
-        Self {
-            resident_kib: number("VmRSS:"),
-            most_kib: high_water(process),
-            threads: count("task"),
-            files: count("fd"),
-        }
-    }
-}
-
-impl std::fmt::Display for Look {
-    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { resident_kib, most_kib, threads, files } = self;
-        write!(to, "{} MiB, {} MiB at most, {threads} threads, {files} files", resident_kib >> 10, most_kib >> 10)
-    }
 }
 
 impl Scale {
     fn open(house: &House, profile: Profile, place: &Path) -> Result<Self, String> {
         let coffer = Coffer::with_many_addresses(house, profile, place, SETTINGS, &[])?;
-        let loadgen = house.program(profile, "loadgen");
-        Ok(Self { coffer, loadgen, file_systems: Vec::new(), troubles: Vec::new() })
+        let load = Load::new(house, profile, &coffer);
+        Ok(Self { coffer, load, file_systems: Vec::new(), troubles: Vec::new() })
     }
 
     fn measure(&mut self, size: &Size) -> Result<String, String> {
@@ -179,15 +147,6 @@ impl Scale {
         Ok(())
     }
 
-    /// Work of one kind on one file system; it goes on until it is waited for.
-    fn work(&self, file_system: &FileSystem, kind: &str, more: &[&str]) -> Result<Child, String> {
-        let mut command = Command::new(&self.loadgen);
-        command.args(["nfs", kind, "--server", &format!("{}:2049", file_system.address), "--ca"]).arg(self.coffer.ca());
-        command.args(["--name", &format!("{}.efs.us-east-1.coffer.internal", file_system.id)]).args(more);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        command.spawn().map_err(|error| format!("{}: {error}", self.loadgen.display()))
-    }
-
     /// Uses some at once, each with one of four kinds of work.
     fn use_them(&mut self, size: &Size) -> Result<Look, String> {
         let kinds: [&[&str]; 4] =
@@ -196,7 +155,7 @@ impl Scale {
         let mut workers = Vec::new();
         for (file_system, kind) in self.file_systems.iter().take(size.active).zip(kinds.iter().cycle()) {
             let (kind, more) = kind.split_first().ok_or("no kind of work")?;
-            workers.push(self.work(file_system, kind, &[more, &["--seconds", &seconds]].concat())?);
+            workers.push(self.load.start(file_system, kind, &[more, &["--seconds", &seconds]].concat())?);
         }
         let mut most = Look::default();
         while workers.iter_mut().any(|worker| matches!(worker.try_wait(), Ok(None))) {
@@ -252,8 +211,8 @@ impl Scale {
     /// Asks until there is an answer; mount targets are attached one by one.
     fn answers(&self, file_system: &FileSystem, since: Instant) -> Result<(), String> {
         loop {
-            match finished(self.work(file_system, "mkdir", &["--count", "1"])?) {
-                Ok(()) => return Ok(()),
+            match finished(self.load.start(file_system, "mkdir", &["--count", "1"])?) {
+                Ok(_) => return Ok(()),
                 Err(why) if since.elapsed() > Duration::from_secs(60) => return Err(why),
                 Err(_) => thread::sleep(Duration::from_millis(20)),
             }
@@ -270,7 +229,7 @@ impl Scale {
                 1..5 => ("write", &["--count", WRITES]),
                 _ => ("small", &[]),
             };
-            workers.push(self.work(file_system, kind, &[more, &["--seconds", "300", "--keep"]].concat())?);
+            workers.push(self.load.start(file_system, kind, &[more, &["--seconds", "300", "--keep"]].concat())?);
         }
         let start = Instant::now();
         // What waits in memtables is in the journals, too.
@@ -313,13 +272,4 @@ impl Scale {
         let journals = files.filter(|file| file.path().extension().is_some_and(|end| end == "jnl"));
         journals.filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum()
     }
-}
-
-/// Waits for work to be done.
-fn finished(worker: Child) -> Result<(), String> {
-    let done = worker.wait_with_output().map_err(|error| format!("loadgen: {error}"))?;
-    if done.status.success() {
-        return Ok(());
-    }
-    Err(format!("loadgen: {}: {}", done.status, String::from_utf8_lossy(&done.stderr).trim()))
 }

@@ -8,7 +8,7 @@ use linux_client::Needs;
 use crate::house::{House, Profile, cargo, output, shown};
 use crate::report::{Outcome, Report};
 use crate::stage::Cast;
-use crate::{acceptance, install, scale, tidy, tours};
+use crate::{acceptance, install, scale, soak, space, tidy, tours};
 
 /// Runs every step, whatever became of the one before, and sums up.
 pub(crate) fn run(house: &House, long: bool, only: Option<&str>) -> Result<(), String> {
@@ -38,7 +38,14 @@ pub(crate) fn run(house: &House, long: bool, only: Option<&str>) -> Result<(), S
         Err(why) => report.check("API tours", || Err(why)),
     }
     report.check("many file systems", || scale::run(house, Profile::Dev, &scale::SMALL));
+    report.check("space", || space::run(house, Profile::Dev, &space::SMALL));
     clients(house, &mut report, long, None)?;
+    if long {
+        report.check("space, in full", || space::run(house, Profile::Release, &space::FULL));
+        report.check("ten million files", || scale::tree(house, Profile::Release, scale::TREE_FILES));
+        report.check("large files", || scale::large(house, Profile::Release));
+        report.check("soak", || soak::run(house, Profile::Release, 60));
+    }
     report.finish()
 }
 

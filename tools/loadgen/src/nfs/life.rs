@@ -1,5 +1,7 @@
 //! A client's life: it connects, makes what its work needs, waits for the others, works, checks and clears up.
 
+mod large;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,7 +18,7 @@ use super::session::Session;
 use super::step;
 use super::tally::Tally;
 use super::work::{
-    Getattr, Lookup, Made, Make, Order, Overwrite, PIECE, Read, ReadSmall, Readdir, Remove, Small, Write,
+    Getattr, Lookup, Made, Make, Order, Overwrite, PIECE, Read, ReadSmall, Readdir, Remove, Small, Visit, Write,
 };
 use crate::dice::Dice;
 
@@ -49,16 +51,23 @@ impl Run {
 
     /// The path of the run's directory.
     fn directory(&self) -> String {
-        format!("{}/{}", self.options.path, self.name)
+        format!("{}/{}", self.options.path, self.directory_name())
+    }
+
+    fn directory_name(&self) -> &str {
+        self.options.directory.as_ref().unwrap_or(&self.name)
     }
 }
 
 /// Makes the run's directory.
 pub(crate) async fn begin(run: &Run) -> Result<(), String> {
+    if run.options.visit {
+        return Ok(());
+    }
     let mut session = run.connect("first").await?;
     let path = &run.options.path;
     let parent = session.call_step(&step::find(path)).await.map_err(|why| format!("{path}: {why}"))?.handle()?;
-    let made = session.call_step(&step::make_directory(&parent.detached(), &run.name)).await;
+    let made = session.call_step(&step::make_directory(&parent.detached(), run.directory_name())).await;
     made.map_err(|why| format!("{}: {why}", run.directory()))?;
     session.destroy().await
 }
@@ -70,7 +79,7 @@ pub(crate) async fn end(run: &Run) -> Result<(), String> {
     }
     let mut session = run.connect("last").await?;
     let parent = session.call_step(&step::find(&run.options.path)).await?.handle()?.detached();
-    let removed = session.call_step(&step::remove(&parent, &run.name)).await;
+    let removed = session.call_step(&step::remove(&parent, run.directory_name())).await;
     removed.map_err(|why| format!("{}: {why}", run.directory()))?;
     session.destroy().await
 }
@@ -102,11 +111,17 @@ impl Client {
         let base = session.call_step(&step::find(&run.directory())).await?.handle()?.detached();
         let own = (!run.options.shared).then(|| format!("client-{number}"));
         let directory = match &own {
+            Some(name) if run.options.visit => {
+                let path = format!("{}/{name}", run.directory());
+                let found = session.call_step(&step::find(&path)).await.map_err(|why| format!("{path}: {why}"))?;
+                { found }.handle()?.detached()
+            }
             Some(name) => session.call_step(&step::make_directory(&base, name)).await?.handle()?.detached(),
             None => base.clone(),
         };
         let pattern = run.pattern.other((run.options.seed << 16) ^ u64::from(number));
-        Ok(Self { run, session, number, base, own, directory, pattern, tally: Tally::new() })
+        let tally = Tally { stretch: run.options.stretch.unwrap_or(0), ..Tally::new() };
+        Ok(Self { run, session, number, base, own, directory, pattern, tally })
     }
 
     async fn work(mut self) -> Result<Tally, String> {
@@ -118,6 +133,7 @@ impl Client {
             Kind::Write => self.write().await?,
             Kind::Write4k => self.overwrite().await?,
             Kind::Read | Kind::Read4k => self.read().await?,
+            Kind::Large => self.large().await?,
             Kind::Getattr | Kind::Lookup | Kind::Readdir => self.look().await?,
         }
         if let Some(own) = self.own.filter(|_| !self.run.options.keep) {
@@ -156,7 +172,7 @@ impl Client {
         if self.run.options.keep {
             return Ok(());
         }
-        let mut work = Remove { directory: self.directory.clone(), client: self.number, next: 0, made };
+        let mut work = Remove { directory: self.directory.clone(), client: self.number, next: 0, made, every: 1 };
         self.aside(&mut work, NAMES_DEPTH, None).await
     }
 
@@ -175,16 +191,27 @@ impl Client {
             next: 0,
         };
         self.measure(&mut work).await?;
+        let (made, every) = (work.next, self.run.options.verify_every);
+        self.read_back(made, every).await?;
+        if self.run.options.thin {
+            let mut half = Remove { directory: self.directory.clone(), client: self.number, next: 1, made, every: 2 };
+            self.aside(&mut half, NAMES_DEPTH, None).await?;
+            self.read_back(made, 2 * every).await?;
+        }
+        self.clear(made).await
+    }
+
+    /// Compares each how-manieth small file.
+    async fn read_back(&mut self, made: u64, every: u64) -> Result<(), String> {
         let mut back = ReadSmall {
             directory: self.directory.clone(),
             client: self.number,
             pattern: self.pattern.clone(),
             next: 0,
-            made: work.next,
-            every: self.run.options.verify_every,
+            made,
+            every,
         };
-        self.aside(&mut back, NAMES_DEPTH, None).await?;
-        self.clear(work.next).await
+        self.aside(&mut back, NAMES_DEPTH, None).await
     }
 
     /// So many empty files and their handles.
@@ -198,7 +225,7 @@ impl Client {
     async fn remove(&mut self) -> Result<(), String> {
         let made = self.run.options.count_of(self.number).unwrap_or(0);
         self.files(made).await?;
-        let mut work = Remove { directory: self.directory.clone(), client: self.number, next: 0, made };
+        let mut work = Remove { directory: self.directory.clone(), client: self.number, next: 0, made, every: 1 };
         self.measure(&mut work).await?;
         if self.run.options.keep {
             return Ok(());
@@ -209,6 +236,9 @@ impl Client {
 
     async fn look(&mut self) -> Result<(), String> {
         let count = self.run.options.files();
+        if self.run.options.visit {
+            return self.visit(count).await;
+        }
         let handles = self.files(count).await?;
         match self.run.options.kind {
             Kind::Getattr => self.measure(&mut Getattr::new(self.number, &handles)).await?,
@@ -216,6 +246,15 @@ impl Client {
             _ => self.measure(&mut Readdir::new(self.directory.clone(), self.number, count)).await?,
         }
         self.clear(count).await
+    }
+
+    /// Looks at so many files that were there before.
+    async fn visit(&mut self, files: u64) -> Result<(), String> {
+        let (directory, client) = (self.directory.clone(), self.number);
+        match self.run.options.kind {
+            Kind::Readdir => self.measure(&mut Readdir::new(directory, client, files)).await,
+            _ => self.measure(&mut Visit { directory, client, files, dice: self.dice() }).await,
+        }
     }
 
     /// A name that no other client has in a shared directory.

@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     Remove,
     /// Makes directories.
     Mkdir,
+    /// Writes at the beginning, in the middle and at the end of a sparse file of 1 TiB, cuts it and lets it grow again.
+    Large,
 }
 
 /// A run.
@@ -56,19 +58,25 @@ pub(crate) struct Options {
     /// The directory below which the run makes one of its own.
     #[arg(long, default_value = "/")]
     pub(crate) path: String,
+    /// The name of the run's directory, instead of one that no other run has.
+    #[arg(long)]
+    pub(crate) directory: Option<String>,
+    /// lookup and readdir: in what `create --keep` has left in this directory, with as many clients and --files of each.
+    #[arg(long, requires_all = ["directory", "keep"])]
+    pub(crate) visit: bool,
     /// Clients, each with a connection, an identity and a session of its own.
     #[arg(long, default_value_t = 1, value_parser = value_parser!(u32).range(1..=10_000))]
     pub(crate) clients: u32,
-    /// When to stop; without this and --count, 10 (write and read: when the file is through).
+    /// When to stop; without this and --count, 10 (write, read and large: when the file is through).
     #[arg(long)]
     pub(crate) seconds: Option<u64>,
     /// Operations at most, all clients together.
     #[arg(long)]
     pub(crate) count: Option<u64>,
-    /// Requests of one client on their way at once [default: 1; write and read 4; read4k 16].
+    /// Requests of one client on their way at once [default: 1; write, read and large 4; read4k 16].
     #[arg(long, value_parser = value_parser!(u32).range(1..=64))]
     pub(crate) depth: Option<u32>,
-    /// The size of all clients' files together, for write, read and their 4k kinds; each has 1 MiB at least.
+    /// The size of all clients' files together, for write, read, their 4k kinds and large; each has 1 MiB at least.
     #[arg(long, default_value_t = 256, value_parser = value_parser!(u64).range(1..=1 << 30))]
     pub(crate) mib: u64,
     /// The files of each client, for getattr, lookup and readdir [default: 100; readdir 1000].
@@ -89,6 +97,12 @@ pub(crate) struct Options {
     /// Leave the files where they are.
     #[arg(long)]
     pub(crate) keep: bool,
+    /// small: remove every second file when all are compared, and compare the others again.
+    #[arg(long, requires = "keep")]
+    pub(crate) thin: bool,
+    /// Report the latencies of each so many operations of one client by themselves, too.
+    #[arg(long, value_parser = value_parser!(u64).range(1..))]
+    pub(crate) stretch: Option<u64>,
     /// The server's process on this machine, to report the CPU that it used in the measured time.
     #[arg(long)]
     pub(crate) pid: Option<u32>,
@@ -108,6 +122,9 @@ impl Options {
     pub(crate) fn check(&self) -> Result<(), String> {
         match (self.kind, self.count, self.seconds) {
             (Kind::Remove, None, _) => Err("remove needs --count: the files are made before".to_owned()),
+            (kind, ..) if self.visit && !matches!(kind, Kind::Lookup | Kind::Readdir) => {
+                Err("--visit is for lookup and readdir".to_owned())
+            }
             (_, Some(0), _) | (_, _, Some(0)) => Err("--count and --seconds are 1 at least".to_owned()),
             _ => Ok(()),
         }
@@ -117,14 +134,14 @@ impl Options {
     pub(crate) fn depth(&self) -> u32 {
         self.depth.unwrap_or(match self.kind {
             Kind::Read4k => 16,
-            Kind::Write | Kind::Read => 4,
+            Kind::Write | Kind::Read | Kind::Large => 4,
             _ => 1,
         })
     }
 
     /// How long the measured time is at most.
     pub(crate) fn time(&self) -> Option<Duration> {
-        let own_end = matches!(self.kind, Kind::Write | Kind::Read);
+        let own_end = matches!(self.kind, Kind::Write | Kind::Read | Kind::Large);
         let seconds = self.seconds.or((!own_end && self.count.is_none()).then_some(SECONDS));
         seconds.map(Duration::from_secs)
     }

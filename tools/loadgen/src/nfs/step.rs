@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use nfs_wire::nfs4::{
     Close4Args, Commit4Args, Component4, Create4Args, Createhow4, Createtype4, Getattr4Args, Lookup4Args, NfsFh4,
-    Open4Args, OpenClaim4, Openflag4, Putfh4Args, Read4Args, Readdir4Args, Remove4Args, StableHow4, StateOwner4,
-    Stateid4, Verifier4, Write4Args, share,
+    Open4Args, OpenClaim4, Openflag4, Putfh4Args, Read4Args, Readdir4Args, Remove4Args, Setattr4Args, StableHow4,
+    StateOwner4, Stateid4, Verifier4, Write4Args, share,
 };
 use nfs_wire::{ArgOp, Attribute, Bitmap4, Encoder, Fattr4, Opaque, Payload, Rules};
 
@@ -81,6 +81,12 @@ fn mode(mode: u32) -> Fattr4 {
     Fattr4 { attrmask: Bitmap4::of(&[Attribute::Mode]), attr_vals }
 }
 
+/// A file's size, as SETATTR takes it and GETATTR gives it.
+pub(crate) fn size(bytes: u64) -> Fattr4 {
+    let attr_vals = Opaque::copied(&bytes.to_be_bytes()).unwrap_or_default();
+    Fattr4 { attrmask: Bitmap4::of(&[Attribute::Size]), attr_vals }
+}
+
 fn open(owner: &StateOwner4, name: &str) -> ArgOp {
     ArgOp::Open(Open4Args {
         seqid: 0,
@@ -149,6 +155,13 @@ pub(crate) fn write_and_commit(file: &NfsFh4, stateid: Stateid4, offset: u64, da
 /// All that was written to the file is made durable.
 pub(crate) fn commit(file: &NfsFh4) -> Step {
     Step::new(&[at(file), ArgOp::Commit(Commit4Args { offset: 0, count: 0 })])
+}
+
+/// The file gets another size, and is asked for it.
+pub(crate) fn resize(file: &NfsFh4, stateid: Stateid4, bytes: u64) -> Step {
+    let setattr = Setattr4Args { stateid, obj_attributes: size(bytes) };
+    let attr_request = Bitmap4::of(&[Attribute::Size]);
+    Step::new(&[at(file), ArgOp::Setattr(setattr), ArgOp::Getattr(Getattr4Args { attr_request })])
 }
 
 /// Data is read.

@@ -9,6 +9,10 @@ use crate::histogram::Histogram;
 pub(crate) struct Tally {
     /// How long each operation took.
     pub(crate) latency: Histogram,
+    /// The same for so many operations after the other, if that is asked for.
+    pub(crate) stretches: Vec<Histogram>,
+    /// How many operations of one client make a stretch; 0: there are none.
+    pub(crate) stretch: u64,
     /// How long each COMMIT took that belongs to several operations.
     pub(crate) commits: Histogram,
     /// Bytes read or written.
@@ -43,6 +47,8 @@ impl Tally {
     pub(crate) fn new() -> Self {
         Self {
             latency: Histogram::new(),
+            stretches: Vec::new(),
+            stretch: 0,
             commits: Histogram::new(),
             bytes: 0,
             entries: 0,
@@ -56,6 +62,12 @@ impl Tally {
     /// Notes an operation.
     pub(crate) fn add(&mut self, done: Done, took: Duration) {
         if done.commit { &mut self.commits } else { &mut self.latency }.record(took);
+        if !done.commit && self.stretch > 0 {
+            if (self.latency.total() - 1).is_multiple_of(self.stretch) {
+                self.stretches.push(Histogram::new());
+            }
+            self.stretches.last_mut().into_iter().for_each(|stretch| stretch.record(took));
+        }
         self.bytes += done.bytes;
         self.entries += done.entries;
         self.verified_bytes += done.verified_bytes;
@@ -64,6 +76,8 @@ impl Tally {
     /// Adds another client.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.latency.merge(&other.latency);
+        self.stretches.resize(self.stretches.len().max(other.stretches.len()), Histogram::new());
+        self.stretches.iter_mut().zip(&other.stretches).for_each(|(own, others)| own.merge(others));
         self.commits.merge(&other.commits);
         self.bytes += other.bytes;
         self.entries += other.entries;

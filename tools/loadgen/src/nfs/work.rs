@@ -9,6 +9,8 @@ mod read_small;
 mod readdir;
 mod remove;
 mod small;
+mod stretch;
+mod visit;
 mod write;
 
 pub(crate) use getattr::Getattr;
@@ -20,6 +22,8 @@ pub(crate) use read_small::ReadSmall;
 pub(crate) use readdir::Readdir;
 pub(crate) use remove::Remove;
 pub(crate) use small::Small;
+pub(crate) use stretch::{ReadStretches, WriteStretches};
+pub(crate) use visit::Visit;
 pub(crate) use write::{PIECE, Write};
 
 /// The name of a client's nth file or directory. Clients differ, so that they can share a directory.

@@ -16,6 +16,8 @@ pub(crate) struct Remove {
     pub(crate) next: u64,
     /// How many were made.
     pub(crate) made: u64,
+    /// Each how-manieth is removed.
+    pub(crate) every: u64,
 }
 
 impl Work for Remove {
@@ -24,7 +26,7 @@ impl Work for Remove {
     fn next(&mut self) -> Option<(Step, u64)> {
         let nth = self.next;
         (nth < self.made).then(|| {
-            self.next += 1;
+            self.next += self.every;
             (step::remove(&self.directory, &name(self.client, nth)), nth)
         })
     }
