@@ -15,13 +15,15 @@ pub struct Budget {
     pub entries_max: usize,
     /// Bytes of unstable data, with what it takes to keep them, until they are in segments or durable.
     pub dirty_bytes_max: usize,
-    /// Plaintext bytes cached by each file system.
+    /// Plaintext bytes cached.
     pub plaintext_bytes_max: usize,
     inodes: AtomicUsize,
     entries: AtomicUsize,
     dirty: AtomicUsize,
     flushed: Notify,
     sealing: Semaphore,
+    /// Plaintext caches that hold something.
+    pub(crate) plain_caches: AtomicUsize,
 }
 
 /// Sealed bytes on their way into segments, all flushes together: beside the plaintext, which stays until the map names them.
@@ -47,6 +49,7 @@ impl Budget {
             dirty: AtomicUsize::new(0),
             flushed: Notify::new(),
             sealing: Semaphore::new(SEALING_KIB_MAX as usize),
+            plain_caches: AtomicUsize::new(0),
         }
     }
 

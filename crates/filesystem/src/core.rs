@@ -100,7 +100,7 @@ impl Core {
             counters: CounterSet::new(),
             reserving: Mutex::new(()),
             totals: Mutex::default(),
-            plain: PlainCache::new(parts.budget.plaintext_bytes_max),
+            plain: PlainCache::new(parts.budget.clone()),
             fresh: Mutex::default(),
             cleaner: Cleaner::new(),
             flushes: AtomicUsize::new(0),
@@ -176,6 +176,7 @@ impl Core {
     /// Forgets inodes, clean slots and clean windows when the process has too many, those first that nobody has asked
     /// for since the last time.
     pub(crate) fn trim_caches(&self) {
+        self.plain.trim();
         if self.budget.inodes_full() {
             self.cache.sweep(self);
         }
