@@ -34,7 +34,7 @@ use crate::{FileSystem, FsError, Result, core::Core, keys, operation::Operation}
 /// How often the task looks whether there is something to do.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Stock is taken no more often while clients work.
+/// Stock is taken no more often while clients work, unless they have put a good deal into segments.
 const STOCK_EVERY: Duration = Duration::from_secs(2);
 
 /// Without changes by clients for so long a file system counts as idle.
@@ -50,6 +50,10 @@ pub(crate) struct Cleaner {
     /// Inline extents to be packed.
     pub(crate) outstanding: Mutex<Outstanding>,
     wake: Notify,
+    /// Bytes that clients and the packer have put into segments since stock was taken last.
+    put: AtomicU64,
+    /// Enough of them to look at once.
+    look: Notify,
     /// Operations of the task's own in the queue, so that they do not count as clients' work.
     own: AtomicU64,
     /// Map entries of small runs that came since somebody last looked for windows with too many.
@@ -104,6 +108,8 @@ impl Cleaner {
             placing: Placing::new(),
             outstanding: Mutex::default(),
             wake: Notify::new(),
+            put: AtomicU64::new(0),
+            look: Notify::new(),
             own: AtomicU64::new(0),
             scattered: AtomicU64::new(0),
             packing: tokio::sync::Mutex::const_new(()),
@@ -115,6 +121,15 @@ impl Cleaner {
     /// So many map entries came into one window, or into several; few in each are as they should be.
     pub(crate) fn placed(&self, entries: usize) {
         self.scattered.fetch_add(entries as u64, Ordering::Relaxed);
+    }
+
+    /// So many bytes were put into segments: as many others may be dead now. The task looks at once when `enough` have come.
+    pub(crate) fn put(&self, bytes: usize, enough: u64) {
+        let bytes = bytes as u64;
+        let before = self.put.fetch_add(bytes, Ordering::Relaxed);
+        if before < enough && before + bytes >= enough {
+            self.look.notify_one();
+        }
     }
 
     /// An inline extent has its place in the queue now.
@@ -146,6 +161,7 @@ impl Core {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = self.env.sleep(TICK) => {}
+                () = self.cleaner.look.notified() => {}
             }
             let done = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
@@ -179,7 +195,7 @@ impl Core {
             // Once more when it has become quiet: then less dead space is put up with.
             (position != last || at < seen.since + IDLE_AFTER) && now.since(at) >= STOCK_EVERY
         });
-        if !due {
+        if !due && self.cleaner.put.load(Ordering::Relaxed) < self.settings.dead_slack_bytes {
             return Ok(());
         }
         seen.stock = Some((now, last));
@@ -222,6 +238,7 @@ impl Core {
     /// Removes dead segments, and empties those in which too much is dead. How many there were of these, and what is dead
     /// after it.
     async fn empty_segments(&self, effort: Effort) -> Result<Option<(usize, u64)>> {
+        self.cleaner.put.store(0, Ordering::Relaxed);
         let stock = self.take_stock().await?;
         let freed = self.delete_dead(&stock).await?;
         let victims = stock.without(&freed).victims(effort, self.settings.dead_slack_bytes);

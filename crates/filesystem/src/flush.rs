@@ -225,6 +225,7 @@ impl Core {
         if !inline {
             let puts = std::mem::take(&mut sealed).into_iter().map(Sealed::from).collect();
             let places = self.segments.put(puts).await?;
+            self.cleaner.put(places.iter().map(|place| place.length as usize).sum(), self.settings.dead_slack_bytes);
             for (entry, place) in extents.iter_mut().zip(places) {
                 entry.extent.source = Source::Segment(place);
             }

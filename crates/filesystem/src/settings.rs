@@ -49,7 +49,7 @@ impl Default for Settings {
             pack_bytes: 4 << 20,
             pack_age: Duration::from_secs(5),
             merge_age: Duration::from_secs(600),
-            dead_slack_bytes: 48 << 20,
+            dead_slack_bytes: 32 << 20,
             key_lease: Duration::from_secs(60),
             queue_operations_max: 4096,
             cookie_bits: 63,

@@ -195,6 +195,7 @@ impl Core {
         let (found, sealed): (Vec<Packed>, Vec<Bytes>) = self.inline_values(pass).await?.into_iter().unzip();
         let turn = self.cleaner.placing.begin();
         let places = self.put_together(&sealed).await?;
+        self.cleaner.put(sealed.iter().map(Bytes::len).sum(), self.settings.dead_slack_bytes);
         let moves = found.iter().zip(places).map(|(packed, place)| Move {
             fileid: packed.fileid,
             window: packed.start / WINDOW,

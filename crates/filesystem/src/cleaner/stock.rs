@@ -85,7 +85,7 @@ impl Stock {
             return Victims::default();
         }
         let urgent = match effort {
-            Effort::Busy => dead > live + 2 * slack,
+            Effort::Busy => dead > live + slack,
             Effort::Idle => false,
             Effort::Full => true,
         };
