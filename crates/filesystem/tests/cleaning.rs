@@ -82,11 +82,11 @@ async fn overwritten_space_comes_back() {
         }
         rig.commit(&file.node).await.unwrap();
     }
-    let before = stored(&rig);
+    // 86 MiB were written, of which the cleaner may have given back something by now.
     rig.fs.reclaim().await.unwrap();
     let after = stored(&rig);
     // The newest segment (4 MiB here) is not emptied, whatever is in it.
-    assert!(before > 60 << 20 && after < (16 << 20) * 3 / 2 + (8 << 20), "{before} before, {after} after");
+    assert!(after < (16 << 20) * 3 / 2 + (8 << 20), "{after} after");
     file.check(&rig).await;
     rig.check().await;
     file.node = rig.lookup(&rig.root().await, "f").await.unwrap();
