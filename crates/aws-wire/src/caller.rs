@@ -1,5 +1,6 @@
 //! Who calls and under which circumstances: what every handler is told besides its input.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::{Arn, Timestamp};
@@ -19,6 +20,19 @@ pub enum CallerKind {
     Anonymous,
 }
 
+/// What a session knows about where it comes from. CloudTrail `userIdentity.sessionContext`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The session's name: the last part of an assumed role's ARN, the user's name otherwise.
+    pub name: String,
+    /// The role that was assumed, or the user who asked for the session.
+    pub issuer: Arn,
+    /// The issuer's unique id: `AROA...` or `AIDA...`.
+    pub issuer_id: String,
+    /// When the session was made.
+    pub created: Timestamp,
+}
+
 /// An authenticated identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -32,6 +46,10 @@ pub struct Caller {
     pub user_name: Option<String>,
     /// The access key that signed; none for calls inside the process.
     pub access_key_id: Option<String>,
+    /// The session that the access key belongs to; none for long-term keys and inside the process.
+    pub session: Option<Session>,
+    /// The tags of the user, the role or the session: `aws:PrincipalTag/KEY` in conditions.
+    pub tags: BTreeMap<String, String>,
     /// What it is.
     pub kind: CallerKind,
 }
@@ -45,6 +63,8 @@ impl Caller {
             principal_id: account.to_owned(),
             user_name: None,
             access_key_id,
+            session: None,
+            tags: BTreeMap::new(),
             kind: CallerKind::Root,
         }
     }
@@ -57,6 +77,8 @@ impl Caller {
             principal_id: principal.to_owned(),
             user_name: None,
             access_key_id: None,
+            session: None,
+            tags: BTreeMap::new(),
             kind: CallerKind::Service(principal.to_owned()),
         }
     }
@@ -69,6 +91,8 @@ impl Caller {
             principal_id: "ANONYMOUS_PRINCIPAL".to_owned(),
             user_name: None,
             access_key_id: None,
+            session: None,
+            tags: BTreeMap::new(),
             kind: CallerKind::Anonymous,
         }
     }

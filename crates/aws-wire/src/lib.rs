@@ -23,7 +23,7 @@ pub mod validate;
 
 pub use arn::Arn;
 pub use blob::{Blob, SecretBlob};
-pub use caller::{CallContext, Caller, CallerKind};
+pub use caller::{CallContext, Caller, CallerKind, Session};
 pub use error::{ApiError, ErrorShape};
 pub use pattern::Pattern;
 pub use timestamp::Timestamp;

@@ -4,12 +4,14 @@
 //! the services say what those are.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic"))]
 
+mod attached;
 mod authorize;
 mod condition;
 mod document;
 mod evaluate;
 mod wildcard;
 
+pub use attached::{AttachedPolicy, CallerPolicies, IdentityPolicies};
 pub use authorize::{Authorize, Conditions, Decision, DefaultFileSystemPolicy, Request, RootMayAll};
 pub use condition::Condition;
 pub use document::{Document, Effect, Malformed, Principals, Scope, Statement};
