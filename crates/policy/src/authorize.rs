@@ -1,8 +1,11 @@
 //! The question every call asks before it acts, and the rule that answers it for now.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aws_wire::{Arn, CallContext, Caller, CallerKind};
+
+use crate::{CallerPolicies, IdentityPolicies, decide};
 
 /// The facts of a call that conditions may ask for, by condition key. Keys are compared without regard to case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,15 +19,41 @@ impl Conditions {
 
     /// The facts of a signed call that every service shares. IAM user guide, "AWS global condition context keys".
     pub fn of_call(cx: &CallContext) -> Self {
-        let facts = Self::new()
+        let caller = &cx.caller;
+        let mut facts = Self::new()
             .with("aws:SecureTransport", cx.secure.to_string())
             .with("aws:RequestedRegion", cx.region.clone())
-            .with("aws:PrincipalArn", cx.caller.arn.to_string())
-            .with("aws:PrincipalAccount", cx.caller.account.clone());
-        match cx.source_ip {
-            Some(address) => facts.with("aws:SourceIp", address.to_string()),
-            None => facts,
+            .with("aws:CurrentTime", cx.time.iso())
+            .with("aws:EpochTime", cx.time.seconds().to_string())
+            .with("aws:PrincipalArn", principal_arn(caller))
+            .with("aws:PrincipalType", principal_type(&caller.kind))
+            .with("aws:PrincipalIsAWSService", caller.service_principal().is_some().to_string())
+            .with("aws:ViaAWSService", "false");
+        if caller.kind != CallerKind::Anonymous {
+            facts = facts
+                .with("aws:PrincipalAccount", caller.account.clone())
+                .with("aws:userid", caller.principal_id.clone());
         }
+        let options = [
+            ("aws:PrincipalServiceName", caller.service_principal().map(str::to_owned)),
+            ("aws:username", caller.user_name.clone().filter(|_| caller.kind == CallerKind::User)),
+            ("aws:TokenIssueTime", caller.session.as_ref().map(|session| session.created.iso())),
+            ("aws:SourceIp", cx.source_ip.map(|address| address.to_string())),
+            ("aws:UserAgent", cx.user_agent.clone()),
+        ];
+        for (key, value) in options {
+            facts = facts.with_all(key, value);
+        }
+        for (key, value) in &caller.tags {
+            facts = facts.with(&format!("aws:PrincipalTag/{key}"), value.clone());
+        }
+        facts
+    }
+
+    /// Adds each of the values under one key.
+    #[must_use]
+    pub fn with_all<V: Into<String>>(self, key: &str, values: impl IntoIterator<Item = V>) -> Self {
+        values.into_iter().fold(self, |facts, value| facts.with(key, value))
     }
 
     /// Adds a fact; several under one key are a set.
@@ -37,6 +66,22 @@ impl Conditions {
     /// The values of a key; empty when it is absent.
     pub fn values(&self, key: &str) -> &[String] {
         self.0.get(&key.to_ascii_lowercase()).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// A role's session goes by its role's ARN.
+fn principal_arn(caller: &Caller) -> String {
+    let role = caller.session.as_ref().filter(|_| caller.kind == CallerKind::AssumedRole);
+    role.map_or(&caller.arn, |session| &session.issuer).to_string()
+}
+
+fn principal_type(kind: &CallerKind) -> &'static str {
+    match kind {
+        CallerKind::Root => "Account",
+        CallerKind::User => "User",
+        CallerKind::AssumedRole => "AssumedRole",
+        CallerKind::Service(_) => "Service",
+        CallerKind::Anonymous => "Anonymous",
     }
 }
 
@@ -68,21 +113,34 @@ pub trait Authorize: Send + Sync {
     fn decide(&self, request: &Request<'_>) -> Decision;
 }
 
-/// The account's root may do everything to the resources of its account; nobody else may do anything.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct RootMayAll;
+/// Decides by what hangs on the caller, for resources that have no policy of their own: the account's root may do everything in
+/// its account, everyone else what their policies allow.
+#[derive(Clone)]
+pub struct ByIdentity(Arc<dyn IdentityPolicies>);
 
-impl Authorize for RootMayAll {
+impl ByIdentity {
+    /// `policies` says what hangs on each caller.
+    pub fn new(policies: Arc<dyn IdentityPolicies>) -> Self {
+        Self(policies)
+    }
+}
+
+impl Authorize for ByIdentity {
     fn decide(&self, request: &Request<'_>) -> Decision {
-        let owner = request.resource.account.as_str();
-        if request.caller.kind != CallerKind::Root {
-            return Decision::Deny("only the account's root may call".to_owned());
+        match decide(request, &self.0.policies_of(request.caller), None, false) {
+            Ok(_) => Decision::Allow,
+            Err(refusal) => Decision::Deny(refusal.to_string()),
         }
-        // Resources without an account (`arn:aws:iam:::...`) belong to whoever asks.
-        if !owner.is_empty() && owner != request.caller.account {
-            return Decision::Deny(format!("the resource belongs to account {owner}"));
-        }
-        Decision::Allow
+    }
+}
+
+/// Nothing hangs on anyone: with it only the accounts' roots may do anything.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoPolicies;
+
+impl IdentityPolicies for NoPolicies {
+    fn policies_of(&self, _caller: &Caller) -> CallerPolicies {
+        CallerPolicies::default()
     }
 }
 
@@ -111,7 +169,9 @@ impl Authorize for DefaultFileSystemPolicy {
 mod tests {
     use aws_wire::{Arn, Caller};
 
-    use super::{Authorize, Conditions, Decision, DefaultFileSystemPolicy, Request, RootMayAll};
+    use std::sync::Arc;
+
+    use super::{Authorize, ByIdentity, Conditions, Decision, DefaultFileSystemPolicy, NoPolicies, Request};
 
     /// EFS user guide, default file system policy: anyone at a mount target may do the three client actions, no more.
     #[test]
@@ -133,7 +193,12 @@ mod tests {
         let conditions = Conditions::new();
         let decide = |caller: &Caller, owner: &str| {
             let resource = Arn::new("kms", "us-east-1", owner, "key/*");
-            RootMayAll.decide(&Request { caller, action: "kms:Encrypt", resource: &resource, conditions: &conditions })
+            ByIdentity::new(Arc::new(NoPolicies)).decide(&Request {
+                caller,
+                action: "kms:Encrypt",
+                resource: &resource,
+                conditions: &conditions,
+            })
         };
         let root = Caller::root("000000000001", None);
         assert_eq!(decide(&root, "000000000001"), Decision::Allow);

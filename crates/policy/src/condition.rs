@@ -1,21 +1,32 @@
 //! Conditions of policies. IAM User Guide, "IAM JSON policy elements: Condition operators".
 
+use std::fmt;
 use std::net::IpAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use time::format_description::well_known::{Iso8601, Rfc3339};
+use time::{Date, OffsetDateTime, PrimitiveDateTime};
 
 use crate::document::{malformed, texts};
-use crate::{Conditions, Malformed, matches};
+use crate::variable::{literal, matches_with, parts_with};
+use crate::wildcard::matches_marks;
+use crate::{Conditions, Malformed};
 
 /// One operator on one key: `"StringLike": {"kms:ViaService": ["...", "..."]}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
+    /// The operator as it was written.
+    name: String,
     operator: Operator,
     negated: bool,
     if_exists: bool,
     set: Set,
     key: String,
     values: Vec<String>,
+    /// Whether `${...}` in a value is a variable.
+    variables: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +38,8 @@ enum Operator {
     Bool,
     Null,
     Number(Order),
+    Date(Order),
+    Binary,
     Ip,
 }
 
@@ -49,20 +62,21 @@ enum Set {
 
 impl Condition {
     /// Reads the `Condition` element of a statement.
-    pub(crate) fn parse_all(value: Option<&Value>) -> Result<Vec<Self>, Malformed> {
+    pub(crate) fn parse_all(value: Option<&Value>, variables: bool) -> Result<Vec<Self>, Malformed> {
         let Some(value) = value else { return Ok(Vec::new()) };
         let operators = value.as_object().ok_or_else(|| malformed("Condition must be an object."))?;
         let mut all = Vec::new();
         for (name, keys) in operators {
             let keys = keys.as_object().ok_or_else(|| malformed("A condition operator must hold an object."))?;
             for (key, values) in keys {
-                all.push(Self::parse(name, key, texts(values, "Condition")?)?);
+                all.push(Self::parse(name, key, texts(values, "Condition", variables)?, variables)?);
             }
         }
         Ok(all)
     }
 
-    fn parse(name: &str, key: &str, values: Vec<String>) -> Result<Self, Malformed> {
+    fn parse(name: &str, key: &str, values: Vec<String>, variables: bool) -> Result<Self, Malformed> {
+        let whole = name;
         let (set, name) = match name.split_once(':') {
             Some(("ForAllValues", rest)) => (Set::ForAllValues, rest),
             Some(("ForAnyValue", rest)) => (Set::ForAnyValue, rest),
@@ -90,14 +104,23 @@ impl Condition {
             "NumericLessThanEquals" => (Operator::Number(Order::LessOrEqual), false),
             "NumericGreaterThan" => (Operator::Number(Order::Greater), false),
             "NumericGreaterThanEquals" => (Operator::Number(Order::GreaterOrEqual), false),
+            "DateEquals" => (Operator::Date(Order::Equal), false),
+            "DateNotEquals" => (Operator::Date(Order::Equal), true),
+            "DateLessThan" => (Operator::Date(Order::Less), false),
+            "DateLessThanEquals" => (Operator::Date(Order::LessOrEqual), false),
+            "DateGreaterThan" => (Operator::Date(Order::Greater), false),
+            "DateGreaterThanEquals" => (Operator::Date(Order::GreaterOrEqual), false),
+            "BinaryEquals" => (Operator::Binary, false),
             "IpAddress" => (Operator::Ip, false),
             "NotIpAddress" => (Operator::Ip, true),
             _ => return Err(unknown()),
         };
-        if values.iter().any(|value| !readable(operator, value)) {
+        // What a variable stands for is known only when someone calls.
+        let known = |value: &&String| !(variables && value.contains("${"));
+        if values.iter().filter(known).any(|value| !readable(operator, value)) {
             return Err(malformed("A condition's value does not fit its operator."));
         }
-        Ok(Self { operator, negated, if_exists, set, key: key.to_owned(), values })
+        Ok(Self { name: whole.to_owned(), operator, negated, if_exists, set, key: key.to_owned(), values, variables })
     }
 
     /// Whether it holds for the facts of a call.
@@ -107,7 +130,7 @@ impl Condition {
             let absent = if found.is_empty() { "true" } else { "false" };
             return self.values.iter().any(|value| value.eq_ignore_ascii_case(absent));
         }
-        let one = |fact: &String| self.values.iter().any(|value| self.operator.holds(value, fact)) != self.negated;
+        let one = |fact: &String| self.values.iter().any(|value| self.compares(value, fact, facts)) != self.negated;
         match self.set {
             // No values at all satisfy every "for all"; that is IAM's rule and its known trap.
             Set::ForAllValues => found.iter().all(one),
@@ -116,6 +139,22 @@ impl Condition {
             Set::One if found.is_empty() => self.if_exists || self.negated,
             Set::One => found.iter().all(one),
         }
+    }
+}
+
+impl Condition {
+    fn compares(&self, value: &str, fact: &str, facts: &Conditions) -> bool {
+        match self.operator {
+            Operator::Like => matches_with(value, fact, facts, self.variables),
+            Operator::Arn => arn(value, fact, facts, self.variables),
+            operator => literal(value, facts, self.variables).is_some_and(|value| operator.holds(&value, fact)),
+        }
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {} [{}]", self.name, self.key, self.values.join(", "))
     }
 }
 
@@ -129,6 +168,8 @@ fn readable(operator: Operator, value: &str) -> bool {
         Operator::Bool | Operator::Null => value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false"),
         Operator::Number(_) => number(value).is_some(),
         Operator::Ip => network(value).is_some(),
+        Operator::Date(_) => moment(value).is_some(),
+        Operator::Binary => STANDARD.decode(value).is_ok(),
         Operator::Text | Operator::TextIgnoringCase | Operator::Like | Operator::Arn => true,
     }
 }
@@ -138,17 +179,18 @@ impl Operator {
         match self {
             Self::Text => value == fact,
             Self::TextIgnoringCase | Self::Bool => value.eq_ignore_ascii_case(fact),
-            Self::Like => matches(value, fact),
-            Self::Arn => arn(value, fact),
-            Self::Null => false,
+            // They look at patterns and at presence, which is done before it comes here.
+            Self::Like | Self::Arn | Self::Null => false,
             Self::Number(order) => match (number(fact), number(value)) {
-                (Some(fact), Some(value)) => match order {
-                    Order::Equal => fact.total_cmp(&value).is_eq(),
-                    Order::Less => fact < value,
-                    Order::LessOrEqual => fact <= value,
-                    Order::Greater => fact > value,
-                    Order::GreaterOrEqual => fact >= value,
-                },
+                (Some(fact), Some(value)) => order.holds(fact.total_cmp(&value)),
+                _ => false,
+            },
+            Self::Date(order) => match (moment(fact), moment(value)) {
+                (Some(fact), Some(value)) => order.holds(fact.cmp(&value)),
+                _ => false,
+            },
+            Self::Binary => match (STANDARD.decode(fact), STANDARD.decode(value)) {
+                (Ok(fact), Ok(value)) => fact == value,
                 _ => false,
             },
             Self::Ip => match (network(value), fact.parse::<IpAddr>()) {
@@ -159,14 +201,43 @@ impl Operator {
     }
 }
 
+impl Order {
+    fn holds(self, found: std::cmp::Ordering) -> bool {
+        match self {
+            Self::Equal => found.is_eq(),
+            Self::Less => found.is_lt(),
+            Self::LessOrEqual => found.is_le(),
+            Self::Greater => found.is_gt(),
+            Self::GreaterOrEqual => found.is_ge(),
+        }
+    }
+}
+
 fn number(text: &str) -> Option<f64> {
-    text.parse::<f64>().ok().filter(|number| number.is_finite())
+    // Zero is zero, whatever its sign.
+    text.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| number + 0.0)
+}
+
+/// A time in one of the forms that the guide names: ISO 8601, or seconds since 1970.
+fn moment(text: &str) -> Option<OffsetDateTime> {
+    if let Ok(seconds) = text.parse::<i64>()
+        && (text.len() != 4 || text.starts_with('-'))
+    {
+        return OffsetDateTime::from_unix_timestamp(seconds).ok();
+    }
+    let whole = OffsetDateTime::parse(text, &Rfc3339).or_else(|_| OffsetDateTime::parse(text, &Iso8601::PARSING));
+    let clock = || PrimitiveDateTime::parse(text, &Iso8601::PARSING).map(PrimitiveDateTime::assume_utc);
+    let day = || Date::parse(text, &Iso8601::PARSING).map(|date| date.midnight().assume_utc());
+    whole.or_else(|_| clock()).or_else(|_| day()).ok()
 }
 
 /// ARNs are compared part by part, so that a star does not run over a colon; the resource is one part.
-fn arn(pattern: &str, fact: &str) -> bool {
-    let (wanted, found): (Vec<&str>, Vec<&str>) = (pattern.splitn(6, ':').collect(), fact.splitn(6, ':').collect());
-    wanted.len() == 6 && found.len() == 6 && wanted.iter().zip(&found).all(|(wanted, found)| matches(wanted, found))
+fn arn(pattern: &str, fact: &str, facts: &Conditions, variables: bool) -> bool {
+    let Some(wanted) = parts_with(pattern, facts, variables) else { return false };
+    let found: Vec<&str> = fact.splitn(6, ':').collect();
+    wanted.len() == 6
+        && found.len() == 6
+        && wanted.iter().zip(&found).all(|(wanted, found)| matches_marks(wanted, found))
 }
 
 fn network(text: &str) -> Option<(IpAddr, u32)> {
@@ -202,7 +273,7 @@ mod tests {
     use crate::Conditions;
 
     fn holds(condition: &serde_json::Value, facts: &Conditions) -> bool {
-        Condition::parse_all(Some(condition)).unwrap().iter().all(|condition| condition.holds(facts))
+        Condition::parse_all(Some(condition), true).unwrap().iter().all(|condition| condition.holds(facts))
     }
 
     /// IAM User Guide, "Condition operators": each operator on present and absent keys.
@@ -215,7 +286,13 @@ mod tests {
             .with("aws:TagKeys", "a")
             .with("aws:TagKeys", "b")
             .with("n", "7")
-            .with("arn", "arn:aws:iam::000000000001:role/x/y");
+            .with("a:arn", "arn:aws:iam::000000000001:role/x/y")
+            .with("arn", "arn:aws:iam::000000000001:role/x/y")
+            .with("aws:CurrentTime", "2026-11-28T10:00:00Z")
+            .with("aws:EpochTime", "1795860000")
+            .with("aws:username", "mara")
+            .with("tag", "mara-1")
+            .with("key", "QmluYXJ5VmFsdWU=");
         for (condition, expected) in [
             (json!({"Bool": {"aws:securetransport": "true"}}), true),
             (json!({"Bool": {"aws:SecureTransport": false}}), false),
@@ -237,6 +314,18 @@ mod tests {
             (json!({"ForAnyValue:StringEquals": {"absent": ["b"]}}), false),
             (json!({"ArnLike": {"arn": "arn:aws:iam::*:role/*"}}), true),
             (json!({"ArnLike": {"arn": "arn:*"}}), false),
+            (json!({"ArnEquals": {"arn": "${a:arn}"}}), true),
+            (json!({"StringEquals": {"aws:username": "${aws:username}"}}), true),
+            (json!({"StringLike": {"tag": "${aws:username}-*"}}), true),
+            (json!({"StringNotEquals": {"tag": "${aws:absent}"}}), true),
+            (json!({"StringEquals": {"tag": "${aws:absent, 'mara-1'}"}}), true),
+            (json!({"DateGreaterThan": {"aws:CurrentTime": "2026-11-28T09:59:59Z"}}), true),
+            (json!({"DateLessThan": {"aws:CurrentTime": "2026-11-28"}}), false),
+            (json!({"DateLessThanEquals": {"aws:EpochTime": "2026-11-28T10:00:00Z"}}), true),
+            (json!({"DateEquals": {"aws:CurrentTime": "1795860000"}}), true),
+            (json!({"DateNotEquals": {"aws:CurrentTime": "2026-11-28T10:00Z"}}), false),
+            (json!({"BinaryEquals": {"key": "QmluYXJ5VmFsdWU="}}), true),
+            (json!({"BinaryEquals": {"key": "QmluYXI="}}), false),
         ] {
             assert_eq!(holds(&condition, &facts), expected, "{condition}");
         }
@@ -254,7 +343,7 @@ mod tests {
             json!([]),
             json!({"Bool": []}),
         ] {
-            assert!(Condition::parse_all(Some(&condition)).is_err(), "{condition}");
+            assert!(Condition::parse_all(Some(&condition), true).is_err(), "{condition}");
         }
     }
 }

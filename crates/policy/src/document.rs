@@ -1,11 +1,11 @@
 //! Policy documents. IAM User Guide, "Grammar of the IAM JSON policy language".
 //!
-//! What this evaluator does not know (policy variables, date conditions) is refused when the document is put, so that a
-//! stored document never means something else than its author thinks.
+//! What this evaluator does not know is refused when the document is put, so that a stored document never means something else
+//! than its author thinks.
 
 use serde_json::{Map, Value};
 
-use crate::Condition;
+use crate::{Condition, variable};
 
 /// A document, ready to be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Statement {
     pub resources: Option<Scope<Vec<String>>>,
     /// Every one of these must hold.
     pub conditions: Vec<Condition>,
+    /// Whether `${...}` is a policy variable: not in the language of 2008.
+    pub variables: bool,
 }
 
 /// Allow or deny.
@@ -62,6 +64,8 @@ pub struct Principals {
     pub aws: Vec<String>,
     /// Service principals.
     pub services: Vec<String>,
+    /// Identity providers, in trust policies of roles.
+    pub federated: Vec<String>,
 }
 
 /// Why a text is not a policy document.
@@ -85,9 +89,12 @@ impl Document {
         if version != "2012-10-17" && version != "2008-10-17" {
             return Err(malformed("The policy's Version is unknown."));
         }
+        let variables = version == "2012-10-17";
         let statements = match object.get("Statement") {
-            Some(Value::Array(items)) if !items.is_empty() => items.iter().map(statement).collect::<Result<_, _>>()?,
-            Some(single @ Value::Object(_)) => vec![statement(single)?],
+            Some(Value::Array(items)) if !items.is_empty() => {
+                items.iter().map(|item| statement(item, variables)).collect::<Result<_, _>>()?
+            }
+            Some(single @ Value::Object(_)) => vec![statement(single, variables)?],
             _ => return Err(malformed("The policy has no Statement.")),
         };
         let document = Self { version, id: optional(object, "Id")?, statements };
@@ -120,7 +127,7 @@ fn optional(object: &Map<String, Value>, name: &str) -> Result<Option<String>, M
     }
 }
 
-fn statement(value: &Value) -> Result<Statement, Malformed> {
+fn statement(value: &Value, variables: bool) -> Result<Statement, Malformed> {
     let object = value.as_object().ok_or_else(|| malformed("A Statement is not a JSON object."))?;
     let names =
         ["Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"];
@@ -130,7 +137,7 @@ fn statement(value: &Value) -> Result<Statement, Malformed> {
         Some("Deny") => Effect::Deny,
         _ => return Err(malformed("Effect must be Allow or Deny.")),
     };
-    let actions = scope(object, "Action", "NotAction", |value| texts(value, "Action"))?
+    let actions = scope(object, "Action", "NotAction", |value| texts(value, "Action", false))?
         .ok_or_else(|| malformed("A Statement has no Action."))?;
     let (Scope::Only(names) | Scope::AllBut(names)) = &actions;
     if names.iter().any(|name| name != "*" && !name.contains(':')) {
@@ -141,8 +148,9 @@ fn statement(value: &Value) -> Result<Statement, Malformed> {
         effect,
         principals: scope(object, "Principal", "NotPrincipal", principals)?,
         actions,
-        resources: scope(object, "Resource", "NotResource", |value| texts(value, "Resource"))?,
-        conditions: Condition::parse_all(object.get("Condition"))?,
+        resources: scope(object, "Resource", "NotResource", |value| texts(value, "Resource", variables))?,
+        conditions: Condition::parse_all(object.get("Condition"), variables)?,
+        variables,
     })
 }
 
@@ -160,10 +168,10 @@ fn scope<T>(
     }
 }
 
-/// A string or a list of strings, as nearly everything in a policy may be.
-pub(crate) fn texts(value: &Value, name: &str) -> Result<Vec<String>, Malformed> {
+/// A string or a list of strings, as nearly everything in a policy may be. `variables` says whether there may be some in it.
+pub(crate) fn texts(value: &Value, name: &str, variables: bool) -> Result<Vec<String>, Malformed> {
     let text = |value: &Value| match value {
-        Value::String(text) if text.contains("${") => Err(malformed("Policy variables are not supported.")),
+        Value::String(text) if variables => variable::check(text).map(|()| text.clone()),
         Value::String(text) => Ok(text.clone()),
         // Conditions on booleans and numbers are often written without quotes.
         Value::Bool(_) | Value::Number(_) if name == "Condition" => Ok(value.to_string()),
@@ -181,13 +189,14 @@ fn principals(value: &Value) -> Result<Principals, Malformed> {
         return Ok(Principals { anyone: true, ..Principals::default() });
     }
     let object = value.as_object().ok_or_else(|| malformed("Principal must be * or an object."))?;
-    known(object, &["AWS", "Service"])?;
+    known(object, &["AWS", "Service", "Federated"])?;
     let mut found = Principals::default();
     for (kind, names) in object {
-        let names = texts(names, "Principal")?;
+        let names = texts(names, "Principal", false)?;
         match kind.as_str() {
             "AWS" if names.iter().any(|name| name == "*") => found.anyone = true,
             "AWS" => found.aws = names,
+            "Federated" => found.federated = names,
             _ => found.services = names,
         }
     }
@@ -221,8 +230,9 @@ mod tests {
             r#"{"Statement":{"Effect":"Allow","Action":"a:b","NotAction":"a:c"}}"#,
             r#"{"Statement":{"Effect":"Allow","Action":"a:b","Foo":1}}"#,
             r#"{"Version":"1999-01-01","Statement":{"Effect":"Allow","Action":"a:b"}}"#,
-            r#"{"Statement":{"Effect":"Allow","Action":"a:b","Resource":"${aws:username}"}}"#,
-            r#"{"Statement":{"Effect":"Allow","Action":"a:b","Condition":{"DateLessThan":{"a:b":"2020"}}}}"#,
+            r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"a:b","Resource":"${aws:username"}}"#,
+            r#"{"Statement":{"Effect":"Allow","Action":"a:b","Condition":{"DateLessThan":{"a:b":"soon"}}}}"#,
+            r#"{"Statement":{"Effect":"Allow","Action":"a:b","Condition":{"BinaryEquals":{"a:b":"~"}}}}"#,
             r#"{"Statement":[{"Sid":"a","Effect":"Allow","Action":"a:b"},{"Sid":"a","Effect":"Deny","Action":"a:b"}]}"#,
         ] {
             assert!(Document::parse(text).is_err(), "{text}");

@@ -1,9 +1,10 @@
-//! From documents to a decision. IAM User Guide, "Policy evaluation logic": deny, else allow, else deny.
+//! What a document says about a request. IAM User Guide, "Policy evaluation logic".
 
 use aws_wire::{Caller, CallerKind};
 
 use crate::document::{Document, Effect, Principals, Scope, Statement};
-use crate::{Decision, Request, matches};
+use crate::variable::matches_with;
+use crate::{Request, matches};
 
 /// Where a document hangs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,45 +26,105 @@ pub enum Verdict {
     Silent,
 }
 
+/// How a resource's policy names a caller. The later ones are the closer ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Named {
+    /// By its account: the account's own policies decide.
+    Account,
+    /// By the role of its session.
+    Role,
+    /// By itself, or as one of everybody.
+    Caller,
+}
+
+/// What became of one statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fit {
+    /// It is about this request.
+    Applies(Named),
+    /// It is about other callers.
+    OtherPrincipal,
+    /// It is about other actions.
+    OtherAction,
+    /// It is about other resources.
+    OtherResource,
+    /// This condition does not hold.
+    Condition(String),
+}
+
+/// What a document's statements come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// The first statement that denies.
+    pub(crate) denies: Option<usize>,
+    /// The statement that allows and names the caller most closely.
+    pub(crate) allows: Option<(usize, Named)>,
+}
+
 /// What a document says.
 pub fn evaluate(document: &Document, kind: Kind, request: &Request<'_>) -> Verdict {
-    let about = document.statements.iter().filter(|statement| applies(statement, kind, request));
-    let mut verdict = Verdict::Silent;
-    for statement in about {
-        match statement.effect {
-            Effect::Deny => return Verdict::Denies(statement.sid.clone().unwrap_or_default()),
-            Effect::Allow => verdict = Verdict::Allows,
+    let said = said(document, kind, request, |_, _, _| ());
+    match (said.denies.and_then(|at| document.statements.get(at)), said.allows) {
+        (Some(statement), _) => Verdict::Denies(statement.sid.clone().unwrap_or_default()),
+        (None, Some(_)) => Verdict::Allows,
+        (None, None) => Verdict::Silent,
+    }
+}
+
+/// Goes through all statements; `witness` hears what became of each.
+pub(crate) fn said(
+    document: &Document,
+    kind: Kind,
+    request: &Request<'_>,
+    mut witness: impl FnMut(usize, &Statement, Fit),
+) -> Said {
+    let mut said = Said::default();
+    for (at, statement) in document.statements.iter().enumerate() {
+        let fit = fit(statement, kind, request);
+        if let Fit::Applies(named) = fit {
+            match statement.effect {
+                Effect::Deny => said.denies = said.denies.or(Some(at)),
+                Effect::Allow if said.allows.is_none_or(|(_, before)| before < named) => {
+                    said.allows = Some((at, named));
+                }
+                Effect::Allow => {}
+            }
         }
+        witness(at, statement, fit);
     }
-    verdict
+    said
 }
 
-/// What several documents of one account come to: any denial wins, then any permission, else nothing is allowed.
-pub fn settle(verdicts: &[Verdict]) -> Decision {
-    let denial = verdicts.iter().find_map(|verdict| match verdict {
-        Verdict::Denies(sid) => Some(format!("explicit deny in statement '{sid}'")),
-        Verdict::Allows | Verdict::Silent => None,
-    });
-    match denial {
-        Some(why) => Decision::Deny(why),
-        None if verdicts.contains(&Verdict::Allows) => Decision::Allow,
-        None => Decision::Deny("no policy allows it".to_owned()),
-    }
-}
-
-fn applies(statement: &Statement, kind: Kind, request: &Request<'_>) -> bool {
-    let principal = match (kind, &statement.principals) {
-        (Kind::Identity, None) => true,
-        (Kind::Identity, Some(_)) | (Kind::Resource, None) => false,
+fn fit(statement: &Statement, kind: Kind, request: &Request<'_>) -> Fit {
+    let named = match (kind, &statement.principals) {
+        (Kind::Identity, None) => Some(Named::Caller),
+        (Kind::Identity, Some(_)) | (Kind::Resource, None) => None,
         (Kind::Resource, Some(Scope::Only(principals))) => named(principals, request.caller),
-        (Kind::Resource, Some(Scope::AllBut(principals))) => !named(principals, request.caller),
+        // An account that is left out is its root alone: its users and roles must be left out by name.
+        (Kind::Resource, Some(Scope::AllBut(principals))) => match named(principals, request.caller) {
+            Some(Named::Caller | Named::Role) => None,
+            Some(Named::Account) if request.caller.kind == CallerKind::Root => None,
+            Some(Named::Account) | None => Some(Named::Caller),
+        },
     };
+    let Some(named) = named else { return Fit::OtherPrincipal };
     let action = within(&statement.actions, |pattern| {
         matches(&pattern.to_ascii_lowercase(), &request.action.to_ascii_lowercase())
     });
-    let arn = request.resource.to_string();
-    let resource = statement.resources.as_ref().is_none_or(|scope| within(scope, |pattern| matches(pattern, &arn)));
-    principal && action && resource && statement.conditions.iter().all(|condition| condition.holds(request.conditions))
+    if !action {
+        return Fit::OtherAction;
+    }
+    if let Some(scope) = &statement.resources {
+        let arn = request.resource.to_string();
+        let fits = |pattern: &String| matches_with(pattern, &arn, request.conditions, statement.variables);
+        if !within(scope, fits) {
+            return Fit::OtherResource;
+        }
+    }
+    match statement.conditions.iter().find(|condition| !condition.holds(request.conditions)) {
+        Some(condition) => Fit::Condition(condition.to_string()),
+        None => Fit::Applies(named),
+    }
 }
 
 fn within(scope: &Scope<Vec<String>>, holds: impl Fn(&String) -> bool) -> bool {
@@ -73,26 +134,34 @@ fn within(scope: &Scope<Vec<String>>, holds: impl Fn(&String) -> bool) -> bool {
     }
 }
 
-fn named(principals: &Principals, caller: &Caller) -> bool {
+fn named(principals: &Principals, caller: &Caller) -> Option<Named> {
     if principals.anyone {
-        return true;
+        return Some(Named::Caller);
     }
     if let CallerKind::Service(principal) = &caller.kind {
-        return principals.services.contains(principal);
+        return principals.services.contains(principal).then_some(Named::Caller);
     }
-    let arn = caller.arn.to_string();
-    principals.aws.iter().any(|name| {
+    let (arn, issuer) = (caller.arn.to_string(), caller.session.as_ref().map(|session| session.issuer.to_string()));
+    let one = |name: &String| {
         let account = name.strip_prefix("arn:aws:iam::").and_then(|rest| rest.strip_suffix(":root"));
-        *name == arn || account.unwrap_or(name) == caller.account
-    })
+        if *name == arn && caller.kind != CallerKind::Root {
+            Some(Named::Caller)
+        } else if Some(name) == issuer.as_ref() {
+            Some(if caller.kind == CallerKind::AssumedRole { Named::Role } else { Named::Caller })
+        } else {
+            (account.unwrap_or(name) == caller.account).then_some(Named::Account)
+        }
+    };
+    let federated = || principals.federated.iter().any(|name| *name == arn).then_some(Named::Caller);
+    principals.aws.iter().filter_map(one).max().or_else(federated)
 }
 
 #[cfg(test)]
 mod tests {
-    use aws_wire::{Arn, Caller};
+    use aws_wire::{Arn, Caller, CallerKind, Session, Timestamp};
 
-    use super::{Kind, Verdict, evaluate, settle};
-    use crate::{Conditions, Decision, Document, Request};
+    use super::{Kind, Verdict, evaluate};
+    use crate::{Conditions, Document, Request};
 
     fn verdict(document: &str, kind: Kind, caller: &Caller, action: &str, secure: bool) -> Verdict {
         let resource = Arn::new("elasticfilesystem", "us-east-1", "000000000001", "file-system/fs-01234567");
@@ -115,7 +184,8 @@ mod tests {
         assert_eq!(of("elasticfilesystem:ClientRootAccess", true), Verdict::Silent);
     }
 
-    /// IAM User Guide, "Principal": an account's root stands for the account; services are named apart; NotPrincipal.
+    /// IAM User Guide, "Principal": an account's root stands for the account; services are named apart; a role's name
+    /// stands for its sessions; NotPrincipal with an account leaves its root out and nobody else.
     #[test]
     fn principals_are_told_apart() {
         let policy = |principal: &str| {
@@ -123,6 +193,17 @@ mod tests {
         };
         let root = Caller::root("000000000001", None);
         let service = Caller::service("000000000001", "backup.amazonaws.com");
+        let session = Caller {
+            arn: Arn::new("sts", "", "000000000001", "assumed-role/reader/ci"),
+            kind: CallerKind::AssumedRole,
+            session: Some(Session {
+                name: "ci".to_owned(),
+                issuer: Arn::new("iam", "", "000000000001", "role/reader"),
+                issuer_id: "AROA".to_owned(),
+                created: Timestamp::default(),
+            }),
+            ..root.clone()
+        };
         let of =
             |principal: &str, caller| verdict(&policy(principal), Kind::Resource, caller, "elasticfilesystem:X", true);
         assert_eq!(of(r#""Principal":{"AWS":"arn:aws:iam::000000000001:root"}"#, &root), Verdict::Allows);
@@ -132,16 +213,12 @@ mod tests {
         assert_eq!(of(r#""Principal":{"Service":"backup.amazonaws.com"}"#, &service), Verdict::Allows);
         assert_eq!(of(r#""NotPrincipal":{"AWS":"000000000002"}"#, &root), Verdict::Allows);
         assert_eq!(of(r#""NotPrincipal":{"AWS":"000000000001"}"#, &root), Verdict::Silent);
-    }
-
-    /// IAM User Guide, "Policy evaluation logic": explicit deny, then allow, then implicit deny.
-    #[test]
-    fn a_denial_wins_and_silence_denies() {
-        let denies = Verdict::Denies("no".to_owned());
-        assert_eq!(settle(&[Verdict::Allows, Verdict::Silent]), Decision::Allow);
-        assert!(matches!(settle(&[Verdict::Allows, denies]), Decision::Deny(_)));
-        assert!(matches!(settle(&[Verdict::Silent]), Decision::Deny(_)));
-        assert!(matches!(settle(&[]), Decision::Deny(_)));
+        for name in ["arn:aws:iam::000000000001:role/reader", "arn:aws:sts::000000000001:assumed-role/reader/ci"] {
+            assert_eq!(of(&format!(r#""Principal":{{"AWS":"{name}"}}"#), &session), Verdict::Allows, "{name}");
+            assert_eq!(of(&format!(r#""NotPrincipal":{{"AWS":"{name}"}}"#), &session), Verdict::Silent, "{name}");
+        }
+        assert_eq!(of(r#""Principal":{"AWS":"arn:aws:iam::000000000001:role/other"}"#, &session), Verdict::Silent);
+        assert_eq!(of(r#""NotPrincipal":{"AWS":"000000000001"}"#, &session), Verdict::Allows);
     }
 
     /// IAM grammar: identity policies have no principals, resource policies must have them.

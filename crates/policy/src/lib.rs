@@ -7,13 +7,16 @@
 mod attached;
 mod authorize;
 mod condition;
+mod decide;
 mod document;
 mod evaluate;
+mod variable;
 mod wildcard;
 
 pub use attached::{AttachedPolicy, CallerPolicies, IdentityPolicies};
-pub use authorize::{Authorize, Conditions, Decision, DefaultFileSystemPolicy, Request, RootMayAll};
+pub use authorize::{Authorize, ByIdentity, Conditions, Decision, DefaultFileSystemPolicy, NoPolicies, Request};
 pub use condition::Condition;
+pub use decide::{Basis, Considered, Explanation, Part, Refusal, ResourcePolicy, decide, explain};
 pub use document::{Document, Effect, Malformed, Principals, Scope, Statement};
-pub use evaluate::{Kind, Verdict, evaluate, settle};
+pub use evaluate::{Fit, Kind, Named, Verdict, evaluate};
 pub use wildcard::matches;

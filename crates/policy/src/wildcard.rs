@@ -1,18 +1,44 @@
 //! Wildcards of policies: `*` is any run of characters, `?` is one. IAM User Guide, "Using wildcards".
 
+/// One place of a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// Any run of characters, none too.
+    Many,
+    /// Any one character.
+    One,
+    /// This character.
+    Is(char),
+}
+
+/// A pattern's places.
+pub(crate) fn marks(pattern: &str) -> impl Iterator<Item = Mark> + '_ {
+    pattern.chars().map(|character| match character {
+        '*' => Mark::Many,
+        '?' => Mark::One,
+        other => Mark::Is(other),
+    })
+}
+
 /// Whether a text matches a pattern; linear in memory and at most quadratic in time, whatever the pattern.
 pub fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let pattern: Vec<Mark> = marks(pattern).collect();
+    matches_marks(&pattern, text)
+}
+
+/// The same for a pattern that was taken apart.
+pub(crate) fn matches_marks(pattern: &[Mark], text: &str) -> bool {
+    let text: Vec<char> = text.chars().collect();
     let (mut at, mut from) = (0, 0);
     // Where the last star stood, and how much text it has swallowed up to now.
     let mut star: Option<(usize, usize)> = None;
-    while from < text.len() {
+    while let Some(found) = text.get(from) {
         match pattern.get(at) {
-            Some('*') => {
+            Some(Mark::Many) => {
                 star = Some((at, from));
                 at += 1;
             }
-            Some(found) if *found == '?' || Some(found) == text.get(from) => {
+            Some(mark) if *mark == Mark::One || *mark == Mark::Is(*found) => {
                 at += 1;
                 from += 1;
             }
@@ -26,7 +52,7 @@ pub fn matches(pattern: &str, text: &str) -> bool {
             },
         }
     }
-    pattern.iter().skip(at).all(|rest| *rest == '*')
+    pattern.iter().skip(at).all(|rest| *rest == Mark::Many)
 }
 
 #[cfg(test)]
