@@ -76,6 +76,9 @@ pub struct ServiceActions {
     pub arn: fn(&CallContext, Option<&str>) -> Arn,
     /// CloudTrail's type of that resource.
     pub resource_kind: &'static str,
+    /// Whether the service decides about each call itself, since its resources have policies of their own. Otherwise the
+    /// call is decided before it comes to a handler.
+    pub decides: bool,
     /// The rows.
     pub actions: Vec<Action>,
     /// What a known operation without a row is answered with.

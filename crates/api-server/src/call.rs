@@ -176,7 +176,7 @@ impl House {
         let arn = (found.actions.arn)(&cx, resource);
         let iam =
             action.map_or_else(|| format!("{}:{}", service.signing_name, found.name), |action| action.iam.clone());
-        let decision = self.decide(&cx, &iam, &arn);
+        let decision = if found.actions.decides { Decision::Allow } else { self.decide(&cx, &iam, &arn) };
         let mut event = Event::call(&cx, found.actions.event_source, &found.name, class.read_only(), shown);
         event.api_version = found.actions.event_version;
         event.resources = resources(found.actions, &arn, resource);

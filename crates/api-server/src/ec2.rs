@@ -62,6 +62,7 @@ pub(crate) fn actions(zones: Vec<Zone>) -> ServiceActions {
         event_version: None,
         arn: |cx, _| Arn::new("ec2", &cx.region, &cx.account, "*"),
         resource_kind: "AWS::EC2::AvailabilityZone",
+        decides: false,
         actions: vec![action],
         refuse: |name| {
             ApiError::new("InvalidAction", 400, format!("The action {name} is not valid for this web service."))

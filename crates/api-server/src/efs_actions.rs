@@ -36,6 +36,7 @@ pub fn efs(control: Control) -> ServiceActions {
         event_version: Some("2015-02-01"),
         arn,
         resource_kind: "AWS::EFS::FileSystem",
+        decides: false,
         actions,
         refuse: |name| {
             // The model has no code for this; each of its operations may answer BadRequest.

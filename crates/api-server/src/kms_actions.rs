@@ -30,6 +30,7 @@ pub fn kms(kms: Kms) -> ServiceActions {
         "ListKeys"                        list_keys                          Read    [];
         "ListResourceTags"                list_resource_tags                 Read    ["KeyId"];
         "ListRetirableGrants"             list_retirable_grants              Read    [];
+        "PutKeyPolicy"                    put_key_policy                     Mutate  ["KeyId"];
         "ReEncrypt"                       re_encrypt                         Crypto  ["DestinationKeyId"];
         "RetireGrant"                     retire_grant                       Mutate  ["KeyId"];
         "RevokeGrant"                     revoke_grant                       Mutate  ["KeyId"];
@@ -45,6 +46,7 @@ pub fn kms(kms: Kms) -> ServiceActions {
         event_version: None,
         arn,
         resource_kind: "AWS::KMS::Key",
+        decides: true,
         actions,
         refuse: |name| {
             let text = format!("{name} is not supported by this server.");

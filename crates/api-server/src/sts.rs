@@ -46,6 +46,7 @@ pub(crate) fn actions() -> ServiceActions {
         event_version: None,
         arn: |cx, _| Arn::new("sts", "", &cx.account, "*"),
         resource_kind: "AWS::STS::Caller",
+        decides: false,
         actions: vec![action],
         refuse: |_| unknown(),
     }

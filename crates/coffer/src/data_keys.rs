@@ -10,7 +10,6 @@ use control::{CONTEXT_NAME, DataKeys, DataKeysError, KeyChoice, KeyGrant, KeyPur
 use crypto::Key;
 use env::Env;
 use kms::{EncryptionContext, Kms, KmsError, ServiceGrant};
-use policy::{Authorize, Conditions, Decision, Request};
 use serde_json::{Value, json};
 use storage::BoxFuture;
 
@@ -52,15 +51,14 @@ impl From<KeyError> for DataKeysError {
 #[derive(Clone)]
 pub(crate) struct ServiceKeys {
     kms: Kms,
-    authorize: Arc<dyn Authorize>,
     audit: AuditLog,
     env: Env,
 }
 
 impl ServiceKeys {
-    /// `authorize` decides whether a caller may let the file service use a KMS key of theirs.
-    pub(crate) fn new(kms: Kms, authorize: Arc<dyn Authorize>, audit: AuditLog, env: Env) -> Self {
-        Self { kms, authorize, audit, env }
+    /// KMS decides whether a caller may let the file service use a KMS key of theirs.
+    pub(crate) fn new(kms: Kms, audit: AuditLog, env: Env) -> Self {
+        Self { kms, audit, env }
     }
 
     /// Decrypts one of a file system's two keys, as a lease does.
@@ -98,8 +96,9 @@ impl ServiceKeys {
         }
     }
 
-    /// Grants the file service the use of a KMS key, if the caller may do that. EFS user guide, "Encrypting data at rest": whoever
-    /// chooses a key needs `kms:DescribeKey` and `kms:CreateGrant` on it; the service's own key is for every caller of EFS.
+    /// Grants the file service the use of a KMS key, if the caller may do that through it. EFS user guide, "Encrypting data at
+    /// rest": whoever chooses a key needs `kms:DescribeKey` and `kms:CreateGrant` on it; the policy of the service's own key
+    /// gives both to every caller of EFS.
     async fn grant_for(
         &self,
         cx: &CallContext,
@@ -107,44 +106,10 @@ impl ServiceKeys {
         context: &EncryptionContext,
     ) -> Result<ServiceGrant, KmsError> {
         let key = match choice {
-            KeyChoice::Service => SERVICE_ALIAS.to_owned(),
-            KeyChoice::Chosen(chosen) => {
-                let input = kms::model::DescribeKeyRequest { key_id: chosen.to_owned(), ..Default::default() };
-                let described = kms::ops::describe_key::run(&self.kms, cx, input).await?;
-                let arn = described.key_metadata.and_then(|metadata| metadata.arn);
-                let arn = arn
-                    .and_then(|arn| Arn::parse(&arn))
-                    .ok_or_else(|| KmsError::NotFound(format!("{chosen} has no ARN")))?;
-                for action in ["DescribeKey", "CreateGrant"] {
-                    self.ask(cx, action, &arn, context)?;
-                }
-                arn.to_string()
-            }
+            KeyChoice::Service => SERVICE_ALIAS,
+            KeyChoice::Chosen(chosen) => chosen,
         };
-        self.kms.grant_to_service(cx, &principal(&cx.region), &key, context).await
-    }
-
-    /// Asks whether the caller may do this through the file service.
-    fn ask(&self, cx: &CallContext, action: &str, key: &Arn, context: &EncryptionContext) -> Result<(), KmsError> {
-        let mut conditions = Conditions::of_call(cx)
-            .with("kms:ViaService", principal(&cx.region))
-            .with("kms:CallerAccount", cx.caller.account.clone())
-            .with("kms:GrantIsForAWSResource", "true");
-        for (name, value) in context.pairs() {
-            conditions = conditions.with(&format!("kms:EncryptionContext:{name}"), value.clone());
-        }
-        let iam = format!("kms:{action}");
-        let request = Request { caller: &cx.caller, action: &iam, resource: key, conditions: &conditions };
-        match self.authorize.decide(&request) {
-            Decision::Allow => Ok(()),
-            Decision::Deny(why) => {
-                tracing::info!(caller = %cx.caller.arn, action = iam, key = %key, why, "denied");
-                Err(KmsError::AccessDenied(format!(
-                    "User: {} is not authorized to perform: {iam} on resource: {key}",
-                    cx.caller.arn
-                )))
-            }
-        }
+        self.kms.grant_to_service(cx, &principal(&cx.region), key, context).await
     }
 
     /// Begins the record, acts, completes the record.
@@ -281,13 +246,13 @@ pub(crate) mod tests {
     use std::sync::Arc;
 
     use audit::AuditLog;
-    use aws_wire::{CallContext, Caller};
+    use aws_wire::{Arn, CallContext, Caller, CallerKind};
     use control::{DataKeys as _, KeyChoice, KeyPurpose, Scope};
     use env::Env;
     use kms::root::{FileProvider, RootProvider};
     use kms::{KeyRing, Kms};
-    use policy::{Authorize, Decision, Request};
-    use serde_json::Value;
+    use policy::{AttachedPolicy, CallerPolicies, Document, IdentityPolicies};
+    use serde_json::{Value, json};
     use storage::{SealedRecords, memory::Memory};
 
     use super::{FILE_SERVICE, ServiceKeys};
@@ -296,10 +261,6 @@ pub(crate) mod tests {
 
     /// KMS over memory with its key files and its audit log in a directory.
     pub(crate) async fn service_keys(directory: &Path) -> ServiceKeys {
-        service_keys_of(directory, Arc::new(policy::RootMayAll)).await
-    }
-
-    async fn service_keys_of(directory: &Path, authorize: Arc<dyn Authorize>) -> ServiceKeys {
         let env = Env::real();
         let files = FileProvider::new(directory.join("root.key"), directory.join("epoch.secret"));
         files.create(&env).unwrap();
@@ -310,16 +271,21 @@ pub(crate) mod tests {
         let records = SealedRecords::open(shard, &ring.records_key(), env.clone()).await.unwrap();
         let kms = Kms::open(Arc::new(records), ring, env.clone()).await.unwrap();
         let audit = AuditLog::open(&directory.join("audit.log"), env.clone()).unwrap();
-        ServiceKeys::new(kms, authorize, audit, env)
+        ServiceKeys::new(kms, audit, env)
     }
 
-    /// Denies one action.
-    struct AllBut(&'static str);
+    /// A user who may use every key through the file service, except for one action on one key.
+    struct AllBut(String);
 
-    impl Authorize for AllBut {
-        fn decide(&self, request: &Request<'_>) -> Decision {
-            let through = request.conditions.values("kms:ViaService") == ["elasticfilesystem.us-east-1.amazonaws.com"];
-            if request.action == self.0 || !through { Decision::Deny("no".to_owned()) } else { Decision::Allow }
+    impl IdentityPolicies for AllBut {
+        fn policies_of(&self, caller: &Caller) -> CallerPolicies {
+            let document = Arc::new(Document::parse(&self.0).unwrap());
+            let identity = vec![AttachedPolicy { name: "own".to_owned(), document }];
+            if caller.kind == CallerKind::User {
+                CallerPolicies { identity, ..Default::default() }
+            } else {
+                Default::default()
+            }
         }
     }
 
@@ -329,17 +295,29 @@ pub(crate) mod tests {
     async fn a_chosen_key_needs_permissions_of_the_caller() {
         for (denied, granted) in [("kms:DescribeKey", false), ("kms:CreateGrant", false), ("kms:Other", true)] {
             let directory = tempfile::tempdir().unwrap();
-            let keys = service_keys_of(directory.path(), Arc::new(AllBut(denied))).await;
+            let keys = service_keys(directory.path()).await;
             let root = CallContext { caller: Caller::root(SCOPE.account, None), ..keys.service(SCOPE) };
             let made = kms::ops::create_key::run(&keys.kms, &root, Default::default()).await.unwrap();
             let arn = made.key_metadata.unwrap().arn.unwrap();
-            let answer = keys.grant(&root, "fs-1", KeyChoice::Chosen(&arn)).await;
+            let policy = json!({"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Action": "kms:*", "Resource": "*", "Condition":
+                    {"StringEquals": {"kms:ViaService": "elasticfilesystem.us-east-1.amazonaws.com"}}},
+                {"Effect": "Deny", "Action": denied, "Resource": arn},
+            ]});
+            keys.kms.judge_by(Arc::new(AllBut(policy.to_string())));
+            let mara = Caller {
+                arn: Arn::new("iam", "", SCOPE.account, "user/mara"),
+                kind: CallerKind::User,
+                ..Caller::root(SCOPE.account, None)
+            };
+            let user = CallContext { caller: mara, ..root };
+            let answer = keys.grant(&user, "fs-1", KeyChoice::Chosen(&arn)).await;
             assert_eq!(answer.is_ok(), granted, "{denied}: {answer:?}");
             if let Err(error) = answer {
                 assert!(error.to_string().contains(denied) && error.to_string().contains(&arn), "{error}");
                 assert_eq!(completed(&keys).await[0]["errorCode"], "AccessDeniedException");
             }
-            keys.grant(&root, "fs-1", KeyChoice::Service).await.unwrap();
+            keys.grant(&user, "fs-1", KeyChoice::Service).await.unwrap();
         }
     }
 

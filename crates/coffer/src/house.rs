@@ -54,8 +54,10 @@ impl House {
         kms.observe(Arc::new(KmsActs::new(audit.clone(), env.clone(), &config.region, &config.account)));
         let identities = Arc::new(Identities::open(&records).await.map_err(|error| damaged(&error))?);
 
-        let authorize: Arc<dyn policy::Authorize> = Arc::new(policy::RootMayAll);
-        let service_keys = ServiceKeys::new(kms.clone(), Arc::clone(&authorize), audit.clone(), env.clone());
+        let hanging: Arc<dyn policy::IdentityPolicies> = Arc::new(policy::NoPolicies);
+        kms.judge_by(Arc::clone(&hanging));
+        let authorize: Arc<dyn policy::Authorize> = Arc::new(policy::ByIdentity::new(hanging));
+        let service_keys = ServiceKeys::new(kms.clone(), audit.clone(), env.clone());
         let system_keys = Arc::new(SystemKeys::new(service_keys.clone(), installation.control_shard.fenced()));
         let floors = Arc::new(Floors::new(Arc::clone(&records)));
         let engine = installation.engine.clone();

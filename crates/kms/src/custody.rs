@@ -5,6 +5,7 @@
 
 use aws_wire::CallContext;
 use crypto::Key;
+use policy::Conditions;
 
 use crate::grants::Terms;
 use crate::kms::{Kms, Turn};
@@ -38,11 +39,22 @@ impl Kms {
         context: &EncryptionContext,
     ) -> Result<ServiceGrant, KmsError> {
         let found = self.find(cx, key, Spelling::KeyOrAlias).await?;
-        if found.account != cx.account {
-            return Err(access::denied(cx, &found, "CreateGrant"));
-        }
+        let through = |facts: Conditions| {
+            facts
+                .with("kms:ViaService", service)
+                .with("kms:GrantIsForAWSResource", "true")
+                .instead("aws:ViaAWSService", "true")
+        };
+        let facts = || through(access::named_by(cx, key));
+        self.allow_with(cx, &found, "DescribeKey", &EncryptionContext::default(), facts())?;
         let turn = self.turn().await;
         let key = self.find_id(&found.account, &found.region, &found.id)?;
+        let granted = facts()
+            .with("kms:GranteePrincipal", service)
+            .with("kms:RetiringPrincipal", service)
+            .with("kms:GrantConstraintType", "EncryptionContextEquals")
+            .with_all("kms:GrantOperations", SERVICE_OPERATIONS.iter().copied());
+        self.allow_with(cx, &key, "CreateGrant", context, granted)?;
         state_table::check(Action::CreateGrant, &key)?;
         let terms = Terms {
             name: None,

@@ -42,6 +42,21 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
+    /// Whether a grant of these terms gives no more than `parent` does. KMS developer guide, "Granting CreateGrant
+    /// permission".
+    pub(crate) fn within(&self, parent: &GrantRecord) -> bool {
+        let subset = |inner: &BTreeMap<String, String>, outer: &BTreeMap<String, String>| {
+            outer.iter().all(|(name, value)| inner.get(name) == Some(value))
+        };
+        let own = &self.constraints;
+        let as_equal = parent.constraints.equals.as_ref().is_none_or(|outer| own.equals.as_ref() == Some(outer));
+        let as_strict =
+            parent.constraints.subset.as_ref().is_none_or(|outer| {
+                own.equals.as_ref().or(own.subset.as_ref()).is_some_and(|inner| subset(inner, outer))
+            });
+        as_equal && as_strict && self.operations.iter().all(|operation| parent.operations.contains(operation))
+    }
+
     fn equal(&self, grant: &GrantRecord) -> bool {
         self.name == grant.name
             && self.grantee == grant.grantee
@@ -58,12 +73,11 @@ fn sorted(operations: &[String]) -> Vec<&str> {
     names
 }
 
-/// Whether a grant lets `principal` do `operation` with this encryption context.
-pub(crate) fn applies(grant: &GrantRecord, principal: &str, operation: &str, context: &EncryptionContext) -> bool {
-    // Constraints do not apply to operations without an encryption context.
-    let constrained = !matches!(operation, "DescribeKey" | "RetireGrant");
-    grant.grantee.name() == principal
-        && grant.operations.iter().any(|granted| granted == operation)
+/// Whether a grant lets its grantee do `operation` with this encryption context.
+pub(crate) fn applies(grant: &GrantRecord, operation: &str, context: &EncryptionContext) -> bool {
+    // Constraints do not apply to operations without an encryption context; a child grant is held against them apart.
+    let constrained = !matches!(operation, "DescribeKey" | "RetireGrant" | "CreateGrant");
+    grant.operations.iter().any(|granted| granted == operation)
         && (!constrained || satisfies(&grant.constraints, context))
 }
 

@@ -7,6 +7,7 @@ use aws_wire::CallContext;
 use crypto::{Key, Prf};
 use env::{Env, Instant};
 use parking_lot::RwLock;
+use policy::IdentityPolicies;
 use storage::SealedRecords;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, broadcast};
 use zeroize::Zeroizing;
@@ -51,6 +52,7 @@ struct Inner {
     tokens: Prf,
     wake: Notify,
     observer: OnceLock<Arc<dyn Observer>>,
+    identity_policies: OnceLock<Arc<dyn IdentityPolicies>>,
     overdue: parking_lot::Mutex<HashMap<String, Instant>>,
     records: Arc<SealedRecords>,
     state: RwLock<State>,
@@ -115,6 +117,7 @@ impl Kms {
             ring,
             wake: Notify::new(),
             observer: OnceLock::new(),
+            identity_policies: OnceLock::new(),
             overdue: parking_lot::Mutex::default(),
             records,
             state: RwLock::new(state),
@@ -166,6 +169,10 @@ impl Kms {
     /// When each KMS key was first seen to be due for deletion, by the clock that nobody sets.
     pub(crate) fn overdue(&self) -> &parking_lot::Mutex<HashMap<String, Instant>> {
         &self.0.overdue
+    }
+
+    pub(crate) fn identity_policies(&self) -> &OnceLock<Arc<dyn IdentityPolicies>> {
+        &self.0.identity_policies
     }
 
     pub(crate) fn env(&self) -> &Env {

@@ -57,6 +57,19 @@ impl KeyRecord {
     pub(crate) fn arn(&self) -> String {
         format!("arn:aws:kms:{}:{}:key/{}", self.region, self.account, self.id)
     }
+
+    /// What conditions call the key's kind.
+    pub(crate) fn kind_names(&self) -> KindNames {
+        KindNames { spec: "SYMMETRIC_DEFAULT", usage: "ENCRYPT_DECRYPT", origin: "AWS_KMS" }
+    }
+}
+
+/// The API's names for the kind of a KMS key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KindNames {
+    pub(crate) spec: &'static str,
+    pub(crate) usage: &'static str,
+    pub(crate) origin: &'static str,
 }
 
 /// Automatic rotation of a KMS key.

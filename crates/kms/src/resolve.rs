@@ -6,7 +6,7 @@ use aws_wire::{Arn, CallContext};
 
 use crate::kms::{Kms, here};
 use crate::record::{KeyRecord, alias_arn};
-use crate::{KmsError, managed, uuid};
+use crate::{KmsError, access, managed, uuid};
 
 /// Which spellings an action takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +39,19 @@ impl Kms {
     ) -> Result<Arc<KeyRecord>, KmsError> {
         let named = parse(cx, text, spelling)?;
         match named.what {
-            What::Id(id) => self.find_id(&named.account, &named.region, id),
+            What::Id(id) => {
+                let found = self.find_id(&named.account, &named.region, id);
+                if named.account == cx.account { found } else { found.map_err(|_| access::foreign(cx, text)) }
+            }
             What::Alias(name) => {
                 if let Some(key) = self.find_alias(&named.account, &named.region, name) {
                     return Ok(key);
                 }
                 if managed::service_of(name).is_some() && (named.account.as_str(), named.region.as_str()) == here(cx) {
                     return self.managed_key(&named.account, &named.region, name).await;
+                }
+                if named.account != cx.account {
+                    return Err(access::foreign(cx, text));
                 }
                 let arn = alias_arn(&named.account, &named.region, name);
                 Err(KmsError::NotFound(format!("Alias {arn} is not found.")))
@@ -58,6 +64,11 @@ impl Kms {
         self.read(|state| state.keys.get(id).cloned())
             .filter(|key| key.account == account && key.region == region)
             .ok_or_else(|| KmsError::NotFound(format!("Key 'arn:aws:kms:{region}:{account}:key/{id}' does not exist")))
+    }
+
+    /// The KMS key of an id in a region, whosever it is.
+    pub(crate) fn find_anyones(&self, region: &str, id: &str) -> Option<Arc<KeyRecord>> {
+        self.read(|state| state.keys.get(id).cloned()).filter(|key| key.region == region)
     }
 
     pub(crate) fn find_alias(&self, account: &str, region: &str, name: &str) -> Option<Arc<KeyRecord>> {
@@ -83,7 +94,7 @@ fn parse<'a>(cx: &CallContext, text: &'a str, spelling: Spelling) -> Result<Name
     }
     let invalid = || KmsError::InvalidArn(format!("Invalid arn '{text}'"));
     let arn = Arn::parse(text).filter(|arn| arn.service == "kms").ok_or_else(invalid)?;
-    // AWS answers so for another region; the same sentence fits an account nobody has here.
+    // AWS answers so for another region.
     if arn.region != region {
         return Err(KmsError::NotFound(format!("Invalid arn {}", arn.region)));
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use policy::Document;
 use storage::{Change, SealedRecords};
 
 use crate::KmsError;
@@ -17,6 +18,8 @@ pub(crate) type AliasPlace = (String, String, String);
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) keys: BTreeMap<String, Arc<KeyRecord>>,
+    /// The keys' policies, read once. One that cannot be read is absent.
+    pub(crate) policies: HashMap<String, Arc<Document>>,
     pub(crate) material: HashMap<String, Arc<MaterialRecord>>,
     pub(crate) aliases: BTreeMap<AliasPlace, Arc<AliasRecord>>,
     /// By KMS key, then by grant id.
@@ -57,6 +60,22 @@ impl State {
             read(&name, &bytes)?.apply(&mut state);
         }
         Ok(state)
+    }
+
+    /// Reads a key's policy if it is another one than before.
+    fn read_policy(&mut self, record: &KeyRecord) {
+        if self.keys.get(&record.id).is_some_and(|before| before.policy == record.policy) {
+            return;
+        }
+        match Document::parse(&record.policy) {
+            Ok(document) => {
+                self.policies.insert(record.id.clone(), Arc::new(document));
+            }
+            Err(error) => {
+                tracing::error!(key = %record.arn(), %error, "the key policy cannot be read, so nobody may use the key");
+                self.policies.remove(&record.id);
+            }
+        }
     }
 
     /// The grants of a KMS key, by id.
@@ -119,6 +138,7 @@ impl Edit {
     pub(crate) fn apply(self, state: &mut State) {
         match self {
             Self::PutKey(record) => {
+                state.read_policy(&record);
                 state.keys.insert(record.id.clone(), Arc::new(record));
             }
             Self::PutMaterial(record) => {
@@ -135,6 +155,7 @@ impl Edit {
             }
             Self::PutErasure(record) => state.erasure = Some(record),
             Self::DeleteKey(id) => {
+                state.policies.remove(&id);
                 state.keys.remove(&id);
             }
             Self::DeleteMaterial(id) => {

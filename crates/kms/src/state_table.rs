@@ -24,6 +24,7 @@ pub(crate) enum Action {
     ListGrants,
     ListKeyPolicies,
     ListResourceTags,
+    PutKeyPolicy,
     ReEncrypt,
     RetireGrant,
     RevokeGrant,
@@ -65,6 +66,7 @@ const fn row(action: Action) -> [Answer; 4] {
         | Action::CreateGrant          => [Go,         Disabled,   Deletion, Import],
         Action::DescribeKey
         | Action::GetKeyPolicy
+        | Action::PutKeyPolicy
         | Action::ListKeyPolicies
         | Action::ListGrants
         | Action::RetireGrant

@@ -70,7 +70,7 @@ async fn a_key_id_is_checked_in_every_spelling() {
         ("alias/absent", "NotFoundException"),
         ("01234567-89ab-cdef-0123-456789abcdef", "NotFoundException"),
         ("arn:aws:kms:eu-west-1:000000000001:alias/mine", "NotFoundException"),
-        ("arn:aws:kms:us-east-1:000000000002:alias/mine", "NotFoundException"),
+        ("arn:aws:kms:us-east-1:000000000002:alias/mine", "AccessDeniedException"),
         ("arn:aws:s3:::bucket", "InvalidArnException"),
         ("arn:aws:kms:us-east-1:000000000001:key/nonsense", "InvalidArnException"),
     ] {

@@ -50,6 +50,13 @@ impl Conditions {
         facts
     }
 
+    /// States a fact anew: what was said under this key before is forgotten.
+    #[must_use]
+    pub fn instead(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.0.remove(&key.to_ascii_lowercase());
+        self.with(key, value)
+    }
+
     /// Adds each of the values under one key.
     #[must_use]
     pub fn with_all<V: Into<String>>(self, key: &str, values: impl IntoIterator<Item = V>) -> Self {

@@ -152,7 +152,7 @@ fn named(principals: &Principals, caller: &Caller) -> Option<Named> {
             (account.unwrap_or(name) == caller.account).then_some(Named::Account)
         }
     };
-    let federated = || principals.federated.iter().any(|name| *name == arn).then_some(Named::Caller);
+    let federated = || principals.federated.contains(&arn).then_some(Named::Caller);
     principals.aws.iter().filter_map(one).max().or_else(federated)
 }
 

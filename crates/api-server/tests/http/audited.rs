@@ -93,11 +93,11 @@ async fn the_log_holds_no_secret() {
 #[tokio::test]
 async fn a_denial_keeps_its_reason_to_the_log() {
     let house = House::with(Limits::default(), Arc::new(NobodyMay)).await;
-    let reply = house.kms("CreateKey", json!({})).await;
-    assert_eq!(reply.json()["__type"], "AccessDeniedException");
+    let reply = house.efs("POST", "file-systems", "", json!({"CreationToken": "t"})).await;
+    assert_eq!(reply.json()["ErrorCode"], "AccessDeniedException");
     assert!(!reply.body.contains("because"));
     let records = house.records().await;
-    assert_eq!(completed(&records, "CreateKey")["additionalEventData"]["reason"], "because");
+    assert_eq!(completed(&records, "CreateFileSystem")["additionalEventData"]["reason"], "because");
 }
 
 /// Threat model: unsigned peers leave a trace, but cannot fill the disk with it.

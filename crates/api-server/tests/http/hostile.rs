@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_server::Limits;
-use policy::RootMayAll;
+use policy::{ByIdentity, NoPolicies};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -22,7 +22,7 @@ fn impatient() -> Limits {
 }
 
 async fn house() -> House {
-    House::with(impatient(), Arc::new(RootMayAll)).await
+    House::with(impatient(), Arc::new(ByIdentity::new(Arc::new(NoPolicies)))).await
 }
 
 /// Waits for the peer to close; what came until then.

@@ -13,7 +13,7 @@ use env::Env;
 use identity::{AccessKey, Identities};
 use kms::root::{FileProvider, RootProvider};
 use kms::{KeyRing, Kms};
-use policy::{Authorize, RootMayAll};
+use policy::{Authorize, ByIdentity, NoPolicies};
 use serde_json::Value;
 use storage::SealedRecords;
 use storage::memory::Memory;
@@ -72,7 +72,7 @@ pub(crate) struct Call<'a> {
 
 impl House {
     pub(crate) async fn new() -> Self {
-        Self::with(Limits::default(), Arc::new(RootMayAll)).await
+        Self::with(Limits::default(), Arc::new(ByIdentity::new(Arc::new(NoPolicies)))).await
     }
 
     pub(crate) async fn with(limits: Limits, authorize: Arc<dyn Authorize>) -> Self {

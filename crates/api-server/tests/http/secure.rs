@@ -32,14 +32,14 @@ async fn calls_over_tls_are_secure() {
     let limits = Limits { head_time: Duration::from_millis(500), ..Limits::default() };
     let house = House::with(limits, Arc::new(OnlySecure)).await;
     let call = || Call {
-        service: "kms",
-        method: "POST",
-        path: "/",
+        service: "elasticfilesystem",
+        method: "GET",
+        path: "/2015-02-01/file-systems",
         query: "",
-        headers: vec![("x-amz-target", "TrentService.ListKeys")],
-        body: "{}".to_owned(),
+        headers: Vec::new(),
+        body: String::new(),
     };
-    assert_eq!(house.call(&call()).await.json()["__type"], "AccessDeniedException");
+    assert_eq!(house.call(&call()).await.json()["ErrorCode"], "AccessDeniedException");
 
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let certificate: CertificateDer<'static> = made.cert.der().clone();

@@ -1,6 +1,7 @@
 //! CreateAlias: a name for a KMS key. KMS API, CreateAlias.
 
 use aws_wire::CallContext;
+use policy::Conditions;
 
 use crate::record::{AliasRecord, KeyRecord, alias_arn};
 use crate::resolve::Spelling;
@@ -16,6 +17,8 @@ pub async fn run(kms: &Kms, cx: &CallContext, input: model::CreateAliasRequest) 
     let place = place_of(cx, &input.alias_name)?;
     let turn = kms.turn().await;
     let key = kms.find(cx, &input.target_key_id, Spelling::Key).await?;
+    // Two permissions: on the alias, which only the caller's own policies can give, and on the KMS key.
+    kms.allow_here(cx, "CreateAlias", &input.alias_name, Conditions::of_call(cx))?;
     kms.allow(cx, &key, "CreateAlias", &EncryptionContext::default())?;
     if kms.read(|state| state.aliases.contains_key(&place)) {
         let arn = alias_arn(&cx.account, &cx.region, &input.alias_name);

@@ -1,6 +1,7 @@
 //! CreateGrant: let a principal use a KMS key. KMS API, CreateGrant.
 
 use aws_wire::CallContext;
+use policy::Conditions;
 
 use super::encrypt::dry;
 use crate::grants::{self, Terms};
@@ -27,12 +28,40 @@ pub async fn run(
     };
     let turn = kms.turn().await;
     let key = kms.find(cx, &input.key_id, Spelling::Key).await?;
-    kms.allow(cx, &key, "CreateGrant", &EncryptionContext::default())?;
+    let parents = kms.parents_of(cx, &key);
+    match kms.allow_with(cx, &key, "CreateGrant", &EncryptionContext::default(), facts_of(cx, &terms)) {
+        // By a grant of its own the caller may give away no more than that grant gives.
+        Ok(()) if parents.iter().any(|parent| terms.within(parent)) => {}
+        Ok(()) if parents.is_empty() => {}
+        Ok(()) => kms.allow_without_grants(cx, &key, "CreateGrant", facts_of(cx, &terms))?,
+        Err(refused) => return Err(refused),
+    }
     grants::check(&terms)?;
     state_table::check(Action::CreateGrant, &key)?;
     dry(input.dry_run)?;
     let (grant_id, grant_token) = kms.grant(&turn, &key, terms, &cx.account).await?;
     Ok(model::CreateGrantResponse { grant_id: Some(grant_id), grant_token: Some(grant_token) })
+}
+
+/// KMS developer guide, "AWS KMS condition keys" for CreateGrant.
+fn facts_of(cx: &CallContext, terms: &Terms) -> Conditions {
+    let constraints = [
+        terms.constraints.equals.as_ref().map(|_| "EncryptionContextEquals"),
+        terms.constraints.subset.as_ref().map(|_| "EncryptionContextSubset"),
+    ];
+    let facts = Conditions::of_call(cx)
+        .with("kms:GranteePrincipal", terms.grantee.name())
+        .with_all("kms:RetiringPrincipal", terms.retiring.as_ref().map(Grantee::name))
+        .with_all("kms:GrantOperations", terms.operations.iter().cloned())
+        .with_all("kms:GrantConstraintType", constraints.into_iter().flatten())
+        // Only a service that calls for someone makes grants for resources of its own.
+        .with("kms:GrantIsForAWSResource", "false");
+    let pairs = terms.constraints.equals.iter().chain(&terms.constraints.subset).flatten();
+    pairs.fold(facts, |facts, (name, value)| {
+        facts
+            .with(&format!("kms:EncryptionContext:{name}"), value.clone())
+            .with("kms:EncryptionContextKeys", name.clone())
+    })
 }
 
 fn grantee_of(principal: Option<String>, service: Option<String>, which: &str) -> Result<Option<Grantee>, KmsError> {

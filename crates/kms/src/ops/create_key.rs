@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use aws_wire::CallContext;
+use policy::Conditions;
 
 use crate::record::{KeyRecord, KeyState, Manager, MaterialRecord, Rotation};
 use crate::state::Edit;
-use crate::{Kms, KmsError, metadata, model, policy_document, tags};
+use crate::{Kms, KmsError, access, metadata, model, policy_document, tags};
 
 /// KMS developer guide, "Resource quotas": KMS keys of an account and region.
 const KEYS_MAX: usize = 100_000;
@@ -19,17 +20,21 @@ pub async fn run(
     cx: &CallContext,
     input: model::CreateKeyRequest,
 ) -> Result<model::CreateKeyResponse, KmsError> {
+    let tags_given = input.tags.as_deref().unwrap_or_default();
+    let brought = tags_given.iter().map(|tag| (&tag.tag_key, Some(&tag.tag_value)));
+    let bypass = input.bypass_policy_lockout_safety_check == Some(true);
+    let facts = access::with_tags(Conditions::of_call(cx), brought)
+        .with("kms:KeySpec", input.key_spec.map_or("SYMMETRIC_DEFAULT", |spec| spec.as_str()))
+        .with("kms:KeyUsage", input.key_usage.map_or("ENCRYPT_DECRYPT", |usage| usage.as_str()))
+        .with("kms:KeyOrigin", input.origin.map_or("AWS_KMS", |origin| origin.as_str()))
+        .with("kms:MultiRegion", (input.multi_region == Some(true)).to_string())
+        .with("kms:BypassPolicyLockoutSafetyCheck", bypass.to_string());
+    kms.allow_here(cx, "CreateKey", "*", facts)?;
     refuse_other_kinds(&input)?;
     let mut given = BTreeMap::new();
     tags::add(&mut given, input.tags.unwrap_or_default())?;
-    let policy = match input.policy {
-        Some(policy) => {
-            let bypass = input.bypass_policy_lockout_safety_check == Some(true);
-            policy_document::check(&policy, &cx.account, &cx.caller.arn.to_string(), bypass)?;
-            policy
-        }
-        None => policy_document::default_of(&cx.account),
-    };
+    let policy = input.policy.unwrap_or_else(|| policy_document::default_of(&cx.account));
+    let document = policy_document::read(&policy)?;
     let turn = kms.turn().await;
     let count = kms
         .read(|state| state.keys.values().filter(|key| key.account == cx.account && key.region == cx.region).count());
@@ -48,6 +53,9 @@ pub async fn run(
         tags: given,
         rotation: Rotation { enabled: false, period_days: ROTATION_DAYS, next: 0 },
     };
+    if !bypass {
+        kms.check_lockout(cx, &key, &document)?;
+    }
     let material = MaterialRecord { key: key.id.clone(), versions: vec![kms.new_version(&key)] };
     turn.write(vec![Edit::PutMaterial(material), Edit::PutKey(key.clone())]).await?;
     Ok(model::CreateKeyResponse { key_metadata: Some(metadata::of(kms, &key)) })

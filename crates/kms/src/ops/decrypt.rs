@@ -10,7 +10,7 @@ use crate::blob::Blob;
 use crate::record::KeyRecord;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
-use crate::{EncryptionContext, Kms, KmsError, model, uuid};
+use crate::{EncryptionContext, Kms, KmsError, access, model, uuid};
 
 /// Decrypt.
 pub async fn run(
@@ -32,7 +32,7 @@ pub async fn run(
     let key_id = input.key_id.as_deref();
     if input.dry_run == Some(true) {
         let key = locate(kms, cx, &Blob::parse(&blob.0)?, key_id).await?;
-        kms.allow(cx, &key, "Decrypt", &context)?;
+        kms.allow_with(cx, &key, "Decrypt", &context, access::named_by(cx, key_id.unwrap_or_default()))?;
         state_table::check(Action::Decrypt, &key)?;
         dry(input.dry_run)?;
     }
@@ -57,14 +57,19 @@ pub(crate) async fn open(
 ) -> Result<(Arc<KeyRecord>, Zeroizing<Vec<u8>>, String), KmsError> {
     let parsed = Blob::parse(blob)?;
     let key = locate(kms, cx, &parsed, key_id).await?;
-    kms.allow(cx, &key, "Decrypt", context)?;
+    let allowed = kms.allow_with(cx, &key, "Decrypt", context, access::named_by(cx, key_id.unwrap_or_default()));
+    match allowed {
+        // Whoever may not use another account's key does not learn from a blob that there is one.
+        Err(_) if key_id.is_none() && key.account != cx.account => return Err(KmsError::InvalidCiphertext),
+        allowed => allowed?,
+    }
     check_algorithm(&key, algorithm)?;
     state_table::check(Action::Decrypt, &key)?;
     let (plaintext, version) = kms.decrypt_with(&key, &parsed, context)?;
     Ok((key, plaintext, version))
 }
 
-/// The KMS key of a blob. A blob that names no key of this account says no more than one that does not open.
+/// The KMS key of a blob. A blob that names no key says no more than one that does not open.
 pub(crate) async fn locate(
     kms: &Kms,
     cx: &CallContext,
@@ -77,7 +82,7 @@ pub(crate) async fn locate(
             let key = kms.find(cx, key_id, Spelling::KeyOrAlias).await?;
             if key.id == named { Ok(key) } else { Err(KmsError::IncorrectKey) }
         }
-        None => kms.find_id(&cx.account, &cx.region, &named).map_err(|_| KmsError::InvalidCiphertext),
+        None => kms.find_anyones(&cx.region, &named).ok_or(KmsError::InvalidCiphertext),
     }
 }
 

@@ -1,6 +1,7 @@
 //! EnableKey: make a disabled KMS key usable again. KMS API, EnableKey.
 
 use aws_wire::CallContext;
+use policy::Conditions;
 
 use crate::record::{KeyRecord, KeyState};
 use crate::resolve::Spelling;
@@ -22,9 +23,21 @@ pub(crate) async fn change_state(
     (action, name): (Action, &str),
     to: impl FnOnce(&KeyRecord) -> KeyState,
 ) -> Result<KeyRecord, KmsError> {
+    change_state_with(kms, cx, key_id, (action, name), Conditions::of_call(cx), to).await
+}
+
+/// The same where conditions may ask for more than every call has.
+pub(crate) async fn change_state_with(
+    kms: &Kms,
+    cx: &CallContext,
+    key_id: &str,
+    (action, name): (Action, &str),
+    facts: Conditions,
+    to: impl FnOnce(&KeyRecord) -> KeyState,
+) -> Result<KeyRecord, KmsError> {
     let turn = kms.turn().await;
     let key = kms.find(cx, key_id, Spelling::Key).await?;
-    kms.allow(cx, &key, name, &EncryptionContext::default())?;
+    kms.allow_with(cx, &key, name, &EncryptionContext::default(), facts)?;
     state_table::check(action, &key)?;
     let changed = KeyRecord { state: to(&key), ..(*key).clone() };
     if changed != *key {

@@ -7,7 +7,7 @@ use aws_wire::{Blob, CallContext};
 use crate::record::KeyRecord;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
-use crate::{EncryptionContext, Kms, KmsError, model};
+use crate::{EncryptionContext, Kms, KmsError, access, model};
 
 /// Encrypt.
 pub async fn run(
@@ -18,7 +18,7 @@ pub async fn run(
     let context = context_of(input.encryption_context)?;
     kms.check_grant_tokens(input.grant_tokens.as_deref())?;
     let key = kms.find(cx, &input.key_id, Spelling::KeyOrAlias).await?;
-    kms.allow(cx, &key, "Encrypt", &context)?;
+    kms.allow_with(cx, &key, "Encrypt", &context, access::named_by(cx, &input.key_id))?;
     check_algorithm(&key, input.encryption_algorithm)?;
     state_table::check(Action::Encrypt, &key)?;
     dry(input.dry_run)?;

@@ -7,7 +7,7 @@ use super::decrypt::refuse_recipient;
 use super::encrypt::{context_of, dry};
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
-use crate::{EncryptionContext, Kms, KmsError, model};
+use crate::{EncryptionContext, Kms, KmsError, access, model};
 
 /// GenerateDataKey.
 pub async fn run(
@@ -49,7 +49,7 @@ pub(crate) async fn make(
 ) -> Result<Made, KmsError> {
     let key = kms.find(cx, key_id, Spelling::KeyOrAlias).await?;
     let name = if action == Action::GenerateDataKey { "GenerateDataKey" } else { "GenerateDataKeyWithoutPlaintext" };
-    kms.allow(cx, &key, name, context)?;
+    kms.allow_with(cx, &key, name, context, access::named_by(cx, key_id))?;
     state_table::check(action, &key)?;
     dry(dry_run)?;
     let mut plaintext = Zeroizing::new(vec![0; length]);

@@ -1,6 +1,7 @@
 //! GenerateRandom: random bytes. KMS API, GenerateRandom.
 
 use aws_wire::{CallContext, SecretBlob};
+use policy::Conditions;
 use zeroize::Zeroizing;
 
 use super::decrypt::refuse_recipient;
@@ -9,9 +10,10 @@ use crate::{Kms, KmsError, model};
 /// GenerateRandom.
 pub async fn run(
     kms: &Kms,
-    _cx: &CallContext,
+    cx: &CallContext,
     input: model::GenerateRandomRequest,
 ) -> Result<model::GenerateRandomResponse, KmsError> {
+    kms.allow_here(cx, "GenerateRandom", "*", Conditions::of_call(cx))?;
     refuse_recipient(input.recipient.is_some())?;
     if input.custom_key_store_id.is_some() {
         return Err(KmsError::Unsupported("Custom key stores are not supported.".to_owned()));

@@ -1,6 +1,7 @@
 //! ListKeys: all KMS keys of the account and region. KMS API, ListKeys.
 
 use aws_wire::CallContext;
+use policy::Conditions;
 
 use crate::page::{self, Asked};
 use crate::{Kms, KmsError, model};
@@ -11,6 +12,7 @@ pub async fn run(
     cx: &CallContext,
     input: model::ListKeysRequest,
 ) -> Result<model::ListKeysResponse, KmsError> {
+    kms.allow_here(cx, "ListKeys", "*", Conditions::of_call(cx))?;
     let asked =
         Asked { list: "ListKeys", limit: input.limit, marker: input.marker.as_deref(), default: 100, most: 1000 };
     let page = kms.read(|state| {

@@ -1,6 +1,7 @@
 //! ListRetirableGrants: the grants that a principal may retire. KMS API, ListRetirableGrants.
 
 use aws_wire::CallContext;
+use policy::Conditions;
 
 use super::list_grants::{entry, response};
 use crate::page::{self, Asked};
@@ -12,6 +13,7 @@ pub async fn run(
     cx: &CallContext,
     input: model::ListRetirableGrantsRequest,
 ) -> Result<model::ListGrantsResponse, KmsError> {
+    kms.allow_here(cx, "ListRetirableGrants", "*", Conditions::of_call(cx))?;
     let name = match (input.retiring_principal, input.retiring_service_principal) {
         (Some(name), None) | (None, Some(name)) => name,
         _ => {

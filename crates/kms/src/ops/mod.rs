@@ -21,6 +21,7 @@ pub mod list_key_policies;
 pub mod list_keys;
 pub mod list_resource_tags;
 pub mod list_retirable_grants;
+pub mod put_key_policy;
 pub mod re_encrypt;
 pub mod retire_grant;
 pub mod revoke_grant;

@@ -7,7 +7,7 @@ use super::encrypt::{check_algorithm, context_of, dry};
 use crate::blob::Blob as Parsed;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
-use crate::{Kms, KmsError, model};
+use crate::{Kms, KmsError, access, model};
 
 /// ReEncrypt.
 pub async fn run(
@@ -24,8 +24,11 @@ pub async fn run(
     let parsed = Parsed::parse(&blob.0)?;
     let source = locate(kms, cx, &parsed, input.source_key_id.as_deref()).await?;
     let destination = kms.find(cx, &input.destination_key_id, Spelling::KeyOrAlias).await?;
-    kms.allow(cx, &source, "ReEncryptFrom", &from)?;
-    kms.allow(cx, &destination, "ReEncryptTo", &to)?;
+    // KMS developer guide, `kms:ReEncryptOnSameKey`.
+    let same = (source.id == destination.id).to_string();
+    let facts = |spelling: &str| access::named_by(cx, spelling).with("kms:ReEncryptOnSameKey", same.clone());
+    kms.allow_with(cx, &source, "ReEncryptFrom", &from, facts(input.source_key_id.as_deref().unwrap_or_default()))?;
+    kms.allow_with(cx, &destination, "ReEncryptTo", &to, facts(&input.destination_key_id))?;
     check_algorithm(&source, input.source_encryption_algorithm)?;
     check_algorithm(&destination, input.destination_encryption_algorithm)?;
     state_table::check(Action::ReEncrypt, &source)?;

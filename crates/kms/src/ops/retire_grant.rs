@@ -1,13 +1,14 @@
 //! RetireGrant: end a grant by whoever it was made for. KMS API, RetireGrant.
 
-use aws_wire::CallContext;
+use aws_wire::{CallContext, CallerKind};
 
 use super::encrypt::dry;
 use super::revoke_grant::check_id;
+use crate::access::is_grantee;
 use crate::record::GrantRecord;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
-use crate::{Kms, KmsError, access, model};
+use crate::{EncryptionContext, Kms, KmsError, model};
 
 /// RetireGrant.
 pub async fn run(kms: &Kms, cx: &CallContext, input: model::RetireGrantRequest) -> Result<(), KmsError> {
@@ -29,19 +30,19 @@ pub async fn run(kms: &Kms, cx: &CallContext, input: model::RetireGrantRequest) 
         .read(|state| state.grants_of(&key.id).find(|grant| grant.id == id).cloned())
         .ok_or_else(|| KmsError::NotFound(format!("Grant ID {id} not found")))?;
     if !may_retire(cx, &grant) {
-        return Err(access::denied(cx, &key, "RetireGrant"));
+        kms.allow(cx, &key, "RetireGrant", &EncryptionContext::default())?;
     }
     state_table::check(Action::RetireGrant, &key)?;
     dry(input.dry_run)?;
     kms.end_grant(&turn, &key, &id).await
 }
 
-/// The issuing account, the retiring principal, and a grantee whose grant says so.
+/// The root of the issuing account, the retiring principal, and a grantee whose grant says so; anyone else needs the
+/// permission. KMS API, RetireGrant.
 fn may_retire(cx: &CallContext, grant: &GrantRecord) -> bool {
-    let arn = cx.caller.arn.to_string();
-    let caller = cx.caller.service_principal().unwrap_or(&arn);
-    let by_account = cx.caller.service_principal().is_none() && cx.account == grant.issuing_account;
-    let by_retiring = grant.retiring.as_ref().is_some_and(|retiring| retiring.name() == caller);
-    let by_grantee = grant.grantee.name() == caller && grant.operations.iter().any(|name| name == "RetireGrant");
+    let by_account = cx.caller.kind == CallerKind::Root && cx.account == grant.issuing_account;
+    let by_retiring = grant.retiring.as_ref().is_some_and(|retiring| is_grantee(&cx.caller, retiring));
+    let by_grantee =
+        is_grantee(&cx.caller, &grant.grantee) && grant.operations.iter().any(|name| name == "RetireGrant");
     by_account || by_retiring || by_grantee
 }

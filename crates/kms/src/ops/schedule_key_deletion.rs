@@ -1,8 +1,9 @@
 //! ScheduleKeyDeletion: start the waiting period after which a KMS key is gone. KMS API, ScheduleKeyDeletion.
 
 use aws_wire::CallContext;
+use policy::Conditions;
 
-use super::enable_key::change_state;
+use super::enable_key::change_state_with;
 use crate::managed::DAY_SECONDS;
 use crate::metadata::{state_name, timestamp};
 use crate::record::{KeyRecord, KeyState};
@@ -31,7 +32,8 @@ pub async fn run(
     let deletion = kms.now() + i64::from(days) * DAY_SECONDS;
     let to = |_: &KeyRecord| KeyState::PendingDeletion { deletion };
     let action = (Action::ScheduleKeyDeletion, "ScheduleKeyDeletion");
-    let key = change_state(kms, cx, &input.key_id, action, to).await?;
+    let facts = Conditions::of_call(cx).with("kms:ScheduleKeyDeletionPendingWindowInDays", days.to_string());
+    let key = change_state_with(kms, cx, &input.key_id, action, facts, to).await?;
     Ok(model::ScheduleKeyDeletionResponse {
         deletion_date: Some(timestamp(deletion)),
         key_id: Some(key.arn()),

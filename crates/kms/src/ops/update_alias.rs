@@ -1,6 +1,7 @@
 //! UpdateAlias: point a name at another KMS key. KMS API, UpdateAlias.
 
 use aws_wire::CallContext;
+use policy::Conditions;
 
 use super::create_alias::{check_count, place_of};
 use crate::record::{AliasRecord, alias_arn};
@@ -17,6 +18,8 @@ pub async fn run(kms: &Kms, cx: &CallContext, input: model::UpdateAliasRequest) 
         KmsError::NotFound(format!("Alias {} is not found.", alias_arn(&cx.account, &cx.region, &input.alias_name)))
     })?;
     let key = kms.find(cx, &input.target_key_id, Spelling::Key).await?;
+    // Two permissions: on the alias, which only the caller's own policies can give, and on the KMS key.
+    kms.allow_here(cx, "UpdateAlias", &input.alias_name, Conditions::of_call(cx))?;
     kms.allow(cx, &key, "UpdateAlias", &EncryptionContext::default())?;
     // The key that the alias leaves may be in any state; the one it goes to may not.
     state_table::check(Action::UpdateAlias, &key)?;
