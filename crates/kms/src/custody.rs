@@ -7,6 +7,7 @@ use aws_wire::CallContext;
 use crypto::Key;
 
 use crate::grants::Terms;
+use crate::kind::check_symmetric;
 use crate::kms::{Kms, Turn};
 use crate::record::{Constraints, CustodyRecord, ErasureRecord, Grantee, KeyRecord};
 use crate::resolve::Spelling;
@@ -43,6 +44,7 @@ impl Kms {
         }
         let turn = self.turn().await;
         let key = self.find_id(&found.account, &found.region, &found.id)?;
+        check_symmetric(&key, "GenerateDataKeyWithoutPlaintext")?;
         state_table::check(Action::CreateGrant, &key)?;
         let terms = Terms {
             name: None,

@@ -6,6 +6,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::KmsError;
+use crate::kind::Kind;
+use crate::material::StoredPublicKey;
 use crate::wrapped::Wrapped;
 
 const VERSION: u8 = 1;
@@ -51,6 +53,12 @@ pub(crate) struct KeyRecord {
     pub(crate) policy: String,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) rotation: Rotation,
+    /// Records without it are of symmetric encryption keys.
+    #[serde(default)]
+    pub(crate) kind: Kind,
+    /// Of a key whose material is a key pair.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) public_key: Option<StoredPublicKey>,
 }
 
 impl KeyRecord {

@@ -28,7 +28,7 @@ pub async fn run(
     let turn = kms.turn().await;
     let key = kms.find(cx, &input.key_id, Spelling::Key).await?;
     kms.allow(cx, &key, "CreateGrant", &EncryptionContext::default())?;
-    grants::check(&terms)?;
+    grants::check(&terms, &key)?;
     state_table::check(Action::CreateGrant, &key)?;
     dry(input.dry_run)?;
     let (grant_id, grant_token) = kms.grant(&turn, &key, terms, &cx.account).await?;

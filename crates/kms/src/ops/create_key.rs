@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_wire::CallContext;
 
+use crate::kind::{Kind, requested_spec};
 use crate::record::{KeyRecord, KeyState, Manager, MaterialRecord, Rotation};
 use crate::state::Edit;
 use crate::{Kms, KmsError, metadata, model, policy_document, tags};
@@ -19,7 +20,8 @@ pub async fn run(
     cx: &CallContext,
     input: model::CreateKeyRequest,
 ) -> Result<model::CreateKeyResponse, KmsError> {
-    refuse_other_kinds(&input)?;
+    let kind = Kind::new(requested_spec(input.key_spec, input.customer_master_key_spec)?, input.key_usage)?;
+    refuse_other_origins(&input)?;
     let mut given = BTreeMap::new();
     tags::add(&mut given, input.tags.unwrap_or_default())?;
     let policy = match input.policy {
@@ -30,6 +32,7 @@ pub async fn run(
         }
         None => policy_document::default_of(&cx.account),
     };
+    let fresh = kms.new_material(kind).await?;
     let turn = kms.turn().await;
     let count = kms
         .read(|state| state.keys.values().filter(|key| key.account == cx.account && key.region == cx.region).count());
@@ -47,37 +50,17 @@ pub async fn run(
         policy,
         tags: given,
         rotation: Rotation { enabled: false, period_days: ROTATION_DAYS, next: 0 },
+        kind,
+        public_key: fresh.public_key(),
     };
-    let material = MaterialRecord { key: key.id.clone(), versions: vec![kms.new_version(&key)] };
+    let material = MaterialRecord { key: key.id.clone(), versions: vec![kms.first_version(&key, &fresh)] };
     turn.write(vec![Edit::PutMaterial(material), Edit::PutKey(key.clone())]).await?;
     Ok(model::CreateKeyResponse { key_metadata: Some(metadata::of(kms, &key)) })
 }
 
-/// Symmetric encryption keys with material of our own making are what there is.
-fn refuse_other_kinds(input: &model::CreateKeyRequest) -> Result<(), KmsError> {
+/// Material of our own making, in one region and in no other store, is what there is.
+fn refuse_other_origins(input: &model::CreateKeyRequest) -> Result<(), KmsError> {
     let unsupported = |what: &str| Err(KmsError::Unsupported(format!("{what} is not supported.")));
-    match (input.key_spec, input.customer_master_key_spec) {
-        (Some(spec), _) if spec != model::KeySpec::SymmetricDefault => {
-            return unsupported(&format!("KeySpec {}", spec.as_str()));
-        }
-        (_, Some(spec)) if spec != model::CustomerMasterKeySpec::SymmetricDefault => {
-            return unsupported(&format!("CustomerMasterKeySpec {}", spec.as_str()));
-        }
-        (Some(_), Some(_)) => {
-            return Err(KmsError::Validation(
-                "You cannot specify KeySpec and CustomerMasterKeySpec in the same request.".to_owned(),
-            ));
-        }
-        _ => {}
-    }
-    if let Some(usage) = input.key_usage
-        && usage != model::KeyUsageType::EncryptDecrypt
-    {
-        return Err(KmsError::Validation(format!(
-            "KeyUsage {} is not compatible with KeySpec SYMMETRIC_DEFAULT",
-            usage.as_str()
-        )));
-    }
     match input.origin {
         None | Some(model::OriginType::AwsKms) => {}
         Some(origin) => return unsupported(&format!("Origin {}", origin.as_str())),
