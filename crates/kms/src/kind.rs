@@ -406,3 +406,65 @@ pub(crate) fn check_mac(key: &KeyRecord, action: &str, algorithm: model::MacAlgo
         Some(_) => Err(wrong_algorithm(key, algorithm.as_str())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{KeySpec as Spec, KeyUsageType as Usage};
+
+    const USAGES: [Usage; 5] = [
+        Usage::EncryptDecrypt,
+        Usage::SignVerify,
+        Usage::GenerateVerifyMac,
+        Usage::KeyAgreement,
+        Usage::EncapsulateDecapsulate,
+    ];
+
+    /// KMS API, CreateKey, `KeySpec` and `KeyUsage`: these go together and nothing else; names on disk and in the API lead
+    /// back to the same kind.
+    #[test]
+    fn the_allowed_combinations_are_these() {
+        let rows = [
+            (Spec::SymmetricDefault, [true, false, false, false, false]),
+            (Spec::Rsa2048, [true, true, false, false, false]),
+            (Spec::Rsa3072, [true, true, false, false, false]),
+            (Spec::Rsa4096, [true, true, false, false, false]),
+            (Spec::EccNistP256, [false, true, false, true, false]),
+            (Spec::EccNistP384, [false, true, false, true, false]),
+            (Spec::EccNistP521, [false, true, false, true, false]),
+            (Spec::EccSecgP256k1, [false, true, false, false, false]),
+            (Spec::EccNistEdwards25519, [false, true, false, false, false]),
+            (Spec::Hmac224, [false, false, true, false, false]),
+            (Spec::Hmac256, [false, false, true, false, false]),
+            (Spec::Hmac384, [false, false, true, false, false]),
+            (Spec::Hmac512, [false, false, true, false, false]),
+        ];
+        for (spec, allowed) in rows {
+            for (usage, allowed) in USAGES.into_iter().zip(allowed) {
+                let made = Kind::new(spec, Some(usage));
+                assert_eq!(made.is_ok(), allowed, "{spec:?} {usage:?}");
+                let Ok(kind) = made else { continue };
+                assert_eq!((kind.spec(), kind.usage()), (spec, usage));
+                let json = serde_json::to_string(&kind).unwrap();
+                assert_eq!(json, format!(r#"{{"spec":"{}","usage":"{}"}}"#, spec.as_str(), usage.as_str()));
+                assert_eq!(serde_json::from_str::<Kind>(&json).unwrap(), kind);
+            }
+        }
+        for spec in [Spec::Sm2, Spec::MlDsa44, Spec::MlDsa65, Spec::MlDsa87, Spec::MlKem512, Spec::MlKem768] {
+            for usage in USAGES {
+                assert!(matches!(Kind::new(spec, Some(usage)), Err(KmsError::Unsupported(_))));
+            }
+        }
+        let odd = r#"{"spec":"RSA_2048","usage":"GENERATE_VERIFY_MAC"}"#;
+        assert!(serde_json::from_str::<Kind>(odd).is_err());
+    }
+
+    /// docs/on-disk-format.md, KMS records: a record from before there were kinds is of a symmetric encryption key.
+    #[test]
+    fn a_record_without_a_kind_is_symmetric() {
+        let json = r#"{"id":"k","account":"a","region":"r","manager":"Customer","state":"Enabled","created":0,
+            "description":"","policy":"","tags":{},"rotation":{"enabled":false,"period_days":365,"next":0}}"#;
+        let record: KeyRecord = serde_json::from_str(json).unwrap();
+        assert_eq!((record.kind, record.public_key), (Kind::Symmetric, None));
+    }
+}
