@@ -6,8 +6,8 @@
 use aws_wire::CallContext;
 use crypto::Key;
 
+use crate::algorithm::check_symmetric;
 use crate::grants::Terms;
-use crate::kind::check_symmetric;
 use crate::kms::{Kms, Turn};
 use crate::record::{Constraints, CustodyRecord, ErasureRecord, Grantee, KeyRecord};
 use crate::resolve::Spelling;

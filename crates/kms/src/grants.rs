@@ -16,21 +16,6 @@ const GRANTS_MAX: usize = 50_000;
 const PAIRS_MAX: usize = 8;
 const VALUE_CHARS_MAX: usize = 384;
 
-/// The operations that a grant on a symmetric KMS key may give.
-pub(crate) const SYMMETRIC_OPERATIONS: &[&str] = &[
-    "Decrypt",
-    "Encrypt",
-    "GenerateDataKey",
-    "GenerateDataKeyWithoutPlaintext",
-    "GenerateDataKeyPair",
-    "GenerateDataKeyPairWithoutPlaintext",
-    "ReEncryptFrom",
-    "ReEncryptTo",
-    "CreateGrant",
-    "RetireGrant",
-    "DescribeKey",
-];
-
 /// What a new grant says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {

@@ -6,6 +6,7 @@
 //! without a call is told to an [`Observer`].
 
 mod access;
+mod algorithm;
 mod aws_error;
 mod blob;
 mod context;

@@ -6,21 +6,16 @@
 use std::sync::Arc;
 
 use crypto::{MacKey, PairError, PairKind, PrivateKey, PublicKey};
-use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::EncryptionContext;
 use crate::KmsError;
-use crate::kind::{Cipher, Kind};
+use crate::algorithm::Cipher;
+use crate::kind::Kind;
 use crate::kms::Kms;
-use crate::record::{KeyRecord, Version};
-use crate::wrapped::{UnwrapError, Wrapped, as_base64};
-
-/// A public key as records keep it: SubjectPublicKeyInfo, DER. Verifying and encrypting need no more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct StoredPublicKey(#[serde(with = "as_base64")] pub(crate) Vec<u8>);
+use crate::record::{KeyRecord, StoredPublicKey, Version};
+use crate::wrapped::{UnwrapError, Wrapped};
 
 /// Fresh material of a KMS key, not yet sealed.
 pub(crate) enum Fresh {

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::KmsError;
 use crate::kind::Kind;
-use crate::material::StoredPublicKey;
-use crate::wrapped::Wrapped;
+use crate::wrapped::{Wrapped, as_base64};
 
 const VERSION: u8 = 1;
 
@@ -66,6 +65,11 @@ impl KeyRecord {
         format!("arn:aws:kms:{}:{}:key/{}", self.region, self.account, self.id)
     }
 }
+
+/// A public key as records keep it: SubjectPublicKeyInfo, DER. Verifying and encrypting need no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct StoredPublicKey(#[serde(with = "as_base64")] pub(crate) Vec<u8>);
 
 /// Automatic rotation of a KMS key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,5 +181,19 @@ pub(crate) fn decode<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T,
         }
         Some((version, _)) => Err(KmsError::Damaged(format!("{name}: written by another version (format {version})"))),
         None => Err(KmsError::Damaged(format!("{name}: empty"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// docs/on-disk-format.md, KMS records: a record from before there were kinds is of a symmetric encryption key.
+    #[test]
+    fn a_record_without_a_kind_is_symmetric() {
+        let json = r#"{"id":"k","account":"a","region":"r","manager":"Customer","state":"Enabled","created":0,
+            "description":"","policy":"","tags":{},"rotation":{"enabled":false,"period_days":365,"next":0}}"#;
+        let record: KeyRecord = serde_json::from_str(json).unwrap();
+        assert_eq!((record.kind, record.public_key), (Kind::Symmetric, None));
     }
 }

@@ -6,8 +6,9 @@ use aws_wire::{CallContext, SecretBlob};
 use zeroize::Zeroizing;
 
 use super::encrypt::{context_of, dry};
+use crate::algorithm::Cipher;
+use crate::algorithm::wrong_algorithm;
 use crate::blob::Blob;
-use crate::kind::{Cipher, wrong_algorithm};
 use crate::record::KeyRecord;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};

@@ -5,7 +5,8 @@ use crypto::PairError;
 
 use super::decrypt::refuse_recipient;
 use super::encrypt::dry;
-use crate::kind::{Kind, wrong_usage};
+use crate::algorithm::wrong_usage;
+use crate::kind::Kind;
 use crate::material::{aside, failed};
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};

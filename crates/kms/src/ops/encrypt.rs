@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_wire::{Blob, CallContext};
 
-use crate::kind::Cipher;
+use crate::algorithm::Cipher;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
 use crate::{EncryptionContext, Kms, KmsError, model};

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::decrypt::refuse_recipient;
 use super::encrypt::{context_of, dry};
-use crate::kind::check_symmetric;
+use crate::algorithm::check_symmetric;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
 use crate::{EncryptionContext, Kms, KmsError, model};

@@ -2,7 +2,7 @@
 
 use aws_wire::CallContext;
 
-use crate::kind::check_rotates;
+use crate::algorithm::check_rotates;
 use crate::metadata::timestamp;
 use crate::record::KeyState;
 use crate::resolve::Spelling;

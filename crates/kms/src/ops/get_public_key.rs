@@ -2,7 +2,7 @@
 
 use aws_wire::{Blob, CallContext};
 
-use crate::kind::wrong_spec;
+use crate::algorithm::wrong_spec;
 use crate::material::public_key;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};

@@ -4,8 +4,8 @@ use aws_wire::{Blob, CallContext};
 
 use super::decrypt::{asymmetric, locate};
 use super::encrypt::{context_of, dry};
+use crate::algorithm::Cipher;
 use crate::blob::Blob as Parsed;
-use crate::kind::Cipher;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
 use crate::{Kms, KmsError, model};

@@ -4,7 +4,7 @@ use aws_wire::{Blob, CallContext};
 use crypto::{Message, Scheme};
 
 use super::encrypt::dry;
-use crate::kind::{scheme, scheme_of};
+use crate::algorithm::{scheme, scheme_of};
 use crate::material::{aside, failed};
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};

@@ -4,7 +4,7 @@ use aws_wire::CallContext;
 
 use super::encrypt::dry;
 use super::sign::{check_message, message_of};
-use crate::kind::scheme_of;
+use crate::algorithm::scheme_of;
 use crate::material::{aside, failed, public_key};
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};

@@ -3,7 +3,7 @@
 use aws_wire::CallContext;
 
 use super::encrypt::dry;
-use crate::kind::check_mac;
+use crate::algorithm::check_mac;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
 use crate::{EncryptionContext, Kms, KmsError, model};
