@@ -3,6 +3,7 @@ AWS KMS API 2014-11-01; the profile comes from AWS_SHARED_CREDENTIALS_FILE and A
 """
 
 import base64
+import hashlib
 import os
 import re
 import time
@@ -11,6 +12,9 @@ import boto3
 import botocore
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 
 ENDPOINT = os.environ["COFFER_ENDPOINT"]
 SETTINGS = {"endpoint_url": ENDPOINT, "config": Config(retries={"max_attempts": 0}, parameter_validation=False)}
@@ -20,7 +24,8 @@ ACTIONS = {
            " DescribeAccessPoints DescribeBackupPolicy DescribeFileSystemPolicy DescribeFileSystems"
            " DescribeLifecycleConfiguration DescribeMountTargetSecurityGroups DescribeMountTargets ListTagsForResource"
            " TagResource UntagResource",
-    "kms": "CancelKeyDeletion CreateAlias CreateGrant CreateKey Decrypt DeleteAlias DescribeKey DisableKey EnableKey Encrypt"
+    "kms": "DeriveSharedSecret GenerateDataKeyPair GenerateDataKeyPairWithoutPlaintext GenerateMac GetPublicKey ReEncrypt Sign"
+           " Verify VerifyMac CancelKeyDeletion CreateAlias CreateGrant CreateKey Decrypt DeleteAlias DescribeKey DisableKey EnableKey Encrypt"
            " GenerateDataKey GenerateDataKeyWithoutPlaintext GetKeyPolicy GetKeyRotationStatus ListAliases ListGrants"
            " ListKeys ListResourceTags RevokeGrant ScheduleKeyDeletion",
     "sts": "GetCallerIdentity",
@@ -129,9 +134,11 @@ def keys():
     refused("ValidationException", 400, kms.describe_key)
     refused("ValidationException", 400, kms.create_key, KeyUsage="NOTHING")
     refused("UnsupportedOperationException", 400, kms.get_public_key, KeyId=key)
+    refused("UnsupportedOperationException", 400, kms.create_custom_key_store, CustomKeyStoreName="store")
     aliases(key, arn)
     data(key, arn)
     grants(key, arn)
+    key_pairs(key, arn)
     states(key, arn)
     return arn
 
@@ -192,6 +199,168 @@ def data(key, arn):
     same(len(kms.decrypt(CiphertextBlob=wrapped["CiphertextBlob"])["Plaintext"]), 32, "the wrapped data key")
 
 
+def new_pair(spec, usage):
+    """A key of that spec and usage, with its public key as `cryptography` reads it."""
+    made = status(kms.create_key(KeySpec=spec, KeyUsage=usage), 200)["KeyMetadata"]
+    same((made["KeySpec"], made["KeyUsage"]), (spec, usage), "KeyMetadata of a key pair")
+    same(kms.describe_key(KeyId=made["KeyId"])["KeyMetadata"], made, "DescribeKey of a key pair")
+    public = status(kms.get_public_key(KeyId=made["Arn"]), 200)
+    same((public["KeyId"], public["KeySpec"], public["KeyUsage"]), (made["Arn"], spec, usage), "GetPublicKey")
+    return made, serialization.load_der_public_key(public["PublicKey"])
+
+
+def verifies(public, algorithm, message, signature):
+    """Whether `cryptography` takes a signature of KMS for one of this message."""
+    try:
+        if isinstance(public, ed25519.Ed25519PublicKey):
+            public.verify(signature, message)
+        elif isinstance(public, ec.EllipticCurvePublicKey):
+            public.verify(signature, message, ec.ECDSA(getattr(hashes, "SHA" + algorithm[-3:])()))
+        else:
+            digest = getattr(hashes, "SHA" + algorithm[-3:])()
+            pss = padding.PSS(padding.MGF1(digest), padding.PSS.DIGEST_LENGTH)
+            public.verify(signature, message, pss if "PSS" in algorithm else padding.PKCS1v15(), digest)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def key_pairs(symmetric, arn):
+    """Asymmetric and HMAC keys, with another implementation on the other side."""
+    for members in ({"KeySpec": "RSA_2048"}, {"KeySpec": "RSA_2048", "KeyUsage": "KEY_AGREEMENT"}, {"KeyUsage": "SIGN_VERIFY"},
+                    {"KeySpec": "ECC_SECG_P256K1", "KeyUsage": "KEY_AGREEMENT"}, {"KeySpec": "HMAC_256", "KeyUsage": "SIGN_VERIFY"}):
+        refused("ValidationException", 400, kms.create_key, **members)
+    for spec in ("SM2", "ML_DSA_44"):
+        refused("UnsupportedOperationException", 400, kms.create_key, KeySpec=spec, KeyUsage="SIGN_VERIFY")
+    signatures(symmetric)
+    rsa_encryption(symmetric)
+    agreements()
+    macs(symmetric)
+    data_key_pairs(symmetric, arn)
+
+
+def signatures(symmetric):
+    message = b"signed by KMS"
+    for spec, count in (("RSA_2048", 6), ("RSA_4096", 6), ("ECC_NIST_P256", 1), ("ECC_NIST_P384", 1), ("ECC_NIST_P521", 1),
+                        ("ECC_SECG_P256K1", 1), ("ECC_NIST_EDWARDS25519", 2)):
+        made, public = new_pair(spec, "SIGN_VERIFY")
+        key = made["KeyId"]
+        same(len(made["SigningAlgorithms"]), count, f"SigningAlgorithms of {spec}")
+        for algorithm in made["SigningAlgorithms"]:
+            use = {"KeyId": key, "SigningAlgorithm": algorithm}
+            hashed = algorithm == "ED25519_PH_SHA_512"
+            digest = hashlib.new("sha" + algorithm[-3:], message).digest()
+            signed = status(kms.sign(Message=digest, MessageType="DIGEST", **use) if hashed else kms.sign(Message=message, **use), 200)
+            same((signed["KeyId"], signed["SigningAlgorithm"]), (made["Arn"], algorithm), "Sign")
+            signature = signed["Signature"]
+            check(hashed or verifies(public, algorithm, message, signature), f"{algorithm} of {spec}: it does not verify elsewhere")
+            given = {"Message": digest, "MessageType": "DIGEST"} if hashed else {"Message": message}
+            same(status(kms.verify(Signature=signature, **given, **use), 200)["SignatureValid"], True, "Verify")
+            if algorithm != "ED25519_SHA_512":
+                by_digest = kms.sign(Message=digest, MessageType="DIGEST", **use)["Signature"]
+                same(kms.verify(Message=digest, MessageType="DIGEST", Signature=by_digest, **use)["SignatureValid"], True, "by digest")
+                check(hashed or verifies(public, algorithm, message, by_digest), f"{algorithm} of {spec} by digest")
+                refused("ValidationException", 400, kms.sign, Message=digest[1:], MessageType="DIGEST", **use)
+            changed = signature[:-1] + bytes([signature[-1] ^ 1])
+            refused("KMSInvalidSignatureException", 400, kms.verify, **{**given, "Signature": changed, **use})
+            refused("DryRunOperationException", 400, kms.sign, DryRun=True, **given, **use)
+            refused("DryRunOperationException", 400, kms.verify, DryRun=True, Signature=changed, **given, **use)
+        other = "ECDSA_SHA_256" if spec.startswith("RSA") else "RSASSA_PSS_SHA_256"
+        refused("InvalidKeyUsageException", 400, kms.sign, KeyId=key, Message=message, SigningAlgorithm=other)
+        refused("InvalidKeyUsageException", 400, kms.encrypt, KeyId=key, Plaintext=message)
+    refused("InvalidKeyUsageException", 400, kms.sign, KeyId=symmetric, Message=message, SigningAlgorithm="ECDSA_SHA_256")
+    refused("ValidationException", 400, kms.sign, KeyId=key, Message=b"x" * 4097, SigningAlgorithm="ED25519_SHA_512")
+    refused("ValidationException", 400, kms.sign, KeyId=key, Message=message, SigningAlgorithm="ROT_13")
+    refused("UnsupportedOperationException", 400, kms.get_key_rotation_status, KeyId=key)
+    members = {"KeyId": key, "GranteePrincipal": f"arn:aws:iam::{ACCOUNT}:user/x"}
+    refused("ValidationException", 400, kms.create_grant, Operations=["Decrypt"], **members)
+    status(kms.create_grant(Operations=["Sign", "Verify", "GetPublicKey"], **members), 200)
+    refused("BadRequest", 400, efs.create_file_system, CreationToken="signing", Encrypted=True, KmsKeyId=made["Arn"])
+    status(kms.create_alias(AliasName="alias/signer", TargetKeyId=key), 200)
+    refused("ValidationException", 400, kms.update_alias, AliasName="alias/signer", TargetKeyId=symmetric)
+    kms.delete_alias(AliasName="alias/signer")
+    kms.disable_key(KeyId=key)
+    refused("DisabledException", 400, kms.sign, KeyId=key, Message=message, SigningAlgorithm="ED25519_SHA_512")
+    refused("DisabledException", 400, kms.get_public_key, KeyId=key)
+
+
+def rsa_encryption(symmetric):
+    made, public = new_pair("RSA_3072", "ENCRYPT_DECRYPT")
+    key = made["KeyId"]
+    same(made["EncryptionAlgorithms"], ["RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"], "EncryptionAlgorithms")
+    for algorithm, digest, most in (("RSAES_OAEP_SHA_1", hashes.SHA1(), 342), ("RSAES_OAEP_SHA_256", hashes.SHA256(), 318)):
+        use = {"KeyId": key, "EncryptionAlgorithm": algorithm}
+        blob = public.encrypt(b"from outside", padding.OAEP(padding.MGF1(digest), digest, None))
+        opened = status(kms.decrypt(CiphertextBlob=blob, **use), 200)
+        same((opened["Plaintext"], opened["EncryptionAlgorithm"], opened["KeyId"]), (b"from outside", algorithm, made["Arn"]), "Decrypt")
+        sealed = status(kms.encrypt(Plaintext=b"x" * most, **use), 200)["CiphertextBlob"]
+        same(kms.decrypt(CiphertextBlob=sealed, **use)["Plaintext"], b"x" * most, "the longest plaintext")
+        refused("ValidationException", 400, kms.encrypt, Plaintext=b"x" * (most + 1), **use)
+        refused("ValidationException", 400, kms.encrypt, Plaintext=b"x", EncryptionContext={"a": "b"}, **use)
+        refused("InvalidCiphertextException", 400, kms.decrypt, CiphertextBlob=sealed[:-1] + bytes([sealed[-1] ^ 1]), **use)
+        refused("ValidationException", 400, kms.decrypt, CiphertextBlob=sealed, EncryptionAlgorithm=algorithm)
+    refused("InvalidKeyUsageException", 400, kms.encrypt, KeyId=key, Plaintext=b"x")
+    refused("InvalidKeyUsageException", 400, kms.decrypt, KeyId=key, CiphertextBlob=sealed)
+    refused("InvalidKeyUsageException", 400, kms.generate_data_key, KeyId=key, KeySpec="AES_256")
+    moved = status(kms.re_encrypt(CiphertextBlob=sealed, SourceKeyId=key, SourceEncryptionAlgorithm="RSAES_OAEP_SHA_256",
+                                  DestinationKeyId=symmetric, DestinationEncryptionContext={"a": "b"}), 200)
+    same((moved["SourceEncryptionAlgorithm"], moved["DestinationEncryptionAlgorithm"]), ("RSAES_OAEP_SHA_256", "SYMMETRIC_DEFAULT"),
+         "ReEncrypt")
+    same(kms.decrypt(CiphertextBlob=moved["CiphertextBlob"], EncryptionContext={"a": "b"})["Plaintext"], b"x" * 318, "what was moved")
+
+
+def agreements():
+    for spec, curve in (("ECC_NIST_P256", ec.SECP256R1()), ("ECC_NIST_P384", ec.SECP384R1()), ("ECC_NIST_P521", ec.SECP521R1())):
+        made, public = new_pair(spec, "KEY_AGREEMENT")
+        same(made["KeyAgreementAlgorithms"], ["ECDH"], "KeyAgreementAlgorithms")
+        ours = ec.generate_private_key(curve)
+        peer = ours.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        use = {"KeyId": made["KeyId"], "KeyAgreementAlgorithm": "ECDH"}
+        derived = status(kms.derive_shared_secret(PublicKey=peer, **use), 200)
+        same((derived["KeyId"], derived["KeyAgreementAlgorithm"], derived["KeyOrigin"]), (made["Arn"], "ECDH", "AWS_KMS"), "DeriveSharedSecret")
+        same(derived["SharedSecret"], ours.exchange(ec.ECDH(), public), "the shared secret of both sides")
+        refused("ValidationException", 400, kms.derive_shared_secret, PublicKey=peer[:-1] + bytes([peer[-1] ^ 1]), **use)
+        refused("DryRunOperationException", 400, kms.derive_shared_secret, PublicKey=peer, DryRun=True, **use)
+        refused("InvalidKeyUsageException", 400, kms.sign, KeyId=made["KeyId"], Message=b"x", SigningAlgorithm="ECDSA_SHA_256")
+
+
+def macs(symmetric):
+    for bits in ("224", "256", "384", "512"):
+        made = status(kms.create_key(KeySpec=f"HMAC_{bits}", KeyUsage="GENERATE_VERIFY_MAC"), 200)["KeyMetadata"]
+        same(made["MacAlgorithms"], [f"HMAC_SHA_{bits}"], "MacAlgorithms")
+        use = {"KeyId": made["KeyId"], "MacAlgorithm": f"HMAC_SHA_{bits}", "Message": b"a message"}
+        mac = status(kms.generate_mac(**use), 200)
+        same((len(mac["Mac"]) * 8, mac["KeyId"]), (int(bits), made["Arn"]), "GenerateMac")
+        same(status(kms.verify_mac(Mac=mac["Mac"], **use), 200)["MacValid"], True, "VerifyMac")
+        refused("KMSInvalidMacException", 400, kms.verify_mac, Mac=mac["Mac"][:-1], **use)
+        refused("KMSInvalidMacException", 400, kms.verify_mac, **{**use, "Mac": mac["Mac"], "Message": b"another"})
+        refused("DryRunOperationException", 400, kms.generate_mac, DryRun=True, **use)
+        refused("InvalidKeyUsageException", 400, kms.generate_mac, **{**use, "KeyId": symmetric})
+        refused("UnsupportedOperationException", 400, kms.get_public_key, KeyId=made["KeyId"])
+    refused("InvalidKeyUsageException", 400, kms.generate_mac, **{**use, "MacAlgorithm": "HMAC_SHA_256"})
+
+
+def data_key_pairs(symmetric, arn):
+    for spec in ("RSA_2048", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1", "ECC_NIST_EDWARDS25519"):
+        members = {"KeyId": symmetric, "KeyPairSpec": spec, "EncryptionContext": {"a": "b"}}
+        made = status(kms.generate_data_key_pair(**members), 200)
+        same((made["KeyId"], made["KeyPairSpec"]), (arn, spec), "GenerateDataKeyPair")
+        private = serialization.load_der_private_key(made["PrivateKeyPlaintext"], None)
+        public = private.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        same(public, made["PublicKey"], f"the public key of a data key pair {spec}")
+        opened = kms.decrypt(CiphertextBlob=made["PrivateKeyCiphertextBlob"], EncryptionContext={"a": "b"})["Plaintext"]
+        same(opened, made["PrivateKeyPlaintext"], "the sealed private key")
+        refused("InvalidCiphertextException", 400, kms.decrypt, CiphertextBlob=made["PrivateKeyCiphertextBlob"])
+        wrapped = status(kms.generate_data_key_pair_without_plaintext(**members), 200)
+        check("PrivateKeyPlaintext" not in wrapped, "GenerateDataKeyPairWithoutPlaintext shows it")
+        opened = kms.decrypt(CiphertextBlob=wrapped["PrivateKeyCiphertextBlob"], EncryptionContext={"a": "b"})["Plaintext"]
+        public = serialization.load_der_private_key(opened, None).public_key()
+        same(public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo), wrapped["PublicKey"],
+             "the wrapped private key")
+    refused("DryRunOperationException", 400, kms.generate_data_key_pair, DryRun=True, **members)
+    refused("UnsupportedOperationException", 400, kms.generate_data_key_pair, KeyId=symmetric, KeyPairSpec="SM2")
+
+
 def grants(key, arn):
     members = {"KeyId": key, "GranteePrincipal": f"arn:aws:iam::{ACCOUNT}:user/somebody", "Operations": ["Decrypt", "DescribeKey"],
                "Constraints": {"EncryptionContextEquals": {"a": "b"}}, "Name": "tour"}
@@ -214,6 +383,7 @@ def states(key, arn):
     uses = [(kms.encrypt, {"KeyId": key, "Plaintext": b"x"}), (kms.decrypt, {"CiphertextBlob": blob}),
             (kms.generate_data_key, {"KeyId": key, "KeySpec": "AES_256"}),
             (kms.generate_data_key_without_plaintext, {"KeyId": key, "KeySpec": "AES_256"}),
+            (kms.generate_data_key_pair, {"KeyId": key, "KeyPairSpec": "ECC_NIST_P256"}),
             (kms.create_grant, {"KeyId": key, "GranteePrincipal": f"arn:aws:iam::{ACCOUNT}:user/x", "Operations": ["Decrypt"]})]
     status(kms.disable_key(KeyId=key), 200)
     same((kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"], kms.describe_key(KeyId=key)["KeyMetadata"]["Enabled"]),

@@ -62,6 +62,30 @@ run kms disable-key --key-id "$key"
 refused DisabledException kms encrypt --key-id "$key" --plaintext fileb://plain
 run kms enable-key --key-id "$key"
 refused NotFoundException kms describe-key --key-id alias/nobody
+signer=$(run kms create-key --key-spec ECC_NIST_P256 --key-usage SIGN_VERIFY --query KeyMetadata.KeyId)
+run kms get-public-key --key-id "$signer" --query PublicKey | base64 -d > signer.spki
+sign=(--key-id "$signer" --message fileb://plain --signing-algorithm ECDSA_SHA_256)
+run kms sign "${sign[@]}" --query Signature | base64 -d > signature
+same "$(openssl dgst -sha256 -verify signer.spki -keyform DER -signature signature plain)" 'Verified OK' 'sign, as OpenSSL sees it'
+same "$(run kms verify "${sign[@]}" --signature fileb://signature --query SignatureValid)" True verify
+refused KMSInvalidSignatureException kms verify "${sign[@]}" --signature fileb://signer.spki
+refused InvalidKeyUsageException kms encrypt --key-id "$signer" --plaintext fileb://plain
+macs=$(run kms create-key --key-spec HMAC_256 --key-usage GENERATE_VERIFY_MAC --query KeyMetadata.KeyId)
+mac=(--key-id "$macs" --message fileb://plain --mac-algorithm HMAC_SHA_256)
+run kms generate-mac "${mac[@]}" --query Mac | base64 -d > mac
+same "$(run kms verify-mac "${mac[@]}" --mac fileb://mac --query MacValid)" True verify-mac
+refused KMSInvalidMacException kms verify-mac "${mac[@]}" --mac fileb://plain
+rsa=$(run kms create-key --key-spec RSA_2048 --key-usage ENCRYPT_DECRYPT --query KeyMetadata.KeyId)
+oaep=(--key-id "$rsa" --encryption-algorithm RSAES_OAEP_SHA_256)
+run kms encrypt "${oaep[@]}" --plaintext fileb://plain --query CiphertextBlob | base64 -d > sealed-rsa
+run kms decrypt "${oaep[@]}" --ciphertext-blob fileb://sealed-rsa --query Plaintext | base64 -d > opened-rsa
+same "$(cat opened-rsa)" 'a secret of the CLI' 'decrypt with RSA'
+agrees=$(run kms create-key --key-spec ECC_NIST_P256 --key-usage KEY_AGREEMENT --query KeyMetadata.KeyId)
+agree=(--key-id "$agrees" --key-agreement-algorithm ECDH --public-key fileb://signer.spki)
+same "$(run kms derive-shared-secret "${agree[@]}" --query SharedSecret | base64 -d | wc -c)" 32 derive-shared-secret
+pair=(--key-id "$key" --key-pair-spec ECC_NIST_P384)
+run kms generate-data-key-pair "${pair[@]}" --query PrivateKeyPlaintext | base64 -d | openssl pkey -inform DER -noout
+run kms generate-data-key-pair-without-plaintext "${pair[@]}" --query PublicKey | base64 -d | openssl pkey -pubin -inform DER -noout
 
 one=$(run efs create-file-system --creation-token cli --encrypted --kms-key-id alias/cli --tags Key=Name,Value=cli --query FileSystemId)
 until_is available efs describe-file-systems --file-system-id "$one" --query 'FileSystems[0].LifeCycleState'

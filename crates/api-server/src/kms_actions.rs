@@ -15,15 +15,20 @@ pub fn kms(kms: Kms) -> ServiceActions {
         "CreateKey"                       create_key                         Mutate  [];
         "Decrypt"                         decrypt                            Crypto  ["KeyId"];
         "DeleteAlias"                     delete_alias                       Mutate  ["AliasName"];
+        "DeriveSharedSecret"              derive_shared_secret               Crypto  ["KeyId"];
         "DescribeKey"                     describe_key                       Read    ["KeyId"];
         "DisableKey"                      disable_key                        Mutate  ["KeyId"];
         "EnableKey"                       enable_key                         Mutate  ["KeyId"];
         "Encrypt"                         encrypt                            Crypto  ["KeyId"];
         "GenerateDataKey"                 generate_data_key                  Crypto  ["KeyId"];
+        "GenerateDataKeyPair"             generate_data_key_pair             Crypto  ["KeyId"];
+        "GenerateDataKeyPairWithoutPlaintext" generate_data_key_pair_without_plaintext Crypto ["KeyId"];
         "GenerateDataKeyWithoutPlaintext" generate_data_key_without_plaintext Crypto ["KeyId"];
+        "GenerateMac"                     generate_mac                       Crypto  ["KeyId"];
         "GenerateRandom"                  generate_random                    Crypto  [];
         "GetKeyPolicy"                    get_key_policy                     Read    ["KeyId"];
         "GetKeyRotationStatus"            get_key_rotation_status            Read    ["KeyId"];
+        "GetPublicKey"                    get_public_key                     Read    ["KeyId"];
         "ListAliases"                     list_aliases                       Read    ["KeyId"];
         "ListGrants"                      list_grants                        Read    ["KeyId"];
         "ListKeyPolicies"                 list_key_policies                  Read    ["KeyId"];
@@ -35,10 +40,13 @@ pub fn kms(kms: Kms) -> ServiceActions {
         "RetireGrant"                     retire_grant                       Mutate  ["KeyId"];
         "RevokeGrant"                     revoke_grant                       Mutate  ["KeyId"];
         "ScheduleKeyDeletion"             schedule_key_deletion              Mutate  ["KeyId"];
+        "Sign"                            sign                               Crypto  ["KeyId"];
         "TagResource"                     tag_resource                       Mutate  ["KeyId"];
         "UntagResource"                   untag_resource                     Mutate  ["KeyId"];
         "UpdateAlias"                     update_alias                       Mutate  ["TargetKeyId"];
         "UpdateKeyDescription"            update_key_description             Mutate  ["KeyId"];
+        "Verify"                          verify                             Crypto  ["KeyId"];
+        "VerifyMac"                       verify_mac                         Crypto  ["KeyId"];
     };
     ServiceActions {
         service: &model::SERVICE,

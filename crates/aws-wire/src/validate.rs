@@ -46,8 +46,21 @@ pub fn check(value: &Value, shape: &Shape) -> Result<(), Invalid> {
 
 /// Members that no audit record shows and no message repeats, whatever the model says of them: KMS does not mark grant
 /// tokens as sensitive, but whoever reads one may use its grant.
-pub const SECRET_MEMBERS: [&str; 7] =
-    ["Plaintext", "CiphertextBlob", "CiphertextForRecipient", "GrantToken", "GrantTokens", "ImportToken", "PublicKey"];
+pub const SECRET_MEMBERS: [&str; 13] = [
+    "Plaintext",
+    "CiphertextBlob",
+    "CiphertextForRecipient",
+    "GrantToken",
+    "GrantTokens",
+    "ImportToken",
+    "PublicKey",
+    "PrivateKeyPlaintext",
+    "PrivateKeyCiphertextBlob",
+    "SharedSecret",
+    "Message",
+    "Mac",
+    "Signature",
+];
 
 /// The request as an audit record shows it: names in lowerCamelCase, secrets and blobs left out.
 pub fn redacted(value: &Value, shape: &Shape) -> Value {

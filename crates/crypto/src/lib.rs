@@ -1,5 +1,5 @@
-//! All use of the cipher: keys that cannot leak by accident, salted subkeys, one-shot sealing and a PRF (Architecture
-//! section 5).
+//! All use of the cipher: keys that cannot leak by accident, salted subkeys, one-shot sealing, a PRF (Architecture
+//! section 5), and the key pairs and MACs that users of KMS ask for.
 //!
 //! One rule for all sealing: **a fresh salted subkey, counters as IVs, nothing sealed twice under one (subkey, IV)**.
 //! A [`Salt`] is 16 fresh random bytes; [`Key::subkey`] expands key, label and salt to an AES-256-GCM subkey, and each
@@ -7,16 +7,25 @@
 //!
 //! Failure to open is one error, [`OpenFailed`], that never says which part failed.
 
+mod ecc;
+mod eddsa;
 mod key;
 mod locked;
+mod mac;
+mod pair;
 mod prf;
+mod rsa;
 mod sealed;
+mod signature;
 mod subkey;
 
 pub use key::{Key, Label, WrongKeyLength};
 pub use locked::memory_is_locked;
+pub use mac::{MacKey, MacKind};
+pub use pair::{Oaep, PairError, PairKind, PrivateKey, PublicKey};
 pub use prf::Prf;
 pub use sealed::{SEALED_OVERHEAD, WRAPPED_BYTES};
+pub use signature::{Hash, Message, Scheme};
 pub use subkey::{Salt, Subkey, SubkeyCache, TAG_BYTES, Tag};
 
 /// A seal did not open: wrong key, wrong place, or changed bytes. It says no more on purpose.

@@ -26,6 +26,9 @@ impl From<&KmsError> for ApiError {
             // No text, as at AWS: nothing may tell which part was wrong.
             KmsError::InvalidCiphertext => Self::of(&errors::INVALID_CIPHERTEXT_EXCEPTION, ""),
             KmsError::IncorrectKey => Self::of(&errors::INCORRECT_KEY_EXCEPTION, text),
+            // No text either: the code says all.
+            KmsError::InvalidSignature => Self::of(&errors::KMS_INVALID_SIGNATURE_EXCEPTION, ""),
+            KmsError::InvalidMac => Self::of(&errors::KMS_INVALID_MAC_EXCEPTION, ""),
             KmsError::InvalidKeyUsage(_) => Self::of(&errors::INVALID_KEY_USAGE_EXCEPTION, text),
             KmsError::AlreadyExists(_) => Self::of(&errors::ALREADY_EXISTS_EXCEPTION, text),
             // In no error list of the model; AWS answers so, without a text.

@@ -7,6 +7,7 @@ use aws_wire::CallContext;
 use crypto::Key;
 use policy::Conditions;
 
+use crate::algorithm::check_symmetric;
 use crate::grants::Terms;
 use crate::kms::{Kms, Turn};
 use crate::record::{Constraints, CustodyRecord, ErasureRecord, Grantee, KeyRecord};
@@ -55,6 +56,7 @@ impl Kms {
             .with("kms:GrantConstraintType", "EncryptionContextEquals")
             .with_all("kms:GrantOperations", SERVICE_OPERATIONS.iter().copied());
         self.allow_with(cx, &key, "CreateGrant", context, granted)?;
+        check_symmetric(&key, "GenerateDataKeyWithoutPlaintext")?;
         state_table::check(Action::CreateGrant, &key)?;
         let terms = Terms {
             name: None,

@@ -34,6 +34,12 @@ pub enum KmsError {
     /// The named KMS key did not make this ciphertext.
     #[error("The key ID in the request does not identify a CMK that can perform this operation.")]
     IncorrectKey,
+    /// The signature is not one of this message under this KMS key.
+    #[error("the signature does not verify")]
+    InvalidSignature,
+    /// The MAC is not the one of this message under this KMS key.
+    #[error("the MAC does not verify")]
+    InvalidMac,
     /// The KMS key is not made for this use.
     #[error("{0}")]
     InvalidKeyUsage(String),
@@ -100,6 +106,8 @@ impl KmsError {
             | Self::NotPendingDeletion(_)
             | Self::InvalidCiphertext
             | Self::IncorrectKey
+            | Self::InvalidSignature
+            | Self::InvalidMac
             | Self::InvalidKeyUsage(_)
             | Self::AlreadyExists(_)
             | Self::ReservedAlias

@@ -16,21 +16,6 @@ const GRANTS_MAX: usize = 50_000;
 const PAIRS_MAX: usize = 8;
 const VALUE_CHARS_MAX: usize = 384;
 
-/// The operations that a grant on a symmetric KMS key may give.
-pub(crate) const SYMMETRIC_OPERATIONS: &[&str] = &[
-    "Decrypt",
-    "Encrypt",
-    "GenerateDataKey",
-    "GenerateDataKeyWithoutPlaintext",
-    "GenerateDataKeyPair",
-    "GenerateDataKeyPairWithoutPlaintext",
-    "ReEncryptFrom",
-    "ReEncryptTo",
-    "CreateGrant",
-    "RetireGrant",
-    "DescribeKey",
-];
-
 /// What a new grant says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
@@ -93,17 +78,26 @@ fn bound_to(grant: &GrantRecord) -> Option<EncryptionContext> {
     EncryptionContext::new(pairs.clone()).ok()
 }
 
-/// Checks what the model's shapes cannot: the operations and the sizes of constraints.
-pub(crate) fn check(terms: &Terms) -> Result<(), KmsError> {
+/// Checks what the model's shapes cannot: operations that the key knows, and the sizes of constraints.
+pub(crate) fn check(terms: &Terms, key: &KeyRecord) -> Result<(), KmsError> {
     if terms.operations.is_empty() {
         return Err(KmsError::Validation("A grant needs at least one operation.".to_owned()));
     }
-    let foreign: Vec<&str> =
-        sorted(&terms.operations).into_iter().filter(|name| !SYMMETRIC_OPERATIONS.contains(name)).collect();
+    let known = key.kind.grant_operations();
+    let foreign: Vec<&str> = sorted(&terms.operations).into_iter().filter(|name| !known.contains(name)).collect();
     if !foreign.is_empty() {
         return Err(KmsError::Validation(format!(
-            "Operations [{}] are not valid for a KMS key of key spec SYMMETRIC_DEFAULT.",
-            foreign.join(", ")
+            "Operations [{}] are not valid for a KMS key of key spec {} and key usage {}.",
+            foreign.join(", "),
+            key.kind.spec().as_str(),
+            key.kind.usage().as_str()
+        )));
+    }
+    if !key.kind.is_symmetric() && terms.constraints != Constraints::default() {
+        return Err(KmsError::Validation(format!(
+            "You cannot specify a grant constraint on an encryption context for a KMS key of key spec {}: its operations \
+             take none.",
+            key.kind.spec().as_str()
         )));
     }
     let maps = [&terms.constraints.equals, &terms.constraints.subset];
@@ -149,7 +143,7 @@ impl Kms {
         terms: Terms,
         issuing_account: &str,
     ) -> Result<(String, String), KmsError> {
-        check(&terms)?;
+        check(&terms, key)?;
         let (count, same) = self.read(|state| {
             let same = terms.name.is_some().then(|| state.grants_of(&key.id).find(|grant| terms.equal(grant)).cloned());
             (state.grants.get(&key.id).map_or(0, BTreeMap::len), same.flatten())

@@ -9,7 +9,7 @@ use env::{Env, Instant};
 use parking_lot::RwLock;
 use policy::IdentityPolicies;
 use storage::SealedRecords;
-use tokio::sync::{Mutex, Notify, OwnedMutexGuard, broadcast};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard, Semaphore, broadcast};
 use zeroize::Zeroizing;
 
 use crate::keyring::KeyRing;
@@ -17,7 +17,7 @@ use crate::observer::{Act, Observer};
 use crate::record::{KeyRecord, MaterialRecord, Seconds, Version};
 use crate::state::{Edit, State};
 use crate::wrapped::{UnwrapError, Wrapped};
-use crate::{EncryptionContext, KmsError, blob, uuid};
+use crate::{EncryptionContext, KmsError, blob, material, uuid};
 
 /// How many notices a slow listener may be behind; one that is further behind asks about every key.
 const EVENTS_MAX: usize = 1024;
@@ -57,6 +57,7 @@ struct Inner {
     records: Arc<SealedRecords>,
     state: RwLock<State>,
     turn: Arc<Mutex<()>>,
+    pair_makers: Arc<Semaphore>,
     events: broadcast::Sender<KeyNotice>,
 }
 
@@ -122,6 +123,7 @@ impl Kms {
             records,
             state: RwLock::new(state),
             turn: Arc::new(Mutex::new(())),
+            pair_makers: material::pair_makers(),
             events: broadcast::Sender::new(EVENTS_MAX),
         }));
         if kms.ring().moving() {
@@ -190,6 +192,11 @@ impl Kms {
     /// Wakes the worker, or is awaited by it, when a deadline came or went.
     pub(crate) fn wake(&self) -> &Notify {
         &self.0.wake
+    }
+
+    /// Places for making key pairs.
+    pub(crate) fn pair_makers(&self) -> Arc<Semaphore> {
+        self.0.pair_makers.clone()
     }
 
     pub(crate) fn now(&self) -> Seconds {
@@ -274,6 +281,9 @@ impl Kms {
 
     /// Wraps a version again under the current epoch.
     pub(crate) fn rewrap_version(&self, key: &KeyRecord, version: &Version) -> Result<Wrapped, KmsError> {
+        if !key.kind.is_symmetric() {
+            return self.reseal_version(key, version);
+        }
         let aad = material_aad(key, &version.id);
         let opened = self
             .ring()

@@ -6,6 +6,7 @@
 //! without a call is told to an [`Observer`].
 
 mod access;
+mod algorithm;
 mod aws_error;
 mod blob;
 mod context;
@@ -14,8 +15,10 @@ mod erasure;
 mod error;
 mod grants;
 mod keyring;
+mod kind;
 mod kms;
 mod managed;
+mod material;
 mod metadata;
 pub mod model;
 mod observer;

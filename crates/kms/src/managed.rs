@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::KmsError;
+use crate::kind::Kind;
 use crate::kms::Kms;
 use crate::observer::Act;
 use crate::policy_document;
@@ -68,6 +69,8 @@ impl Kms {
                 period_days: ROTATION_DAYS,
                 next: now + i64::from(ROTATION_DAYS) * DAY_SECONDS,
             },
+            kind: Kind::Symmetric,
+            public_key: None,
         };
         let material = MaterialRecord { key: key.id.clone(), versions: vec![self.new_version(&key)] };
         let alias = AliasRecord {

@@ -28,24 +28,29 @@ pub(crate) fn of(kms: &Kms, key: &KeyRecord) -> model::KeyMetadata {
         let material = state.material.get(&key.id)?;
         material.versions.last().map(|version| version.id.clone())
     });
+    // KMS API, KeyMetadata: of symmetric encryption keys only.
+    let newest = newest.filter(|_| key.kind.is_symmetric());
     model::KeyMetadata {
         aws_account_id: Some(key.account.clone()),
         arn: Some(key.arn()),
         creation_date: Some(timestamp(key.created)),
         current_key_material_id: newest,
-        customer_master_key_spec: Some(model::CustomerMasterKeySpec::SymmetricDefault),
+        customer_master_key_spec: key.kind.old_spec(),
         deletion_date: deletion,
         description: Some(key.description.clone()),
         enabled: Some(key.state == KeyState::Enabled),
-        encryption_algorithms: Some(vec![model::EncryptionAlgorithmSpec::SymmetricDefault]),
+        encryption_algorithms: key.kind.encryption_algorithms(),
+        key_agreement_algorithms: key.kind.key_agreement_algorithms(),
+        mac_algorithms: key.kind.mac_algorithms(),
+        signing_algorithms: key.kind.signing_algorithms(),
         key_id: key.id.clone(),
         key_manager: Some(match key.manager {
             Manager::Customer => model::KeyManagerType::Customer,
             Manager::Service => model::KeyManagerType::Aws,
         }),
-        key_spec: Some(model::KeySpec::SymmetricDefault),
+        key_spec: Some(key.kind.spec()),
         key_state: Some(state_name(key.state)),
-        key_usage: Some(model::KeyUsageType::EncryptDecrypt),
+        key_usage: Some(key.kind.usage()),
         multi_region: Some(false),
         origin: Some(model::OriginType::AwsKms),
         ..model::KeyMetadata::default()

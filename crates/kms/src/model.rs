@@ -20,21 +20,13 @@ pub static SERVICE: Service = Service {
         "CreateCustomKeyStore",
         "Decapsulate",
         "DeleteCustomKeyStore",
-        "DeriveSharedSecret",
         "DescribeCustomKeyStores",
         "DisconnectCustomKeyStore",
         "Encapsulate",
-        "GenerateDataKeyPair",
-        "GenerateDataKeyPairWithoutPlaintext",
-        "GenerateMac",
         "GetKeyLastUsage",
-        "GetPublicKey",
         "ReplicateKey",
-        "Sign",
         "UpdateCustomKeyStore",
         "UpdatePrimaryRegion",
-        "Verify",
-        "VerifyMac",
     ],
     errors: errors::ALL,
 };
@@ -167,6 +159,25 @@ pub static OPERATIONS: &[Operation] = &[
         ],
     },
     Operation {
+        name: "DeriveSharedSecret",
+        method: "POST",
+        path: "/",
+        status: 200,
+        input: Some(&DERIVE_SHARED_SECRET_REQUEST),
+        output: true,
+        errors: &[
+            "NotFoundException",
+            "DisabledException",
+            "KeyUnavailableException",
+            "DependencyTimeoutException",
+            "InvalidGrantTokenException",
+            "InvalidKeyUsageException",
+            "KMSInternalException",
+            "KMSInvalidStateException",
+            "DryRunOperationException",
+        ],
+    },
+    Operation {
         name: "DescribeKey",
         method: "POST",
         path: "/",
@@ -279,6 +290,46 @@ pub static OPERATIONS: &[Operation] = &[
         ],
     },
     Operation {
+        name: "GenerateDataKeyPair",
+        method: "POST",
+        path: "/",
+        status: 200,
+        input: Some(&GENERATE_DATA_KEY_PAIR_REQUEST),
+        output: true,
+        errors: &[
+            "NotFoundException",
+            "DisabledException",
+            "KeyUnavailableException",
+            "DependencyTimeoutException",
+            "InvalidKeyUsageException",
+            "InvalidGrantTokenException",
+            "KMSInternalException",
+            "KMSInvalidStateException",
+            "UnsupportedOperationException",
+            "DryRunOperationException",
+        ],
+    },
+    Operation {
+        name: "GenerateDataKeyPairWithoutPlaintext",
+        method: "POST",
+        path: "/",
+        status: 200,
+        input: Some(&GENERATE_DATA_KEY_PAIR_WITHOUT_PLAINTEXT_REQUEST),
+        output: true,
+        errors: &[
+            "NotFoundException",
+            "DisabledException",
+            "KeyUnavailableException",
+            "DependencyTimeoutException",
+            "InvalidKeyUsageException",
+            "InvalidGrantTokenException",
+            "KMSInternalException",
+            "KMSInvalidStateException",
+            "UnsupportedOperationException",
+            "DryRunOperationException",
+        ],
+    },
+    Operation {
         name: "GenerateDataKeyWithoutPlaintext",
         method: "POST",
         path: "/",
@@ -290,6 +341,24 @@ pub static OPERATIONS: &[Operation] = &[
             "DisabledException",
             "KeyUnavailableException",
             "DependencyTimeoutException",
+            "InvalidKeyUsageException",
+            "InvalidGrantTokenException",
+            "KMSInternalException",
+            "KMSInvalidStateException",
+            "DryRunOperationException",
+        ],
+    },
+    Operation {
+        name: "GenerateMac",
+        method: "POST",
+        path: "/",
+        status: 200,
+        input: Some(&GENERATE_MAC_REQUEST),
+        output: true,
+        errors: &[
+            "NotFoundException",
+            "DisabledException",
+            "KeyUnavailableException",
             "InvalidKeyUsageException",
             "InvalidGrantTokenException",
             "KMSInternalException",
@@ -355,6 +424,26 @@ pub static OPERATIONS: &[Operation] = &[
             "UnsupportedOperationException",
             "DependencyTimeoutException",
             "NotFoundException",
+            "KMSInternalException",
+            "KMSInvalidStateException",
+        ],
+    },
+    Operation {
+        name: "GetPublicKey",
+        method: "POST",
+        path: "/",
+        status: 200,
+        input: Some(&GET_PUBLIC_KEY_REQUEST),
+        output: true,
+        errors: &[
+            "NotFoundException",
+            "DisabledException",
+            "KeyUnavailableException",
+            "DependencyTimeoutException",
+            "UnsupportedOperationException",
+            "InvalidArnException",
+            "InvalidGrantTokenException",
+            "InvalidKeyUsageException",
             "KMSInternalException",
             "KMSInvalidStateException",
         ],
@@ -584,6 +673,25 @@ pub static OPERATIONS: &[Operation] = &[
         ],
     },
     Operation {
+        name: "Sign",
+        method: "POST",
+        path: "/",
+        status: 200,
+        input: Some(&SIGN_REQUEST),
+        output: true,
+        errors: &[
+            "NotFoundException",
+            "DisabledException",
+            "KeyUnavailableException",
+            "DependencyTimeoutException",
+            "InvalidKeyUsageException",
+            "InvalidGrantTokenException",
+            "KMSInternalException",
+            "KMSInvalidStateException",
+            "DryRunOperationException",
+        ],
+    },
+    Operation {
         name: "TagResource",
         method: "POST",
         path: "/",
@@ -642,6 +750,45 @@ pub static OPERATIONS: &[Operation] = &[
             "DependencyTimeoutException",
             "KMSInternalException",
             "KMSInvalidStateException",
+        ],
+    },
+    Operation {
+        name: "Verify",
+        method: "POST",
+        path: "/",
+        status: 200,
+        input: Some(&VERIFY_REQUEST),
+        output: true,
+        errors: &[
+            "NotFoundException",
+            "DisabledException",
+            "KeyUnavailableException",
+            "DependencyTimeoutException",
+            "InvalidKeyUsageException",
+            "InvalidGrantTokenException",
+            "KMSInternalException",
+            "KMSInvalidStateException",
+            "KMSInvalidSignatureException",
+            "DryRunOperationException",
+        ],
+    },
+    Operation {
+        name: "VerifyMac",
+        method: "POST",
+        path: "/",
+        status: 200,
+        input: Some(&VERIFY_MAC_REQUEST),
+        output: true,
+        errors: &[
+            "NotFoundException",
+            "DisabledException",
+            "KeyUnavailableException",
+            "InvalidKeyUsageException",
+            "InvalidGrantTokenException",
+            "KMSInternalException",
+            "KMSInvalidMacException",
+            "KMSInvalidStateException",
+            "DryRunOperationException",
         ],
     },
 ];
@@ -911,6 +1058,67 @@ impl CustomerMasterKeySpec {
     }
 }
 
+/// The values of `DataKeyPairSpec`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum DataKeyPairSpec {
+    /// `RSA_2048`.
+    #[serde(rename = "RSA_2048")]
+    Rsa2048,
+    /// `RSA_3072`.
+    #[serde(rename = "RSA_3072")]
+    Rsa3072,
+    /// `RSA_4096`.
+    #[serde(rename = "RSA_4096")]
+    Rsa4096,
+    /// `ECC_NIST_P256`.
+    #[serde(rename = "ECC_NIST_P256")]
+    EccNistP256,
+    /// `ECC_NIST_P384`.
+    #[serde(rename = "ECC_NIST_P384")]
+    EccNistP384,
+    /// `ECC_NIST_P521`.
+    #[serde(rename = "ECC_NIST_P521")]
+    EccNistP521,
+    /// `ECC_SECG_P256K1`.
+    #[serde(rename = "ECC_SECG_P256K1")]
+    EccSecgP256k1,
+    /// `SM2`.
+    #[serde(rename = "SM2")]
+    Sm2,
+    /// `ECC_NIST_EDWARDS25519`.
+    #[serde(rename = "ECC_NIST_EDWARDS25519")]
+    EccNistEdwards25519,
+    /// `ML_KEM_512`.
+    #[serde(rename = "ML_KEM_512")]
+    MlKem512,
+    /// `ML_KEM_768`.
+    #[serde(rename = "ML_KEM_768")]
+    MlKem768,
+    /// `ML_KEM_1024`.
+    #[serde(rename = "ML_KEM_1024")]
+    MlKem1024,
+}
+
+impl DataKeyPairSpec {
+    /// The value on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rsa2048 => "RSA_2048",
+            Self::Rsa3072 => "RSA_3072",
+            Self::Rsa4096 => "RSA_4096",
+            Self::EccNistP256 => "ECC_NIST_P256",
+            Self::EccNistP384 => "ECC_NIST_P384",
+            Self::EccNistP521 => "ECC_NIST_P521",
+            Self::EccSecgP256k1 => "ECC_SECG_P256K1",
+            Self::Sm2 => "SM2",
+            Self::EccNistEdwards25519 => "ECC_NIST_EDWARDS25519",
+            Self::MlKem512 => "ML_KEM_512",
+            Self::MlKem768 => "ML_KEM_768",
+            Self::MlKem1024 => "ML_KEM_1024",
+        }
+    }
+}
+
 /// The values of `DataKeySpec`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum DataKeySpec {
@@ -1027,6 +1235,55 @@ pub struct DeleteImportedKeyMaterialResponse {
     /// `KeyMaterialId`: BackingKeyIdResponseType, 0 to 64.
     #[serde(rename = "KeyMaterialId", default, skip_serializing_if = "Option::is_none")]
     pub key_material_id: Option<String>,
+}
+
+/// The shape `DeriveSharedSecretRequest`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeriveSharedSecretRequest {
+    /// `DryRun`: NullableBooleanType.
+    #[serde(rename = "DryRun", default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+    /// `GrantTokens`: GrantTokenList, 0 to 10.
+    #[serde(rename = "GrantTokens", default, skip_serializing_if = "Option::is_none")]
+    pub grant_tokens: Option<Vec<String>>,
+    /// `KeyAgreementAlgorithm`: KeyAgreementAlgorithmSpec, required.
+    #[serde(rename = "KeyAgreementAlgorithm")]
+    pub key_agreement_algorithm: KeyAgreementAlgorithmSpec,
+    /// `KeyId`: KeyIdType, 1 to 2048, required.
+    #[serde(rename = "KeyId")]
+    pub key_id: String,
+    /// `PublicKey`: PublicKeyType, 1 to 8192, required.
+    #[serde(rename = "PublicKey")]
+    pub public_key: Blob,
+    /// `Recipient`: RecipientInfo.
+    #[serde(rename = "Recipient", default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<RecipientInfo>,
+}
+
+impl Input for DeriveSharedSecretRequest {
+    fn shape() -> &'static Shape {
+        &DERIVE_SHARED_SECRET_REQUEST
+    }
+}
+
+/// The shape `DeriveSharedSecretResponse`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DeriveSharedSecretResponse {
+    /// `CiphertextForRecipient`: CiphertextType, 1 to 6144.
+    #[serde(rename = "CiphertextForRecipient", default, skip_serializing_if = "Option::is_none")]
+    pub ciphertext_for_recipient: Option<Blob>,
+    /// `KeyAgreementAlgorithm`: KeyAgreementAlgorithmSpec.
+    #[serde(rename = "KeyAgreementAlgorithm", default, skip_serializing_if = "Option::is_none")]
+    pub key_agreement_algorithm: Option<KeyAgreementAlgorithmSpec>,
+    /// `KeyId`: KeyIdType, 1 to 2048.
+    #[serde(rename = "KeyId", default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// `KeyOrigin`: OriginType.
+    #[serde(rename = "KeyOrigin", default, skip_serializing_if = "Option::is_none")]
+    pub key_origin: Option<OriginType>,
+    /// `SharedSecret`: PlaintextType, 1 to 4096.
+    #[serde(rename = "SharedSecret", default, skip_serializing_if = "Option::is_none")]
+    pub shared_secret: Option<SecretBlob>,
 }
 
 /// The shape `DescribeKeyRequest`.
@@ -1240,6 +1497,107 @@ impl ExpirationModelType {
     }
 }
 
+/// The shape `GenerateDataKeyPairRequest`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GenerateDataKeyPairRequest {
+    /// `DryRun`: NullableBooleanType.
+    #[serde(rename = "DryRun", default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+    /// `EncryptionContext`: EncryptionContextType.
+    #[serde(rename = "EncryptionContext", default, skip_serializing_if = "Option::is_none")]
+    pub encryption_context: Option<BTreeMap<String, String>>,
+    /// `GrantTokens`: GrantTokenList, 0 to 10.
+    #[serde(rename = "GrantTokens", default, skip_serializing_if = "Option::is_none")]
+    pub grant_tokens: Option<Vec<String>>,
+    /// `KeyId`: KeyIdType, 1 to 2048, required.
+    #[serde(rename = "KeyId")]
+    pub key_id: String,
+    /// `KeyPairSpec`: DataKeyPairSpec, required.
+    #[serde(rename = "KeyPairSpec")]
+    pub key_pair_spec: DataKeyPairSpec,
+    /// `Recipient`: RecipientInfo.
+    #[serde(rename = "Recipient", default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<RecipientInfo>,
+}
+
+impl Input for GenerateDataKeyPairRequest {
+    fn shape() -> &'static Shape {
+        &GENERATE_DATA_KEY_PAIR_REQUEST
+    }
+}
+
+/// The shape `GenerateDataKeyPairResponse`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GenerateDataKeyPairResponse {
+    /// `CiphertextForRecipient`: CiphertextType, 1 to 6144.
+    #[serde(rename = "CiphertextForRecipient", default, skip_serializing_if = "Option::is_none")]
+    pub ciphertext_for_recipient: Option<Blob>,
+    /// `KeyId`: KeyIdType, 1 to 2048.
+    #[serde(rename = "KeyId", default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// `KeyMaterialId`: BackingKeyIdType, 64 to 64.
+    #[serde(rename = "KeyMaterialId", default, skip_serializing_if = "Option::is_none")]
+    pub key_material_id: Option<String>,
+    /// `KeyPairSpec`: DataKeyPairSpec.
+    #[serde(rename = "KeyPairSpec", default, skip_serializing_if = "Option::is_none")]
+    pub key_pair_spec: Option<DataKeyPairSpec>,
+    /// `PrivateKeyCiphertextBlob`: CiphertextType, 1 to 6144.
+    #[serde(rename = "PrivateKeyCiphertextBlob", default, skip_serializing_if = "Option::is_none")]
+    pub private_key_ciphertext_blob: Option<Blob>,
+    /// `PrivateKeyPlaintext`: PlaintextType, 1 to 4096.
+    #[serde(rename = "PrivateKeyPlaintext", default, skip_serializing_if = "Option::is_none")]
+    pub private_key_plaintext: Option<SecretBlob>,
+    /// `PublicKey`: PublicKeyType, 1 to 8192.
+    #[serde(rename = "PublicKey", default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<Blob>,
+}
+
+/// The shape `GenerateDataKeyPairWithoutPlaintextRequest`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GenerateDataKeyPairWithoutPlaintextRequest {
+    /// `DryRun`: NullableBooleanType.
+    #[serde(rename = "DryRun", default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+    /// `EncryptionContext`: EncryptionContextType.
+    #[serde(rename = "EncryptionContext", default, skip_serializing_if = "Option::is_none")]
+    pub encryption_context: Option<BTreeMap<String, String>>,
+    /// `GrantTokens`: GrantTokenList, 0 to 10.
+    #[serde(rename = "GrantTokens", default, skip_serializing_if = "Option::is_none")]
+    pub grant_tokens: Option<Vec<String>>,
+    /// `KeyId`: KeyIdType, 1 to 2048, required.
+    #[serde(rename = "KeyId")]
+    pub key_id: String,
+    /// `KeyPairSpec`: DataKeyPairSpec, required.
+    #[serde(rename = "KeyPairSpec")]
+    pub key_pair_spec: DataKeyPairSpec,
+}
+
+impl Input for GenerateDataKeyPairWithoutPlaintextRequest {
+    fn shape() -> &'static Shape {
+        &GENERATE_DATA_KEY_PAIR_WITHOUT_PLAINTEXT_REQUEST
+    }
+}
+
+/// The shape `GenerateDataKeyPairWithoutPlaintextResponse`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GenerateDataKeyPairWithoutPlaintextResponse {
+    /// `KeyId`: KeyIdType, 1 to 2048.
+    #[serde(rename = "KeyId", default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// `KeyMaterialId`: BackingKeyIdType, 64 to 64.
+    #[serde(rename = "KeyMaterialId", default, skip_serializing_if = "Option::is_none")]
+    pub key_material_id: Option<String>,
+    /// `KeyPairSpec`: DataKeyPairSpec.
+    #[serde(rename = "KeyPairSpec", default, skip_serializing_if = "Option::is_none")]
+    pub key_pair_spec: Option<DataKeyPairSpec>,
+    /// `PrivateKeyCiphertextBlob`: CiphertextType, 1 to 6144.
+    #[serde(rename = "PrivateKeyCiphertextBlob", default, skip_serializing_if = "Option::is_none")]
+    pub private_key_ciphertext_blob: Option<Blob>,
+    /// `PublicKey`: PublicKeyType, 1 to 8192.
+    #[serde(rename = "PublicKey", default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<Blob>,
+}
+
 /// The shape `GenerateDataKeyRequest`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GenerateDataKeyRequest {
@@ -1333,6 +1691,46 @@ pub struct GenerateDataKeyWithoutPlaintextResponse {
     /// `KeyMaterialId`: BackingKeyIdType, 64 to 64.
     #[serde(rename = "KeyMaterialId", default, skip_serializing_if = "Option::is_none")]
     pub key_material_id: Option<String>,
+}
+
+/// The shape `GenerateMacRequest`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GenerateMacRequest {
+    /// `DryRun`: NullableBooleanType.
+    #[serde(rename = "DryRun", default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+    /// `GrantTokens`: GrantTokenList, 0 to 10.
+    #[serde(rename = "GrantTokens", default, skip_serializing_if = "Option::is_none")]
+    pub grant_tokens: Option<Vec<String>>,
+    /// `KeyId`: KeyIdType, 1 to 2048, required.
+    #[serde(rename = "KeyId")]
+    pub key_id: String,
+    /// `MacAlgorithm`: MacAlgorithmSpec, required.
+    #[serde(rename = "MacAlgorithm")]
+    pub mac_algorithm: MacAlgorithmSpec,
+    /// `Message`: PlaintextType, 1 to 4096, required.
+    #[serde(rename = "Message")]
+    pub message: SecretBlob,
+}
+
+impl Input for GenerateMacRequest {
+    fn shape() -> &'static Shape {
+        &GENERATE_MAC_REQUEST
+    }
+}
+
+/// The shape `GenerateMacResponse`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GenerateMacResponse {
+    /// `KeyId`: KeyIdType, 1 to 2048.
+    #[serde(rename = "KeyId", default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// `Mac`: CiphertextType, 1 to 6144.
+    #[serde(rename = "Mac", default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Blob>,
+    /// `MacAlgorithm`: MacAlgorithmSpec.
+    #[serde(rename = "MacAlgorithm", default, skip_serializing_if = "Option::is_none")]
+    pub mac_algorithm: Option<MacAlgorithmSpec>,
 }
 
 /// The shape `GenerateRandomRequest`.
@@ -1463,6 +1861,55 @@ pub struct GetParametersForImportResponse {
     /// `PublicKey`: PlaintextType, 1 to 4096.
     #[serde(rename = "PublicKey", default, skip_serializing_if = "Option::is_none")]
     pub public_key: Option<SecretBlob>,
+}
+
+/// The shape `GetPublicKeyRequest`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GetPublicKeyRequest {
+    /// `GrantTokens`: GrantTokenList, 0 to 10.
+    #[serde(rename = "GrantTokens", default, skip_serializing_if = "Option::is_none")]
+    pub grant_tokens: Option<Vec<String>>,
+    /// `KeyId`: KeyIdType, 1 to 2048, required.
+    #[serde(rename = "KeyId")]
+    pub key_id: String,
+}
+
+impl Input for GetPublicKeyRequest {
+    fn shape() -> &'static Shape {
+        &GET_PUBLIC_KEY_REQUEST
+    }
+}
+
+/// The shape `GetPublicKeyResponse`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GetPublicKeyResponse {
+    /// `CustomerMasterKeySpec`: CustomerMasterKeySpec.
+    #[serde(rename = "CustomerMasterKeySpec", default, skip_serializing_if = "Option::is_none")]
+    pub customer_master_key_spec: Option<CustomerMasterKeySpec>,
+    /// `EncapsulationAlgorithms`: EncapsulationAlgorithmSpecList.
+    #[serde(rename = "EncapsulationAlgorithms", default, skip_serializing_if = "Option::is_none")]
+    pub encapsulation_algorithms: Option<Vec<EncapsulationAlgorithmSpec>>,
+    /// `EncryptionAlgorithms`: EncryptionAlgorithmSpecList.
+    #[serde(rename = "EncryptionAlgorithms", default, skip_serializing_if = "Option::is_none")]
+    pub encryption_algorithms: Option<Vec<EncryptionAlgorithmSpec>>,
+    /// `KeyAgreementAlgorithms`: KeyAgreementAlgorithmSpecList.
+    #[serde(rename = "KeyAgreementAlgorithms", default, skip_serializing_if = "Option::is_none")]
+    pub key_agreement_algorithms: Option<Vec<KeyAgreementAlgorithmSpec>>,
+    /// `KeyId`: KeyIdType, 1 to 2048.
+    #[serde(rename = "KeyId", default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// `KeySpec`: KeySpec.
+    #[serde(rename = "KeySpec", default, skip_serializing_if = "Option::is_none")]
+    pub key_spec: Option<KeySpec>,
+    /// `KeyUsage`: KeyUsageType.
+    #[serde(rename = "KeyUsage", default, skip_serializing_if = "Option::is_none")]
+    pub key_usage: Option<KeyUsageType>,
+    /// `PublicKey`: PublicKeyType, 1 to 8192.
+    #[serde(rename = "PublicKey", default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<Blob>,
+    /// `SigningAlgorithms`: SigningAlgorithmSpecList.
+    #[serde(rename = "SigningAlgorithms", default, skip_serializing_if = "Option::is_none")]
+    pub signing_algorithms: Option<Vec<SigningAlgorithmSpec>>,
 }
 
 /// The shape `GrantConstraints`.
@@ -2335,6 +2782,31 @@ impl MacAlgorithmSpec {
     }
 }
 
+/// The values of `MessageType`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum MessageType {
+    /// `RAW`.
+    #[serde(rename = "RAW")]
+    Raw,
+    /// `DIGEST`.
+    #[serde(rename = "DIGEST")]
+    Digest,
+    /// `EXTERNAL_MU`.
+    #[serde(rename = "EXTERNAL_MU")]
+    ExternalMu,
+}
+
+impl MessageType {
+    /// The value on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "RAW",
+            Self::Digest => "DIGEST",
+            Self::ExternalMu => "EXTERNAL_MU",
+        }
+    }
+}
+
 /// The shape `MultiRegionConfiguration`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MultiRegionConfiguration {
@@ -2684,6 +3156,49 @@ pub struct ScheduleKeyDeletionResponse {
     pub pending_window_in_days: Option<i32>,
 }
 
+/// The shape `SignRequest`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SignRequest {
+    /// `DryRun`: NullableBooleanType.
+    #[serde(rename = "DryRun", default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+    /// `GrantTokens`: GrantTokenList, 0 to 10.
+    #[serde(rename = "GrantTokens", default, skip_serializing_if = "Option::is_none")]
+    pub grant_tokens: Option<Vec<String>>,
+    /// `KeyId`: KeyIdType, 1 to 2048, required.
+    #[serde(rename = "KeyId")]
+    pub key_id: String,
+    /// `Message`: PlaintextType, 1 to 4096, required.
+    #[serde(rename = "Message")]
+    pub message: SecretBlob,
+    /// `MessageType`: MessageType.
+    #[serde(rename = "MessageType", default, skip_serializing_if = "Option::is_none")]
+    pub message_type: Option<MessageType>,
+    /// `SigningAlgorithm`: SigningAlgorithmSpec, required.
+    #[serde(rename = "SigningAlgorithm")]
+    pub signing_algorithm: SigningAlgorithmSpec,
+}
+
+impl Input for SignRequest {
+    fn shape() -> &'static Shape {
+        &SIGN_REQUEST
+    }
+}
+
+/// The shape `SignResponse`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SignResponse {
+    /// `KeyId`: KeyIdType, 1 to 2048.
+    #[serde(rename = "KeyId", default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// `Signature`: CiphertextType, 1 to 6144.
+    #[serde(rename = "Signature", default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Blob>,
+    /// `SigningAlgorithm`: SigningAlgorithmSpec.
+    #[serde(rename = "SigningAlgorithm", default, skip_serializing_if = "Option::is_none")]
+    pub signing_algorithm: Option<SigningAlgorithmSpec>,
+}
+
 /// The values of `SigningAlgorithmSpec`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum SigningAlgorithmSpec {
@@ -2826,6 +3341,95 @@ impl Input for UpdateKeyDescriptionRequest {
     fn shape() -> &'static Shape {
         &UPDATE_KEY_DESCRIPTION_REQUEST
     }
+}
+
+/// The shape `VerifyMacRequest`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VerifyMacRequest {
+    /// `DryRun`: NullableBooleanType.
+    #[serde(rename = "DryRun", default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+    /// `GrantTokens`: GrantTokenList, 0 to 10.
+    #[serde(rename = "GrantTokens", default, skip_serializing_if = "Option::is_none")]
+    pub grant_tokens: Option<Vec<String>>,
+    /// `KeyId`: KeyIdType, 1 to 2048, required.
+    #[serde(rename = "KeyId")]
+    pub key_id: String,
+    /// `Mac`: CiphertextType, 1 to 6144, required.
+    #[serde(rename = "Mac")]
+    pub mac: Blob,
+    /// `MacAlgorithm`: MacAlgorithmSpec, required.
+    #[serde(rename = "MacAlgorithm")]
+    pub mac_algorithm: MacAlgorithmSpec,
+    /// `Message`: PlaintextType, 1 to 4096, required.
+    #[serde(rename = "Message")]
+    pub message: SecretBlob,
+}
+
+impl Input for VerifyMacRequest {
+    fn shape() -> &'static Shape {
+        &VERIFY_MAC_REQUEST
+    }
+}
+
+/// The shape `VerifyMacResponse`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct VerifyMacResponse {
+    /// `KeyId`: KeyIdType, 1 to 2048.
+    #[serde(rename = "KeyId", default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// `MacAlgorithm`: MacAlgorithmSpec.
+    #[serde(rename = "MacAlgorithm", default, skip_serializing_if = "Option::is_none")]
+    pub mac_algorithm: Option<MacAlgorithmSpec>,
+    /// `MacValid`: BooleanType.
+    #[serde(rename = "MacValid", default, skip_serializing_if = "Option::is_none")]
+    pub mac_valid: Option<bool>,
+}
+
+/// The shape `VerifyRequest`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VerifyRequest {
+    /// `DryRun`: NullableBooleanType.
+    #[serde(rename = "DryRun", default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+    /// `GrantTokens`: GrantTokenList, 0 to 10.
+    #[serde(rename = "GrantTokens", default, skip_serializing_if = "Option::is_none")]
+    pub grant_tokens: Option<Vec<String>>,
+    /// `KeyId`: KeyIdType, 1 to 2048, required.
+    #[serde(rename = "KeyId")]
+    pub key_id: String,
+    /// `Message`: PlaintextType, 1 to 4096, required.
+    #[serde(rename = "Message")]
+    pub message: SecretBlob,
+    /// `MessageType`: MessageType.
+    #[serde(rename = "MessageType", default, skip_serializing_if = "Option::is_none")]
+    pub message_type: Option<MessageType>,
+    /// `Signature`: CiphertextType, 1 to 6144, required.
+    #[serde(rename = "Signature")]
+    pub signature: Blob,
+    /// `SigningAlgorithm`: SigningAlgorithmSpec, required.
+    #[serde(rename = "SigningAlgorithm")]
+    pub signing_algorithm: SigningAlgorithmSpec,
+}
+
+impl Input for VerifyRequest {
+    fn shape() -> &'static Shape {
+        &VERIFY_REQUEST
+    }
+}
+
+/// The shape `VerifyResponse`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct VerifyResponse {
+    /// `KeyId`: KeyIdType, 1 to 2048.
+    #[serde(rename = "KeyId", default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// `SignatureValid`: BooleanType.
+    #[serde(rename = "SignatureValid", default, skip_serializing_if = "Option::is_none")]
+    pub signature_valid: Option<bool>,
+    /// `SigningAlgorithm`: SigningAlgorithmSpec.
+    #[serde(rename = "SigningAlgorithm", default, skip_serializing_if = "Option::is_none")]
+    pub signing_algorithm: Option<SigningAlgorithmSpec>,
 }
 
 /// The values of `WrappingKeySpec`.
@@ -2979,6 +3583,27 @@ static CUSTOMER_MASTER_KEY_SPEC: Shape = Shape::Text {
     sensitive: false,
 };
 
+static DATA_KEY_PAIR_SPEC: Shape = Shape::Text {
+    min: None,
+    max: None,
+    pattern: None,
+    values: &[
+        "RSA_2048",
+        "RSA_3072",
+        "RSA_4096",
+        "ECC_NIST_P256",
+        "ECC_NIST_P384",
+        "ECC_NIST_P521",
+        "ECC_SECG_P256K1",
+        "SM2",
+        "ECC_NIST_EDWARDS25519",
+        "ML_KEM_512",
+        "ML_KEM_768",
+        "ML_KEM_1024",
+    ],
+    sensitive: false,
+};
+
 static DATA_KEY_SPEC: Shape =
     Shape::Text { min: None, max: None, pattern: None, values: &["AES_256", "AES_128"], sensitive: false };
 
@@ -3010,6 +3635,20 @@ static DELETE_ALIAS_REQUEST: Shape = Shape::Structure(&[Member {
 static DELETE_IMPORTED_KEY_MATERIAL_REQUEST: Shape = Shape::Structure(&[
     Member { name: "KeyId", required: true, location: Location::Body, shape: &KEY_ID_TYPE },
     Member { name: "KeyMaterialId", required: false, location: Location::Body, shape: &BACKING_KEY_ID_TYPE },
+]);
+
+static DERIVE_SHARED_SECRET_REQUEST: Shape = Shape::Structure(&[
+    Member { name: "DryRun", required: false, location: Location::Body, shape: &NULLABLE_BOOLEAN_TYPE },
+    Member { name: "GrantTokens", required: false, location: Location::Body, shape: &GRANT_TOKEN_LIST },
+    Member {
+        name: "KeyAgreementAlgorithm",
+        required: true,
+        location: Location::Body,
+        shape: &KEY_AGREEMENT_ALGORITHM_SPEC,
+    },
+    Member { name: "KeyId", required: true, location: Location::Body, shape: &KEY_ID_TYPE },
+    Member { name: "PublicKey", required: true, location: Location::Body, shape: &PUBLIC_KEY_TYPE },
+    Member { name: "Recipient", required: false, location: Location::Body, shape: &RECIPIENT_INFO },
 ]);
 
 static DESCRIBE_KEY_REQUEST: Shape = Shape::Structure(&[
@@ -3083,6 +3722,23 @@ static EXPIRATION_MODEL_TYPE: Shape = Shape::Text {
     sensitive: false,
 };
 
+static GENERATE_DATA_KEY_PAIR_REQUEST: Shape = Shape::Structure(&[
+    Member { name: "DryRun", required: false, location: Location::Body, shape: &NULLABLE_BOOLEAN_TYPE },
+    Member { name: "EncryptionContext", required: false, location: Location::Body, shape: &ENCRYPTION_CONTEXT_TYPE },
+    Member { name: "GrantTokens", required: false, location: Location::Body, shape: &GRANT_TOKEN_LIST },
+    Member { name: "KeyId", required: true, location: Location::Body, shape: &KEY_ID_TYPE },
+    Member { name: "KeyPairSpec", required: true, location: Location::Body, shape: &DATA_KEY_PAIR_SPEC },
+    Member { name: "Recipient", required: false, location: Location::Body, shape: &RECIPIENT_INFO },
+]);
+
+static GENERATE_DATA_KEY_PAIR_WITHOUT_PLAINTEXT_REQUEST: Shape = Shape::Structure(&[
+    Member { name: "DryRun", required: false, location: Location::Body, shape: &NULLABLE_BOOLEAN_TYPE },
+    Member { name: "EncryptionContext", required: false, location: Location::Body, shape: &ENCRYPTION_CONTEXT_TYPE },
+    Member { name: "GrantTokens", required: false, location: Location::Body, shape: &GRANT_TOKEN_LIST },
+    Member { name: "KeyId", required: true, location: Location::Body, shape: &KEY_ID_TYPE },
+    Member { name: "KeyPairSpec", required: true, location: Location::Body, shape: &DATA_KEY_PAIR_SPEC },
+]);
+
 static GENERATE_DATA_KEY_REQUEST: Shape = Shape::Structure(&[
     Member { name: "DryRun", required: false, location: Location::Body, shape: &NULLABLE_BOOLEAN_TYPE },
     Member { name: "EncryptionContext", required: false, location: Location::Body, shape: &ENCRYPTION_CONTEXT_TYPE },
@@ -3100,6 +3756,14 @@ static GENERATE_DATA_KEY_WITHOUT_PLAINTEXT_REQUEST: Shape = Shape::Structure(&[
     Member { name: "KeyId", required: true, location: Location::Body, shape: &KEY_ID_TYPE },
     Member { name: "KeySpec", required: false, location: Location::Body, shape: &DATA_KEY_SPEC },
     Member { name: "NumberOfBytes", required: false, location: Location::Body, shape: &NUMBER_OF_BYTES_TYPE },
+]);
+
+static GENERATE_MAC_REQUEST: Shape = Shape::Structure(&[
+    Member { name: "DryRun", required: false, location: Location::Body, shape: &NULLABLE_BOOLEAN_TYPE },
+    Member { name: "GrantTokens", required: false, location: Location::Body, shape: &GRANT_TOKEN_LIST },
+    Member { name: "KeyId", required: true, location: Location::Body, shape: &KEY_ID_TYPE },
+    Member { name: "MacAlgorithm", required: true, location: Location::Body, shape: &MAC_ALGORITHM_SPEC },
+    Member { name: "Message", required: true, location: Location::Body, shape: &PLAINTEXT_TYPE },
 ]);
 
 static GENERATE_RANDOM_REQUEST: Shape = Shape::Structure(&[
@@ -3120,6 +3784,11 @@ static GET_PARAMETERS_FOR_IMPORT_REQUEST: Shape = Shape::Structure(&[
     Member { name: "KeyId", required: true, location: Location::Body, shape: &KEY_ID_TYPE },
     Member { name: "WrappingAlgorithm", required: true, location: Location::Body, shape: &ALGORITHM_SPEC },
     Member { name: "WrappingKeySpec", required: true, location: Location::Body, shape: &WRAPPING_KEY_SPEC },
+]);
+
+static GET_PUBLIC_KEY_REQUEST: Shape = Shape::Structure(&[
+    Member { name: "GrantTokens", required: false, location: Location::Body, shape: &GRANT_TOKEN_LIST },
+    Member { name: "KeyId", required: true, location: Location::Body, shape: &KEY_ID_TYPE },
 ]);
 
 static GRANT_CONSTRAINT_SOURCE_ARN_TYPE_PATTERN: Pattern =
@@ -3226,6 +3895,9 @@ static INCLUDE_KEY_MATERIAL: Shape = Shape::Text {
     values: &["ALL_KEY_MATERIAL", "ROTATIONS_ONLY"],
     sensitive: false,
 };
+
+static KEY_AGREEMENT_ALGORITHM_SPEC: Shape =
+    Shape::Text { min: None, max: None, pattern: None, values: &["ECDH"], sensitive: false };
 
 static KEY_ENCRYPTION_MECHANISM: Shape =
     Shape::Text { min: None, max: None, pattern: None, values: &["RSAES_OAEP_SHA_256"], sensitive: false };
@@ -3337,9 +4009,20 @@ static LIST_RETIRABLE_GRANTS_REQUEST: Shape = Shape::Structure(&[
     },
 ]);
 
+static MAC_ALGORITHM_SPEC: Shape = Shape::Text {
+    min: None,
+    max: None,
+    pattern: None,
+    values: &["HMAC_SHA_224", "HMAC_SHA_256", "HMAC_SHA_384", "HMAC_SHA_512"],
+    sensitive: false,
+};
+
 static MARKER_TYPE_PATTERN: Pattern = Pattern::new(r#"[\u0020-\u00FF]*"#);
 static MARKER_TYPE: Shape =
     Shape::Text { min: Some(1), max: Some(1024), pattern: Some(&MARKER_TYPE_PATTERN), values: &[], sensitive: false };
+
+static MESSAGE_TYPE: Shape =
+    Shape::Text { min: None, max: None, pattern: None, values: &["RAW", "DIGEST", "EXTERNAL_MU"], sensitive: false };
 
 static NULLABLE_BOOLEAN_TYPE: Shape = Shape::Boolean;
 
@@ -3378,6 +4061,8 @@ static PRINCIPAL_ID_TYPE: Shape = Shape::Text {
     values: &[],
     sensitive: false,
 };
+
+static PUBLIC_KEY_TYPE: Shape = Shape::Blob { min: Some(1), max: Some(8192), sensitive: false };
 
 static PUT_KEY_POLICY_REQUEST: Shape = Shape::Structure(&[
     Member { name: "BypassPolicyLockoutSafetyCheck", required: false, location: Location::Body, shape: &BOOLEAN_TYPE },
@@ -3477,6 +4162,37 @@ static SERVICE_PRINCIPAL_TYPE: Shape = Shape::Text {
     sensitive: false,
 };
 
+static SIGN_REQUEST: Shape = Shape::Structure(&[
+    Member { name: "DryRun", required: false, location: Location::Body, shape: &NULLABLE_BOOLEAN_TYPE },
+    Member { name: "GrantTokens", required: false, location: Location::Body, shape: &GRANT_TOKEN_LIST },
+    Member { name: "KeyId", required: true, location: Location::Body, shape: &KEY_ID_TYPE },
+    Member { name: "Message", required: true, location: Location::Body, shape: &PLAINTEXT_TYPE },
+    Member { name: "MessageType", required: false, location: Location::Body, shape: &MESSAGE_TYPE },
+    Member { name: "SigningAlgorithm", required: true, location: Location::Body, shape: &SIGNING_ALGORITHM_SPEC },
+]);
+
+static SIGNING_ALGORITHM_SPEC: Shape = Shape::Text {
+    min: None,
+    max: None,
+    pattern: None,
+    values: &[
+        "RSASSA_PSS_SHA_256",
+        "RSASSA_PSS_SHA_384",
+        "RSASSA_PSS_SHA_512",
+        "RSASSA_PKCS1_V1_5_SHA_256",
+        "RSASSA_PKCS1_V1_5_SHA_384",
+        "RSASSA_PKCS1_V1_5_SHA_512",
+        "ECDSA_SHA_256",
+        "ECDSA_SHA_384",
+        "ECDSA_SHA_512",
+        "SM2DSA",
+        "ML_DSA_SHAKE_256",
+        "ED25519_SHA_512",
+        "ED25519_PH_SHA_512",
+    ],
+    sensitive: false,
+};
+
 static TAG: Shape = Shape::Structure(&[
     Member { name: "TagKey", required: true, location: Location::Body, shape: &TAG_KEY_TYPE },
     Member { name: "TagValue", required: true, location: Location::Body, shape: &TAG_VALUE_TYPE },
@@ -3509,6 +4225,25 @@ static UPDATE_ALIAS_REQUEST: Shape = Shape::Structure(&[
 static UPDATE_KEY_DESCRIPTION_REQUEST: Shape = Shape::Structure(&[
     Member { name: "Description", required: true, location: Location::Body, shape: &DESCRIPTION_TYPE },
     Member { name: "KeyId", required: true, location: Location::Body, shape: &KEY_ID_TYPE },
+]);
+
+static VERIFY_MAC_REQUEST: Shape = Shape::Structure(&[
+    Member { name: "DryRun", required: false, location: Location::Body, shape: &NULLABLE_BOOLEAN_TYPE },
+    Member { name: "GrantTokens", required: false, location: Location::Body, shape: &GRANT_TOKEN_LIST },
+    Member { name: "KeyId", required: true, location: Location::Body, shape: &KEY_ID_TYPE },
+    Member { name: "Mac", required: true, location: Location::Body, shape: &CIPHERTEXT_TYPE },
+    Member { name: "MacAlgorithm", required: true, location: Location::Body, shape: &MAC_ALGORITHM_SPEC },
+    Member { name: "Message", required: true, location: Location::Body, shape: &PLAINTEXT_TYPE },
+]);
+
+static VERIFY_REQUEST: Shape = Shape::Structure(&[
+    Member { name: "DryRun", required: false, location: Location::Body, shape: &NULLABLE_BOOLEAN_TYPE },
+    Member { name: "GrantTokens", required: false, location: Location::Body, shape: &GRANT_TOKEN_LIST },
+    Member { name: "KeyId", required: true, location: Location::Body, shape: &KEY_ID_TYPE },
+    Member { name: "Message", required: true, location: Location::Body, shape: &PLAINTEXT_TYPE },
+    Member { name: "MessageType", required: false, location: Location::Body, shape: &MESSAGE_TYPE },
+    Member { name: "Signature", required: true, location: Location::Body, shape: &CIPHERTEXT_TYPE },
+    Member { name: "SigningAlgorithm", required: true, location: Location::Body, shape: &SIGNING_ALGORITHM_SPEC },
 ]);
 
 static WRAPPING_KEY_SPEC: Shape = Shape::Text {
@@ -3589,6 +4324,12 @@ pub mod errors {
     /// `KMSInternalException`, HTTP 500.
     pub const KMS_INTERNAL_EXCEPTION: ErrorShape =
         ErrorShape { code: "KMSInternalException", status: 500, members: &[] };
+    /// `KMSInvalidMacException`, HTTP 400.
+    pub const KMS_INVALID_MAC_EXCEPTION: ErrorShape =
+        ErrorShape { code: "KMSInvalidMacException", status: 400, members: &[] };
+    /// `KMSInvalidSignatureException`, HTTP 400.
+    pub const KMS_INVALID_SIGNATURE_EXCEPTION: ErrorShape =
+        ErrorShape { code: "KMSInvalidSignatureException", status: 400, members: &[] };
     /// `KMSInvalidStateException`, HTTP 400.
     pub const KMS_INVALID_STATE_EXCEPTION: ErrorShape =
         ErrorShape { code: "KMSInvalidStateException", status: 400, members: &[] };
@@ -3640,6 +4381,8 @@ pub mod errors {
         &INVALID_KEY_USAGE_EXCEPTION,
         &INVALID_MARKER_EXCEPTION,
         &KMS_INTERNAL_EXCEPTION,
+        &KMS_INVALID_MAC_EXCEPTION,
+        &KMS_INVALID_SIGNATURE_EXCEPTION,
         &KMS_INVALID_STATE_EXCEPTION,
         &KEY_UNAVAILABLE_EXCEPTION,
         &LIMIT_EXCEEDED_EXCEPTION,

@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::KmsError;
-use crate::wrapped::Wrapped;
+use crate::kind::Kind;
+use crate::wrapped::{Wrapped, as_base64};
 
 const VERSION: u8 = 1;
 
@@ -51,6 +52,12 @@ pub(crate) struct KeyRecord {
     pub(crate) policy: String,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) rotation: Rotation,
+    /// Records without it are of symmetric encryption keys.
+    #[serde(default)]
+    pub(crate) kind: Kind,
+    /// Of a key whose material is a key pair.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) public_key: Option<StoredPublicKey>,
 }
 
 impl KeyRecord {
@@ -60,7 +67,7 @@ impl KeyRecord {
 
     /// What conditions call the key's kind.
     pub(crate) fn kind_names(&self) -> KindNames {
-        KindNames { spec: "SYMMETRIC_DEFAULT", usage: "ENCRYPT_DECRYPT", origin: "AWS_KMS" }
+        KindNames { spec: self.kind.spec().as_str(), usage: self.kind.usage().as_str(), origin: "AWS_KMS" }
     }
 }
 
@@ -71,6 +78,11 @@ pub(crate) struct KindNames {
     pub(crate) usage: &'static str,
     pub(crate) origin: &'static str,
 }
+
+/// A public key as records keep it: SubjectPublicKeyInfo, DER. Verifying and encrypting need no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct StoredPublicKey(#[serde(with = "as_base64")] pub(crate) Vec<u8>);
 
 /// Automatic rotation of a KMS key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,5 +194,19 @@ pub(crate) fn decode<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T,
         }
         Some((version, _)) => Err(KmsError::Damaged(format!("{name}: written by another version (format {version})"))),
         None => Err(KmsError::Damaged(format!("{name}: empty"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// docs/on-disk-format.md, KMS records: a record from before there were kinds is of a symmetric encryption key.
+    #[test]
+    fn a_record_without_a_kind_is_symmetric() {
+        let json = r#"{"id":"k","account":"a","region":"r","manager":"Customer","state":"Enabled","created":0,
+            "description":"","policy":"","tags":{},"rotation":{"enabled":false,"period_days":365,"next":0}}"#;
+        let record: KeyRecord = serde_json::from_str(json).unwrap();
+        assert_eq!((record.kind, record.public_key), (Kind::Symmetric, None));
     }
 }

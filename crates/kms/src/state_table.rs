@@ -12,14 +12,19 @@ pub(crate) enum Action {
     CreateGrant,
     Decrypt,
     DeleteAlias,
+    DeriveSharedSecret,
     DescribeKey,
     DisableKey,
     EnableKey,
     Encrypt,
     GenerateDataKey,
+    GenerateDataKeyPair,
+    GenerateDataKeyPairWithoutPlaintext,
     GenerateDataKeyWithoutPlaintext,
+    GenerateMac,
     GetKeyPolicy,
     GetKeyRotationStatus,
+    GetPublicKey,
     ListAliases,
     ListGrants,
     ListKeyPolicies,
@@ -29,10 +34,13 @@ pub(crate) enum Action {
     RetireGrant,
     RevokeGrant,
     ScheduleKeyDeletion,
+    Sign,
     TagResource,
     UntagResource,
     UpdateAlias,
     UpdateKeyDescription,
+    Verify,
+    VerifyMac,
 }
 
 /// A cell of the table.
@@ -63,6 +71,14 @@ const fn row(action: Action) -> [Answer; 4] {
         | Action::ReEncrypt
         | Action::GenerateDataKey
         | Action::GenerateDataKeyWithoutPlaintext
+        | Action::GenerateDataKeyPair
+        | Action::GenerateDataKeyPairWithoutPlaintext
+        | Action::Sign
+        | Action::Verify
+        | Action::GenerateMac
+        | Action::VerifyMac
+        | Action::GetPublicKey
+        | Action::DeriveSharedSecret
         | Action::CreateGrant          => [Go,         Disabled,   Deletion, Import],
         Action::DescribeKey
         | Action::GetKeyPolicy

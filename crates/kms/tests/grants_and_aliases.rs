@@ -229,7 +229,7 @@ async fn keys_that_are_not_offered_are_refused() {
         change(&mut input);
         code(ops::create_key::run(&kms, &root(), input).await)
     };
-    assert_eq!(create(&|input| input.key_spec = Some(model::KeySpec::Rsa2048)).await, "UnsupportedOperationException");
+    assert_eq!(create(&|input| input.key_spec = Some(model::KeySpec::Sm2)).await, "UnsupportedOperationException");
     assert_eq!(create(&|input| input.multi_region = Some(true)).await, "UnsupportedOperationException");
     assert_eq!(
         create(&|input| input.origin = Some(model::OriginType::External)).await,

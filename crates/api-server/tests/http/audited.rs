@@ -56,11 +56,11 @@ async fn failures_are_recorded() {
     let house = House::new().await;
     house.kms("DescribeKey", json!({"KeyId": "alias/none"})).await;
     house.kms("Encrypt", json!({})).await;
-    house.kms("Sign", json!({})).await;
+    house.kms("ReplicateKey", json!({})).await;
     let records = house.records().await;
     assert_eq!(completed(&records, "DescribeKey")["errorCode"], "NotFoundException");
     assert_eq!(completed(&records, "Encrypt")["errorCode"], "ValidationException");
-    assert_eq!(completed(&records, "Sign")["errorCode"], "UnsupportedOperationException");
+    assert_eq!(completed(&records, "ReplicateKey")["errorCode"], "UnsupportedOperationException");
 }
 
 /// Architecture section 6 and KMS: neither plaintexts nor ciphertexts nor secrets nor signatures nor grant tokens are ever
@@ -87,6 +87,47 @@ async fn the_log_holds_no_secret() {
         assert!(!text.contains(secret));
     }
     assert!(!text.contains("Signature="));
+}
+
+/// CloudTrail, KMS events: of signatures, MACs, key pairs and shared secrets the log has the key and the algorithm, and
+/// neither what went in nor what came out.
+#[tokio::test]
+async fn the_log_holds_nothing_of_key_pairs() {
+    let house = House::new().await;
+    let create = async |spec: &str, usage: &str| {
+        house.kms("CreateKey", json!({"KeySpec": spec, "KeyUsage": usage})).await.json()["KeyMetadata"]["KeyId"].clone()
+    };
+    let signer = create("ECC_NIST_P256", "SIGN_VERIFY").await;
+    let agrees = create("ECC_NIST_P256", "KEY_AGREEMENT").await;
+    let macs = create("HMAC_256", "GENERATE_VERIFY_MAC").await;
+    let symmetric = create("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT").await;
+    let canary = STANDARD.encode("a canary of thirty-two bytes....");
+    let sign = json!({"KeyId": signer, "Message": canary, "SigningAlgorithm": "ECDSA_SHA_256"});
+    let signature = house.kms("Sign", sign.clone()).await.json()["Signature"].clone();
+    let with = |mut body: Value, name: &str, value: &Value| {
+        body[name] = value.clone();
+        body
+    };
+    let verified = house.kms("Verify", with(sign, "Signature", &signature)).await.json();
+    assert_eq!(verified["SignatureValid"], true);
+    let mac_request = json!({"KeyId": macs, "Message": canary, "MacAlgorithm": "HMAC_SHA_256"});
+    let mac = house.kms("GenerateMac", mac_request.clone()).await.json()["Mac"].clone();
+    assert_eq!(house.kms("VerifyMac", with(mac_request, "Mac", &mac)).await.json()["MacValid"], true);
+    let public = house.kms("GetPublicKey", json!({"KeyId": signer})).await.json()["PublicKey"].clone();
+    let derive = json!({"KeyId": agrees, "KeyAgreementAlgorithm": "ECDH", "PublicKey": public});
+    let secret = house.kms("DeriveSharedSecret", derive).await.json()["SharedSecret"].clone();
+    let pair = json!({"KeyId": symmetric, "KeyPairSpec": "ECC_NIST_P256"});
+    let pair = house.kms("GenerateDataKeyPair", pair).await.json();
+    let records = house.records().await;
+    let signed = completed(&records, "Sign");
+    assert_eq!(signed["requestParameters"], json!({"keyId": signer, "signingAlgorithm": "ECDSA_SHA_256"}));
+    assert_eq!((&signed["readOnly"], &signed["responseElements"]), (&json!(true), &Value::Null));
+    let text = std::fs::read_to_string(&house.audit).unwrap();
+    let (private, sealed) = (&pair["PrivateKeyPlaintext"], &pair["PrivateKeyCiphertextBlob"]);
+    for hidden in [&signature, &mac, &public, &secret, private, sealed] {
+        assert!(!text.contains(hidden.as_str().unwrap()));
+    }
+    assert!(!text.contains(&canary));
 }
 
 /// Architecture section 6: a denial is an error by its AWS name to the caller; its reason is in the log and nowhere else.

@@ -111,7 +111,7 @@ async fn kms_errors_have_their_codes() {
         ("Encrypt", "{\"KeyId\":5}", "SerializationException"),
         ("DescribeKey", "{\"KeyId\":\"1234abcd-12ab-34cd-56ef-1234567890ab\"}", "NotFoundException"),
         ("DescribeKey", "{\"KeyId\":\"arn:aws:kms:us-east-1:000000000002:key/x\"}", "AccessDeniedException"),
-        ("Sign", "{}", "UnsupportedOperationException"),
+        ("ReplicateKey", "{}", "UnsupportedOperationException"),
         ("Nonsense", "{}", "UnknownOperationException"),
     ] {
         let reply = house.kms_text(action, body.to_owned()).await;

@@ -36,7 +36,7 @@ pub async fn run(
         Ok(()) => kms.allow_without_grants(cx, &key, "CreateGrant", facts_of(cx, &terms))?,
         Err(refused) => return Err(refused),
     }
-    grants::check(&terms)?;
+    grants::check(&terms, &key)?;
     state_table::check(Action::CreateGrant, &key)?;
     dry(input.dry_run)?;
     let (grant_id, grant_token) = kms.grant(&turn, &key, terms, &cx.account).await?;

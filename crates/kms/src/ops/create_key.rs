@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aws_wire::CallContext;
 use policy::Conditions;
 
+use crate::kind::{Kind, requested_spec};
 use crate::record::{KeyRecord, KeyState, Manager, MaterialRecord, Rotation};
 use crate::state::Edit;
 use crate::{Kms, KmsError, access, metadata, model, policy_document, tags};
@@ -20,21 +21,23 @@ pub async fn run(
     cx: &CallContext,
     input: model::CreateKeyRequest,
 ) -> Result<model::CreateKeyResponse, KmsError> {
+    let kind = Kind::new(requested_spec(input.key_spec, input.customer_master_key_spec)?, input.key_usage)?;
     let tags_given = input.tags.as_deref().unwrap_or_default();
     let brought = tags_given.iter().map(|tag| (&tag.tag_key, Some(&tag.tag_value)));
     let bypass = input.bypass_policy_lockout_safety_check == Some(true);
     let facts = access::with_tags(Conditions::of_call(cx), brought)
-        .with("kms:KeySpec", input.key_spec.map_or("SYMMETRIC_DEFAULT", |spec| spec.as_str()))
-        .with("kms:KeyUsage", input.key_usage.map_or("ENCRYPT_DECRYPT", |usage| usage.as_str()))
+        .with("kms:KeySpec", kind.spec().as_str())
+        .with("kms:KeyUsage", kind.usage().as_str())
         .with("kms:KeyOrigin", input.origin.map_or("AWS_KMS", |origin| origin.as_str()))
         .with("kms:MultiRegion", (input.multi_region == Some(true)).to_string())
         .with("kms:BypassPolicyLockoutSafetyCheck", bypass.to_string());
     kms.allow_here(cx, "CreateKey", "*", facts)?;
-    refuse_other_kinds(&input)?;
+    refuse_other_origins(&input)?;
     let mut given = BTreeMap::new();
     tags::add(&mut given, input.tags.unwrap_or_default())?;
     let policy = input.policy.unwrap_or_else(|| policy_document::default_of(&cx.account));
     let document = policy_document::read(&policy)?;
+    let fresh = kms.new_material(kind).await?;
     let turn = kms.turn().await;
     let count = kms
         .read(|state| state.keys.values().filter(|key| key.account == cx.account && key.region == cx.region).count());
@@ -52,40 +55,20 @@ pub async fn run(
         policy,
         tags: given,
         rotation: Rotation { enabled: false, period_days: ROTATION_DAYS, next: 0 },
+        kind,
+        public_key: fresh.public_key(),
     };
     if !bypass {
         kms.check_lockout(cx, &key, &document)?;
     }
-    let material = MaterialRecord { key: key.id.clone(), versions: vec![kms.new_version(&key)] };
+    let material = MaterialRecord { key: key.id.clone(), versions: vec![kms.first_version(&key, &fresh)] };
     turn.write(vec![Edit::PutMaterial(material), Edit::PutKey(key.clone())]).await?;
     Ok(model::CreateKeyResponse { key_metadata: Some(metadata::of(kms, &key)) })
 }
 
-/// Symmetric encryption keys with material of our own making are what there is.
-fn refuse_other_kinds(input: &model::CreateKeyRequest) -> Result<(), KmsError> {
+/// Material of our own making, in one region and in no other store, is what there is.
+fn refuse_other_origins(input: &model::CreateKeyRequest) -> Result<(), KmsError> {
     let unsupported = |what: &str| Err(KmsError::Unsupported(format!("{what} is not supported.")));
-    match (input.key_spec, input.customer_master_key_spec) {
-        (Some(spec), _) if spec != model::KeySpec::SymmetricDefault => {
-            return unsupported(&format!("KeySpec {}", spec.as_str()));
-        }
-        (_, Some(spec)) if spec != model::CustomerMasterKeySpec::SymmetricDefault => {
-            return unsupported(&format!("CustomerMasterKeySpec {}", spec.as_str()));
-        }
-        (Some(_), Some(_)) => {
-            return Err(KmsError::Validation(
-                "You cannot specify KeySpec and CustomerMasterKeySpec in the same request.".to_owned(),
-            ));
-        }
-        _ => {}
-    }
-    if let Some(usage) = input.key_usage
-        && usage != model::KeyUsageType::EncryptDecrypt
-    {
-        return Err(KmsError::Validation(format!(
-            "KeyUsage {} is not compatible with KeySpec SYMMETRIC_DEFAULT",
-            usage.as_str()
-        )));
-    }
     match input.origin {
         None | Some(model::OriginType::AwsKms) => {}
         Some(origin) => return unsupported(&format!("Origin {}", origin.as_str())),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use aws_wire::{CallContext, SecretBlob};
 use zeroize::Zeroizing;
 
-use super::encrypt::{check_algorithm, context_of, dry};
+use super::encrypt::{context_of, dry};
+use crate::algorithm::Cipher;
+use crate::algorithm::wrong_algorithm;
 use crate::blob::Blob;
 use crate::record::KeyRecord;
 use crate::resolve::Spelling;
@@ -24,12 +26,20 @@ pub async fn run(
     let Some(blob) = input.ciphertext_blob else {
         return Err(KmsError::Validation("Decrypt needs a CiphertextBlob.".to_owned()));
     };
-    if input.encryption_algorithm.is_some_and(|algorithm| algorithm != model::EncryptionAlgorithmSpec::SymmetricDefault)
-        && input.key_id.is_none()
-    {
-        return Err(KmsError::Validation("Decrypt with an asymmetric key needs a KeyId.".to_owned()));
-    }
     let key_id = input.key_id.as_deref();
+    if let Some(key) = asymmetric(kms, cx, key_id, input.encryption_algorithm).await? {
+        kms.allow_with(cx, &key, "Decrypt", &context, access::named_by(cx, key_id.unwrap_or_default()))?;
+        let oaep = oaep_of(&key, "Decrypt", input.encryption_algorithm, &context)?;
+        state_table::check(Action::Decrypt, &key)?;
+        dry(input.dry_run)?;
+        let plaintext = kms.decrypt_oaep(&key, oaep, blob.0).await?;
+        return Ok(model::DecryptResponse {
+            encryption_algorithm: input.encryption_algorithm,
+            key_id: Some(key.arn()),
+            plaintext: Some(SecretBlob(plaintext)),
+            ..model::DecryptResponse::default()
+        });
+    }
     if input.dry_run == Some(true) {
         let key = locate(kms, cx, &Blob::parse(&blob.0)?, key_id).await?;
         kms.allow_with(cx, &key, "Decrypt", &context, access::named_by(cx, key_id.unwrap_or_default()))?;
@@ -63,7 +73,7 @@ pub(crate) async fn open(
         Err(_) if key_id.is_none() && key.account != cx.account => return Err(KmsError::InvalidCiphertext),
         allowed => allowed?,
     }
-    check_algorithm(&key, algorithm)?;
+    Cipher::of(&key, "Decrypt", algorithm)?;
     state_table::check(Action::Decrypt, &key)?;
     let (plaintext, version) = kms.decrypt_with(&key, &parsed, context)?;
     Ok((key, plaintext, version))
@@ -83,6 +93,41 @@ pub(crate) async fn locate(
             if key.id == named { Ok(key) } else { Err(KmsError::IncorrectKey) }
         }
         None => kms.find_anyones(&cx.region, &named).ok_or(KmsError::InvalidCiphertext),
+    }
+}
+
+/// The key of a bare RSA ciphertext, which cannot name it: one that is not symmetric, or one that was asked for such an
+/// algorithm.
+pub(crate) async fn asymmetric(
+    kms: &Kms,
+    cx: &CallContext,
+    key_id: Option<&str>,
+    algorithm: Option<model::EncryptionAlgorithmSpec>,
+) -> Result<Option<Arc<KeyRecord>>, KmsError> {
+    let asked = algorithm.is_some_and(|algorithm| algorithm != model::EncryptionAlgorithmSpec::SymmetricDefault);
+    let Some(key_id) = key_id else {
+        return if asked {
+            Err(KmsError::Validation("Decrypt with an asymmetric key needs a KeyId.".to_owned()))
+        } else {
+            Ok(None)
+        };
+    };
+    let key = kms.find(cx, key_id, Spelling::KeyOrAlias).await?;
+    Ok((asked || !key.kind.is_symmetric()).then_some(key))
+}
+
+/// How such a key decrypts.
+pub(crate) fn oaep_of(
+    key: &KeyRecord,
+    action: &str,
+    algorithm: Option<model::EncryptionAlgorithmSpec>,
+    context: &EncryptionContext,
+) -> Result<crypto::Oaep, KmsError> {
+    let cipher = Cipher::of(key, action, algorithm)?;
+    cipher.check_context(key, context)?;
+    match cipher {
+        Cipher::Oaep(_, oaep) => Ok(oaep),
+        Cipher::Symmetric => Err(wrong_algorithm(key, cipher.name().as_str())),
     }
 }
 

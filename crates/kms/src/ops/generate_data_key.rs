@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use super::decrypt::refuse_recipient;
 use super::encrypt::{context_of, dry};
+use crate::algorithm::check_symmetric;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
 use crate::{EncryptionContext, Kms, KmsError, access, model};
@@ -50,6 +51,7 @@ pub(crate) async fn make(
     let key = kms.find(cx, key_id, Spelling::KeyOrAlias).await?;
     let name = if action == Action::GenerateDataKey { "GenerateDataKey" } else { "GenerateDataKeyWithoutPlaintext" };
     kms.allow_with(cx, &key, name, context, access::named_by(cx, key_id))?;
+    check_symmetric(&key, name)?;
     state_table::check(action, &key)?;
     dry(dry_run)?;
     let mut plaintext = Zeroizing::new(vec![0; length]);

@@ -2,8 +2,9 @@
 
 use aws_wire::{Blob, CallContext};
 
-use super::decrypt::locate;
-use super::encrypt::{check_algorithm, context_of, dry};
+use super::decrypt::{asymmetric, locate};
+use super::encrypt::{context_of, dry};
+use crate::algorithm::Cipher;
 use crate::blob::Blob as Parsed;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
@@ -21,28 +22,39 @@ pub async fn run(
     let Some(blob) = input.ciphertext_blob else {
         return Err(KmsError::Validation("ReEncrypt needs a CiphertextBlob.".to_owned()));
     };
-    let parsed = Parsed::parse(&blob.0)?;
-    let source = locate(kms, cx, &parsed, input.source_key_id.as_deref()).await?;
+    let bare = asymmetric(kms, cx, input.source_key_id.as_deref(), input.source_encryption_algorithm).await?;
+    let source = match &bare {
+        Some(key) => key.clone(),
+        None => locate(kms, cx, &Parsed::parse(&blob.0)?, input.source_key_id.as_deref()).await?,
+    };
     let destination = kms.find(cx, &input.destination_key_id, Spelling::KeyOrAlias).await?;
     // KMS developer guide, `kms:ReEncryptOnSameKey`.
     let same = (source.id == destination.id).to_string();
     let facts = |spelling: &str| access::named_by(cx, spelling).with("kms:ReEncryptOnSameKey", same.clone());
     kms.allow_with(cx, &source, "ReEncryptFrom", &from, facts(input.source_key_id.as_deref().unwrap_or_default()))?;
     kms.allow_with(cx, &destination, "ReEncryptTo", &to, facts(&input.destination_key_id))?;
-    check_algorithm(&source, input.source_encryption_algorithm)?;
-    check_algorithm(&destination, input.destination_encryption_algorithm)?;
+    let opens = Cipher::of(&source, "ReEncrypt", input.source_encryption_algorithm)?;
+    opens.check_context(&source, &from)?;
+    let seals = Cipher::of(&destination, "ReEncrypt", input.destination_encryption_algorithm)?;
+    seals.check_context(&destination, &to)?;
     state_table::check(Action::ReEncrypt, &source)?;
     state_table::check(Action::ReEncrypt, &destination)?;
     dry(input.dry_run)?;
-    let (plaintext, source_version) = kms.decrypt_with(&source, &parsed, &from)?;
-    let (sealed, version) = kms.encrypt_under(&destination, &to, &plaintext)?;
+    let (plaintext, source_version) = match opens {
+        Cipher::Symmetric => {
+            let (plaintext, version) = kms.decrypt_with(&source, &Parsed::parse(&blob.0)?, &from)?;
+            (plaintext, Some(version))
+        }
+        Cipher::Oaep(_, oaep) => (kms.decrypt_oaep(&source, oaep, blob.0).await?, None),
+    };
+    let (sealed, version) = kms.encrypt_by(&destination, seals, &to, &plaintext)?;
     Ok(model::ReEncryptResponse {
         ciphertext_blob: Some(Blob(sealed)),
-        destination_encryption_algorithm: Some(model::EncryptionAlgorithmSpec::SymmetricDefault),
-        destination_key_material_id: Some(version),
+        destination_encryption_algorithm: Some(seals.name()),
+        destination_key_material_id: version,
         key_id: Some(destination.arn()),
-        source_encryption_algorithm: Some(model::EncryptionAlgorithmSpec::SymmetricDefault),
+        source_encryption_algorithm: Some(opens.name()),
         source_key_id: Some(source.arn()),
-        source_key_material_id: Some(source_version),
+        source_key_material_id: source_version,
     })
 }

@@ -24,6 +24,13 @@ pub async fn run(kms: &Kms, cx: &CallContext, input: model::UpdateAliasRequest) 
     // The key that the alias leaves may be in any state; the one it goes to may not.
     state_table::check(Action::UpdateAlias, &key)?;
     if alias.key != key.id {
+        let left = kms.read(|state| state.keys.get(&alias.key).cloned());
+        if left.is_some_and(|left| !left.kind.is_like(key.kind)) {
+            return Err(KmsError::Validation(format!(
+                "Alias {} can only be moved to a KMS key of the same type and key usage as the one it is on.",
+                alias.arn()
+            )));
+        }
         check_count(kms, &key)?;
     }
     let updated = AliasRecord { key: key.id.clone(), updated: kms.now(), ..(*alias).clone() };

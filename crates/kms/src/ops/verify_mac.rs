@@ -1,0 +1,31 @@
+//! VerifyMac: whether an HMAC is the one of this message under an HMAC KMS key. KMS API, VerifyMac.
+
+use aws_wire::CallContext;
+
+use super::encrypt::dry;
+use crate::algorithm::check_mac;
+use crate::resolve::Spelling;
+use crate::state_table::{self, Action};
+use crate::{EncryptionContext, Kms, KmsError, model};
+
+/// VerifyMac. A MAC that does not verify is an error, never an answer that says no.
+pub async fn run(
+    kms: &Kms,
+    cx: &CallContext,
+    input: model::VerifyMacRequest,
+) -> Result<model::VerifyMacResponse, KmsError> {
+    kms.check_grant_tokens(input.grant_tokens.as_deref())?;
+    let key = kms.find(cx, &input.key_id, Spelling::KeyOrAlias).await?;
+    kms.allow(cx, &key, "VerifyMac", &EncryptionContext::default())?;
+    check_mac(&key, "VerifyMac", input.mac_algorithm)?;
+    state_table::check(Action::VerifyMac, &key)?;
+    dry(input.dry_run)?;
+    if !kms.mac_key(&key)?.verify(input.message.as_ref(), input.mac.as_ref()) {
+        return Err(KmsError::InvalidMac);
+    }
+    Ok(model::VerifyMacResponse {
+        key_id: Some(key.arn()),
+        mac_algorithm: Some(input.mac_algorithm),
+        mac_valid: Some(true),
+    })
+}
