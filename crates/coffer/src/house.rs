@@ -14,7 +14,9 @@ use crate::CofferError;
 use crate::certificates::{self, CurrentCertificate};
 use crate::config::Config;
 use crate::data_keys::ServiceKeys;
+use crate::dependents::Dependents;
 use crate::exports::ControlledExports;
+use crate::external_kms::Providers;
 use crate::floor::Floors;
 use crate::installation::{self, Installation};
 use crate::kms_acts::KmsActs;
@@ -34,6 +36,8 @@ pub(crate) struct House {
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) nfs: Arc<NfsServer>,
     pub(crate) api: ApiServer,
+    pub(crate) dependents: Arc<Dependents>,
+    pub(crate) providers: Arc<Providers>,
     pub(crate) certificate: Arc<CurrentCertificate>,
     pub(crate) authority: Arc<certificates::Authority>,
 }
@@ -51,11 +55,15 @@ impl House {
         let damaged =
             |error: &dyn std::fmt::Display| CofferError::within(&installation::control_directory(config), error);
         let kms = Kms::open(Arc::clone(&records), ring, env.clone()).await.map_err(|error| damaged(&error))?;
-        kms.observe(Arc::new(KmsActs::new(audit.clone(), env.clone(), &config.region, &config.account)));
+        let dependents = Arc::new(Dependents::new(kms.clone()));
+        let providers = Arc::new(Providers::open(&config.kms_providers, &env)?);
+        let acts = KmsActs::new(audit.clone(), env.clone(), &config.region, &config.account);
+        kms.observe(Arc::new(acts.with_dependents(Arc::clone(&dependents))));
         let identities = Arc::new(Identities::open(&records).await.map_err(|error| damaged(&error))?);
 
         let authorize: Arc<dyn policy::Authorize> = Arc::new(policy::RootMayAll);
         let service_keys = ServiceKeys::new(kms.clone(), Arc::clone(&authorize), audit.clone(), env.clone());
+        let service_keys = service_keys.with_providers(Arc::clone(&providers));
         let system_keys = Arc::new(SystemKeys::new(service_keys.clone(), installation.control_shard.fenced()));
         let floors = Arc::new(Floors::new(Arc::clone(&records)));
         let engine = installation.engine.clone();
@@ -73,6 +81,7 @@ impl House {
         .await
         .map_err(|error| damaged(&error))?;
         system_keys.join(control.clone());
+        dependents.join(control.clone());
 
         let authority = Arc::new(installation.authority().await?);
         let first = authority.issue(&config.region, &config.dns_suffix, certificates::now(&env))?;
@@ -107,7 +116,22 @@ impl House {
             env,
             limits: ApiLimits::default(),
         });
-        Ok(Self { installation, kms, control, owner, floors, audit, listeners, nfs, api, certificate, authority })
+        api.annotate(dependents.clone());
+        Ok(Self {
+            installation,
+            kms,
+            control,
+            owner,
+            floors,
+            audit,
+            listeners,
+            nfs,
+            api,
+            dependents,
+            providers,
+            certificate,
+            authority,
+        })
     }
 }
 

@@ -21,8 +21,11 @@ pub enum KeyChoice<'a> {
 pub struct KeyGrant {
     /// The KMS key's ARN.
     pub key_arn: String,
-    /// The grant that lets the service use it.
+    /// The grant that lets the service use it; empty where a provider needs none.
     pub grant_id: String,
+    /// The configured key service elsewhere that has the KMS key; none: it is one of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
 }
 
 /// The two keys of a file system: one for contents, one for everything else.

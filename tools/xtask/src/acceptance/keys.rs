@@ -75,7 +75,7 @@ if flock -n 6; then echo 'the lock of the first client is gone' >&2; exit 1; fi"
 }
 
 /// Takes the key away; gives the grant that was revoked.
-fn withhold(api: &Api, round: &str, key: &str) -> Result<Option<Value>, String> {
+pub(crate) fn withhold(api: &Api, round: &str, key: &str) -> Result<Option<Value>, String> {
     match round {
         "pending-deletion" => {
             api.kms("ScheduleKeyDeletion", &json!({ "KeyId": key, "PendingWindowInDays": 7 })).map(|_| None)
@@ -90,7 +90,7 @@ fn withhold(api: &Api, round: &str, key: &str) -> Result<Option<Value>, String> 
     }
 }
 
-fn give_back(api: &Api, round: &str, key: &str, grant: Option<&Value>) -> Result<(), String> {
+pub(crate) fn give_back(api: &Api, round: &str, key: &str, grant: Option<&Value>) -> Result<(), String> {
     if let Some(grant) = grant {
         let part = |name: &str| grant.get(name).cloned().unwrap_or_default();
         let mut again = json!({
