@@ -20,7 +20,8 @@ pub(crate) fn render(found: &KeyDependents) -> String {
     if found.file_systems.is_empty() {
         return format!("no file system depends on {}\n", found.key);
     }
-    let mut text = format!("{} file systems seal when {} is disabled or deleted:\n", found.file_systems.len(), found.key);
+    let mut text =
+        format!("{} file systems seal when {} is disabled or deleted:\n", found.file_systems.len(), found.key);
     for system in &found.file_systems {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{}  {}  {}", system.id, system.keys.join("+"), system.name.as_deref().unwrap_or("-"));

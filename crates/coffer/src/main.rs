@@ -226,9 +226,7 @@ fn run(command: Command) -> Result<ExitCode, CofferError> {
         Command::Hosts(args) => report(&args, &Request::Hosts),
         Command::Fs(FsCommand::Create(args)) => fs_create::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Fs(FsCommand::AcceptOlder(args)) => fs_accept_older::run(&args).map(|()| ExitCode::SUCCESS),
-        Command::Key(KeyCommand::Dependents(args)) => {
-            report(&args.report, &Request::KeyDependents { key: args.key })
-        }
+        Command::Key(KeyCommand::Dependents(args)) => report(&args.report, &Request::KeyDependents { key: args.key }),
         Command::Fsck(args) => Ok(fsck::run(&args)),
         Command::Audit(AuditCommand::Verify(args)) => Ok(audit_verify::run(&args)),
     }

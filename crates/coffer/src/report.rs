@@ -46,7 +46,7 @@ impl Reporter {
             troubles: self.troubles(),
             mount_targets: self.mount_targets(),
             keys: self.keys(&file_systems).await,
-            kms_providers: self.house.providers.status(),
+            kms_providers: self.house.keys.providers.status(),
             clients: clients(nfs.clients),
             file_systems,
         }
@@ -156,14 +156,14 @@ impl Reporter {
     /// The provider that the first of these file systems has its key at.
     fn provider_of(&self, file_systems: &[String]) -> Option<&Arc<Provider>> {
         let first = self.house.control.file_system(file_systems.first()?)?;
-        self.house.providers.named(first.data_grant.as_ref()?.provider.as_deref()?)
+        self.house.keys.providers.named(first.data_grant.as_ref()?.provider.as_deref()?)
     }
 
     /// A KMS key of ours, or the ARN of one elsewhere, with what depends on it.
     fn key_dependents(&self, key: &str) -> Answer {
         let ours = self.house.kms.key_arn(&self.config.account, &self.config.region, key);
         let key = ours.clone().unwrap_or_else(|| key.to_owned());
-        let file_systems = self.house.dependents.of_key(&key);
+        let file_systems = self.house.keys.dependents.of_key(&key);
         if ours.is_none() && file_systems.is_empty() {
             return Answer::Refused { why: format!("{key}: no such KMS key, and no file system depends on it") };
         }

@@ -135,7 +135,9 @@ fn whoever_takes_a_key_away_is_told_what_seals() {
         let (code, said) = server.coffer(&["key", "dependents", spelling]);
         assert_eq!(code, 0, "{said}");
         assert!(said.starts_with(&format!("2 file systems seal when {arn} is disabled or deleted:\n")), "{said}");
-        assert!(said.contains(&format!("{first}  data  first\n")) && said.contains(&format!("{second}  data  second\n")));
+        assert!(
+            said.contains(&format!("{first}  data  first\n")) && said.contains(&format!("{second}  data  second\n"))
+        );
     }
     let (code, said) = server.coffer(&["key", "dependents", "alias/aws/elasticfilesystem", "--json"]);
     let found: Value = serde_json::from_str(&said).unwrap();

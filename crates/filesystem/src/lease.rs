@@ -353,3 +353,28 @@ impl KeyRing {
         LeaseStatus { state: self.state.borrow().clone(), ages, left, generation: *self.generation.borrow() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Architecture section 5, "Lease": a key is used for a lease and the grace of its service, and never beyond the limit
+    /// that leaves time for the seal.
+    #[test]
+    fn a_grace_is_within_the_limit() {
+        for (grace, term) in [(0, 60), (100, 160), (10_000, TERM_MAX.as_secs())] {
+            let (env, simulation) = Env::simulated(7);
+            let ring = KeyRing::new(env.clone(), Duration::from_secs(60));
+            for which in [Which::Data, Which::Metadata] {
+                let key = Key::take_array(&mut [1; 32]);
+                assert!(ring.install(which, key, env.now(), 0, Duration::from_secs(grace)));
+            }
+            assert!(ring.serve());
+            assert_eq!(ring.status().left, [Some(Duration::from_secs(term)); 2]);
+            simulation.advance(Duration::from_secs(term) - Duration::from_nanos(1));
+            assert_eq!(ring.check(), Ok(()));
+            simulation.advance(Duration::from_nanos(1));
+            assert_eq!(ring.check(), Err(FsError::Sealed(SealCause::Unreachable)));
+        }
+    }
+}

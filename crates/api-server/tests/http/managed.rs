@@ -66,9 +66,13 @@ async fn an_encrypted_file_system_holds_a_grant() {
     let grant = &grants[0];
     assert_eq!(grant["GranteePrincipal"], "elasticfilesystem.us-east-1.amazonaws.com");
     assert_eq!(grant["RetiringPrincipal"], "elasticfilesystem.us-east-1.amazonaws.com");
-    assert_eq!(grant["Constraints"], json!({ "EncryptionContextEquals": { "aws:elasticfilesystem:filesystem:id": id } }));
+    assert_eq!(
+        grant["Constraints"],
+        json!({ "EncryptionContextEquals": { "aws:elasticfilesystem:filesystem:id": id } })
+    );
     assert_eq!(grant["IssuingAccount"], "arn:aws:iam::000000000001:root");
-    let mut operations: Vec<&str> = grant["Operations"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+    let mut operations: Vec<&str> =
+        grant["Operations"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
     operations.sort_unstable();
     assert_eq!(operations, ["Decrypt", "DescribeKey", "GenerateDataKeyWithoutPlaintext", "RetireGrant"]);
     let revoked = house.kms("RevokeGrant", json!({ "KeyId": key, "GrantId": grant["GrantId"] })).await;

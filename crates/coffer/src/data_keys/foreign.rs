@@ -71,15 +71,11 @@ impl ServiceKeys {
             self.written_down(event, act, |_| Outcome::success(Value::Null)).await?
         };
         let key_arn = described.to_string();
-        let mut grant =
-            KeyGrant { key_arn, grant_id: String::new(), provider: Some(provider.settings().name.clone()) };
+        let mut grant = KeyGrant { key_arn, grant_id: String::new(), provider: Some(provider.settings().name.clone()) };
         if let Some(grantee) = &provider.settings().grant_to {
             // Noted first: what a crash cuts off is found, and ended, all the same.
-            let note = GrantNote {
-                version: 1,
-                provider: provider.settings().name.clone(),
-                key_arn: grant.key_arn.clone(),
-            };
+            let note =
+                GrantNote { version: 1, provider: provider.settings().name.clone(), key_arn: grant.key_arn.clone() };
             let note = serde_json::to_vec(&note).map_err(|cause| KmsError::Damaged(cause.to_string()))?;
             let [asked, id] = grant_names(file_system);
             self.kms.keep_foreign(&asked, &note).await?;
@@ -93,7 +89,8 @@ impl ServiceKeys {
             let mut event = event(cx, "CreateGrant", parameters, Some(&grant.key_arn));
             event.additional = provider.whereabouts();
             invoked_by_us(&mut event);
-            let act = async { Ok::<_, KeyError>(provider.create_grant(&grant.key_arn, file_system, context.pairs()).await?) };
+            let act =
+                async { Ok::<_, KeyError>(provider.create_grant(&grant.key_arn, file_system, context.pairs()).await?) };
             let done = |made: &Option<String>| Outcome::success(json!({ "keyId": grant.key_arn, "grantId": made }));
             grant.grant_id = self.written_down(event, act, done).await?.unwrap_or_default();
             self.kms.keep_foreign(&id, grant.grant_id.as_bytes()).await?;

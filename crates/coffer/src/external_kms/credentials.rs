@@ -82,8 +82,11 @@ mod tests {
     async fn a_file_for_everybody_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("profile");
-        fs::write(&path, "[default]\naws_access_key_id = A\naws_secret_access_key = B\n[other]\naws_access_key_id = C\n")
-            .unwrap();
+        fs::write(
+            &path,
+            "[default]\naws_access_key_id = A\naws_secret_access_key = B\n[other]\naws_access_key_id = C\n",
+        )
+        .unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
         let read = async |profile: &'static str| Credentials::read(Some(&path), profile, "r").await;
         let open = read("default").await.err().unwrap();

@@ -120,7 +120,9 @@ impl Provider {
                 "Disabled" => refused("DisabledException", format!("{arn} is disabled.")),
                 state => refused("KMSInvalidStateException", format!("{arn} is {state}.")),
             },
-            Some(arn) => refused("AccessDeniedException", format!("{text} is {arn}, which this provider may not serve.")),
+            Some(arn) => {
+                refused("AccessDeniedException", format!("{text} is {arn}, which this provider may not serve."))
+            }
             None => Err(self.unreachable(format!("DescribeKey answered with {:?} as an ARN", short(&arn)))),
         }
     }

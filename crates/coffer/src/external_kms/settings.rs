@@ -125,7 +125,9 @@ fn is_account(text: &str) -> bool {
 
 fn is_key_pattern(text: &str) -> bool {
     let mut parts = text.splitn(6, ':');
-    parts.next() == Some("arn") && parts.nth(1) == Some("kms") && parts.nth(2).is_some_and(|resource| !resource.is_empty())
+    parts.next() == Some("arn")
+        && parts.nth(1) == Some("kms")
+        && parts.nth(2).is_some_and(|resource| !resource.is_empty())
 }
 
 #[cfg(test)]

@@ -253,7 +253,7 @@ async fn silence_and_refusal_are_two_things() {
     let after = env.now().since(cut);
     assert!(after < Duration::from_secs(8), "sealed {after:?} after the cut");
     assert_eq!(read(&fs, &file).await.err(), Some(FsError::Sealed(SealCause::Unreachable)));
-    let status = near.house.providers.status();
+    let status = near.house.keys.providers.status();
     assert_eq!((status[0].state.as_str(), status[0].refused), ("silent", 0));
     let lost = near.records("Decrypt").await;
     let lost = lost.iter().find(|record| record["errorCode"] == "DependencyTimeoutException").unwrap();
@@ -262,17 +262,21 @@ async fn silence_and_refusal_are_two_things() {
     way.set(Wire::Through);
     near.until(|| fs.lease_status().state == LeaseState::Open).await;
     assert_eq!(read(&fs, &file).await.unwrap(), b"before");
-    assert_eq!(near.house.providers.status()[0].state, "answers");
+    assert_eq!(near.house.keys.providers.status()[0].state, "answers");
 
     far.disable(&key).await;
     near.until(|| is_sealed(&fs, SealCause::Refused)).await;
     assert_eq!(read(&fs, &file).await.err(), Some(FsError::Sealed(SealCause::Refused)));
     let LeaseState::Sealed { reason, .. } = fs.lease_status().state else { panic!("it serves") };
     assert_eq!(reason, format!("the KMS provider far refuses it: DisabledException: {key} is disabled."));
-    let status = near.house.providers.status();
+    let status = near.house.keys.providers.status();
     assert!(status[0].state == "answers" && status[0].refused > 0);
     let refused = near.records("Decrypt").await;
-    assert!(refused.iter().any(|record| record["errorCode"] == "DisabledException" && record["resources"][0]["ARN"] == *key));
+    assert!(
+        refused
+            .iter()
+            .any(|record| record["errorCode"] == "DisabledException" && record["resources"][0]["ARN"] == *key)
+    );
 
     far.enable(&key).await;
     near.until(|| fs.lease_status().state == LeaseState::Open).await;
@@ -292,7 +296,7 @@ async fn a_service_that_hangs_does_not_answer() {
     let fs = near.house.owner.open(&id).await.unwrap();
     way.set(Wire::Silent);
     near.until(|| is_sealed(&fs, SealCause::Unreachable)).await;
-    let status = near.house.providers.status();
+    let status = near.house.keys.providers.status();
     assert_eq!(status[0].reason.as_deref(), Some("no answer within 1 s"));
     // Nothing new is made under a key that nobody can ask for, and nothing of it stays.
     let made = near.create(&near.root(), "u", &key).await;
@@ -311,12 +315,18 @@ async fn a_key_elsewhere_needs_permission() {
     let key = far.create_key().await;
     let stranger = CallContext { caller: Caller::root("000000000009", None), ..near.root() };
     let refused = near.create(&stranger, "a", &key).await;
-    assert!(matches!(&refused, Err(control::ControlError::KeyRefused(why)) if why.contains("kms:CreateGrant")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(control::ControlError::KeyRefused(why)) if why.contains("kms:CreateGrant")),
+        "{refused:?}"
+    );
     assert_eq!(near.records("DescribeKey").await[0]["errorCode"], "AccessDeniedException");
 
     far.disable(&key).await;
     let refused = near.create(&near.root(), "b", &key).await;
-    assert!(matches!(&refused, Err(control::ControlError::KeyRefused(why)) if why.contains("is disabled.")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(control::ControlError::KeyRefused(why)) if why.contains("is disabled.")),
+        "{refused:?}"
+    );
     let absent = key.replace(&key[key.len() - 4..], "0000");
     let refused = near.create(&near.root(), "c", &absent).await;
     assert!(matches!(&refused, Err(control::ControlError::KeyRefused(why)) if why.contains("NotFound")), "{refused:?}");
@@ -364,12 +374,12 @@ async fn dependents_of_a_key_elsewhere_are_known() {
     let (far, _way, near) = both("").await;
     let key = far.create_key().await;
     let id = near.create(&near.root(), "t", &key).await.unwrap();
-    let dependents = near.house.dependents.of_key(&key);
-    assert_eq!(dependents.iter().map(|one| (one.id.as_str(), one.keys.as_slice())).collect::<Vec<_>>(), [(
-        id.as_str(),
-        ["data".to_owned()].as_slice()
-    )]);
-    assert!(far.house.dependents.of_key(&key).is_empty());
+    let dependents = near.house.keys.dependents.of_key(&key);
+    assert_eq!(
+        dependents.iter().map(|one| (one.id.as_str(), one.keys.as_slice())).collect::<Vec<_>>(),
+        [(id.as_str(), ["data".to_owned()].as_slice())]
+    );
+    assert!(far.house.keys.dependents.of_key(&key).is_empty());
     near.close().await;
     far.close().await;
 }
@@ -385,8 +395,10 @@ async fn tls_is_checked() {
     for certificate in [&right, &wrong] {
         let private = rustls::pki_types::PrivateKeyDer::try_from(certificate.signing_key.serialize_der()).unwrap();
         let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let config = config.with_no_client_auth().with_single_cert(vec![certificate.cert.der().clone()], private).unwrap();
+        let config =
+            rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config =
+            config.with_no_client_auth().with_single_cert(vec![certificate.cert.der().clone()], private).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         addresses.push(listener.local_addr().unwrap());
         let (server, acceptor) = (far.house.api.clone(), tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config)));
@@ -418,7 +430,10 @@ async fn tls_is_checked() {
     let unknown = described(addresses[0], &foreign).await.unwrap_err();
     assert!(!unknown.is_refusal() && unknown.to_string().contains("invalid peer certificate"), "{unknown}");
     let missing = super::Provider::new(
-        super::ProviderSettings { ca_file: Some("/nowhere/ca.pem".into()), ..super::settings::tests::settings("https://x") },
+        super::ProviderSettings {
+            ca_file: Some("/nowhere/ca.pem".into()),
+            ..super::settings::tests::settings("https://x")
+        },
         env::Env::real(),
     );
     assert!(matches!(missing, Err(CofferError::Stopped(why)) if why.contains("/nowhere/ca.pem")));

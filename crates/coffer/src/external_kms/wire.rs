@@ -50,7 +50,7 @@ pub(super) async fn exchange(stream: &mut dyn Stream, request: &[u8]) -> Result<
         }
         let (body, whole) = match head.length {
             Length::Bytes(count) => (reader.take(count).await?, true),
-            Length::Chunked => (reader.chunks().await?, true),
+            Length::Chunked => (reader.in_pieces().await?, true),
             Length::UntilClosed => (reader.rest().await?, false),
         };
         let keep = whole && !head.close && reader.at == reader.bytes.len();
@@ -162,7 +162,7 @@ impl Reader<'_> {
         }
     }
 
-    async fn chunks(&mut self) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    async fn in_pieces(&mut self) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let mut body = Zeroizing::new(Vec::with_capacity(ANSWER_BYTES_MAX));
         loop {
             let line = self.until(b"\r\n").await?;
@@ -204,7 +204,8 @@ mod tests {
     /// RFC 9112 §6: a body is as long as Content-Length says, or in chunks, or ends with the connection.
     #[tokio::test]
     async fn bodies_end_where_they_should() {
-        let told = answered("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc").await.unwrap();
+        let told =
+            answered("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc").await.unwrap();
         assert_eq!((told.status, told.body.as_slice(), told.keep), (200, b"abc".as_slice(), true));
         let told = answered("HTTP/1.1 400 No\r\ntransfer-encoding: chunked\r\nx-amzn-ErrorType: E\r\n\r\n2;x=y\r\nab\r\n1\r\nc\r\n0\r\nt: u\r\n\r\n")
             .await

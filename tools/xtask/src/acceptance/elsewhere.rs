@@ -42,8 +42,7 @@ pub(crate) fn kms(stage: &mut Stage, _: &Scale) -> Result<String, String> {
     stage.mount(0, AT, &Mount { file_system: &id, ..Mount::default() })?;
     let meet = stage.scratch().join("meet");
     fs::create_dir_all(&meet).map_err(|error| error.to_string())?;
-    let script =
-        stage.script("kms_elsewhere.sh", &[AT, &meet.display().to_string(), &SERVED_SECONDS.to_string()]);
+    let script = stage.script("kms_elsewhere.sh", &[AT, &meet.display().to_string(), &SERVED_SECONDS.to_string()]);
     let running = stage.spawn(0, &script)?;
     let ended = || running.is_finished();
     let mut steps = || -> Result<String, String> {

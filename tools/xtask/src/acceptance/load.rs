@@ -23,10 +23,8 @@ pub(crate) fn sealed(stage: &mut Stage, scale: &Scale) -> Result<String, String>
     stage.mount(0, AT, &Mount { file_system: &id, ..Mount::default() })?;
     let meet = stage.scratch().join("meet");
     fs::create_dir_all(&meet).map_err(|error| error.to_string())?;
-    let rounds: Vec<(String, &str, bool)> = WAYS
-        .into_iter()
-        .flat_map(|way| [(way.to_owned(), way, false), (format!("{way}-killed"), way, true)])
-        .collect();
+    let rounds: Vec<(String, &str, bool)> =
+        WAYS.into_iter().flat_map(|way| [(way.to_owned(), way, false), (format!("{way}-killed"), way, true)]).collect();
     let mut arguments = vec![AT.to_owned(), meet.display().to_string()];
     arguments.extend(rounds.iter().map(|(round, ..)| round.clone()));
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
