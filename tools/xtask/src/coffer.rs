@@ -298,8 +298,7 @@ impl Coffer {
 
     /// Runs one of its administration commands.
     pub(crate) fn administer(&self, arguments: &[&str]) -> Result<String, String> {
-        let (first, rest) = arguments.split_first().ok_or("no command")?;
-        output(self.command(first).args(rest))
+        output(Command::new(&self.program).args(arguments).arg("--config").arg(self.config()))
     }
 
     /// A script that gives a machine the names of the mount targets, in the place of those that it was given before.

@@ -143,7 +143,7 @@ impl ServiceKeys {
         self.written_down(event, act, |()| Outcome::success(Value::Null)).await
     }
 
-    /// Decrypt there, of what is in custody here.
+    /// Decrypt there, of what is in custody here. What is not asked is not written down.
     pub(super) async fn open_elsewhere(
         &self,
         scope: Scope<'_>,
@@ -152,6 +152,7 @@ impl ServiceKeys {
         provider: &Provider,
         grant: &KeyGrant,
     ) -> Result<Key, KeyError> {
+        provider.may_ask()?;
         let (context, cx) = (context(file_system)?, self.service(scope));
         let parameters = json!({ "encryptionContext": context.pairs(), "encryptionAlgorithm": "SYMMETRIC_DEFAULT" });
         let mut event = event(&cx, "Decrypt", parameters, Some(&grant.key_arn));

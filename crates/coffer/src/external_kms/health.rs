@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use env::{Env, Instant};
 use parking_lot::Mutex;
@@ -11,6 +12,10 @@ use super::ProviderError;
 
 /// How many KMS keys' last words are kept; more than file systems there may be.
 const KEYS_MAX: usize = 4096;
+
+/// A silent provider is asked by one lease at a time, and not before this has passed since it was silent: a thousand file systems
+/// whose leases ask again every few seconds must not become a flood of calls and of audit records.
+const REST: Duration = Duration::from_secs(1);
 
 /// What a provider said last of a KMS key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +73,8 @@ struct Last {
     answered: Option<Instant>,
     /// Why the last call had no answer, if it had none.
     silence: Option<String>,
+    /// While it is silent: when a lease may ask again.
+    next: Option<Instant>,
     keys: BTreeMap<String, KeyWord>,
 }
 
@@ -95,6 +102,7 @@ impl Health {
                     );
                 }
                 last.silence = Some(why.clone());
+                last.next = Some(env.now() + REST);
             }
             decided => {
                 if decided.is_some() {
@@ -105,6 +113,20 @@ impl Health {
                 }
                 last.answered = Some(env.now());
             }
+        }
+    }
+
+    /// Whether a lease may ask now. Of a silent provider the answer is what kept it from answering before; whoever may ask has
+    /// `limit` for that.
+    pub(super) fn may_ask(&self, limit: Duration, env: &Env) -> Result<(), String> {
+        let (mut last, now) = (self.last.lock(), env.now());
+        match (&last.silence, last.next) {
+            (Some(why), Some(next)) if now < next => Err(why.clone()),
+            (Some(_), _) => {
+                last.next = Some(now + limit + REST);
+                Ok(())
+            }
+            (None, _) => Ok(()),
         }
     }
 
@@ -130,5 +152,36 @@ impl Health {
             refused: self.refused.load(Ordering::Relaxed),
             unanswered: self.unanswered.load(Ordering::Relaxed),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// House rule: what a silent peer makes us do is bounded. One question at a time, with a rest between two; as soon as it
+    /// answers, everybody may ask.
+    #[test]
+    fn a_silent_provider_is_asked_now_and_then() {
+        let (env, simulation) = Env::simulated(5);
+        let (health, limit) = (Health::default(), Duration::from_secs(5));
+        let silent = ProviderError::Unreachable { provider: "p".to_owned(), why: "gone".to_owned() };
+        let may_ask = || health.may_ask(limit, &env).is_ok();
+        assert!(may_ask() && may_ask());
+        health.note("p", "k", Some(&silent), &env);
+        assert_eq!(health.may_ask(limit, &env), Err("gone".to_owned()));
+        simulation.advance(REST);
+        assert!(may_ask() && !may_ask(), "one at a time");
+        // Whoever asked was never heard of again.
+        simulation.advance(limit + REST);
+        assert!(may_ask() && !may_ask());
+        health.note("p", "k", Some(&silent), &env);
+        simulation.advance(REST);
+        assert!(may_ask());
+        health.note("p", "k", None, &env);
+        assert!(may_ask() && may_ask());
+        let status = health.status("p", "e".to_owned(), &env);
+        assert_eq!((status.calls, status.unanswered, status.state.as_str()), (3, 2, "answers"));
+        assert_eq!((health.word("k"), health.word("other")), (Some(KeyWord::Usable), None));
     }
 }

@@ -80,6 +80,15 @@ impl Provider {
         self.health.word(key_arn)
     }
 
+    /// Whether a lease may ask now; of a silent provider not all of them do.
+    pub(crate) fn may_ask(&self) -> Result<(), ProviderError> {
+        self.health.may_ask(self.limit(), &self.env).map_err(|why| self.unreachable(why))
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_secs(u64::from(self.settings.timeout_seconds))
+    }
+
     /// What the audit record of a call says of where it went.
     pub(crate) fn whereabouts(&self) -> Value {
         json!({ "kmsProvider": self.settings.name, "kmsEndpoint": self.endpoint.to_string() })
@@ -229,7 +238,7 @@ impl Provider {
 
     /// One call; how it ended is noted.
     async fn call(&self, action: &str, key: &str, input: &Value) -> Result<Zeroizing<Vec<u8>>, ProviderError> {
-        let limit = Duration::from_secs(u64::from(self.settings.timeout_seconds));
+        let limit = self.limit();
         let outcome = tokio::select! {
             outcome = self.exchange(action, input) => outcome,
             () = self.env.sleep(limit) => Err(self.unreachable(format!("no answer within {} s", limit.as_secs()))),
