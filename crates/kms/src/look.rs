@@ -7,12 +7,6 @@ use crate::kms::Kms;
 use crate::{EncryptionContext, ServiceGrant};
 
 impl Kms {
-    /// Whether the KMS key of this ARN is one of ours.
-    #[must_use]
-    pub fn has_key(&self, arn: &str) -> bool {
-        self.key_of_arn(arn).is_some_and(|key| key.arn() == arn)
-    }
-
     /// The ARN of the KMS key that a key id, an alias or an ARN of either means in an account and region, if it is here.
     #[must_use]
     pub fn key_arn(&self, account: &str, region: &str, text: &str) -> Option<String> {

@@ -31,7 +31,7 @@ impl ServiceKeys {
     /// The provider of the KMS key that a caller chose, if it is elsewhere. What is ours is never asked for elsewhere.
     pub(super) fn chosen_elsewhere(&self, choice: KeyChoice<'_>) -> Option<(Arc<Provider>, Arn)> {
         let KeyChoice::Chosen(text) = choice else { return None };
-        let arn = Arn::parse(text).filter(|_| !self.kms.has_key(text))?;
+        let arn = Arn::parse(text).filter(|_| self.kms.key_arn("", "", text).is_none())?;
         let provider = self.providers.serving(&arn)?;
         Some((Arc::clone(provider), arn))
     }

@@ -213,7 +213,7 @@ impl Provider {
         let wrong = || self.unreachable("it answered Decrypt without a 256-bit key of this KMS key".to_owned());
         let mut told: Decrypted<'_> = serde_json::from_slice(&body).map_err(|_| wrong())?;
         let mut plaintext = Zeroizing::new(Vec::with_capacity(KEY_TEXT_MAX));
-        let read = STANDARD.decode_vec(told.plaintext.as_bytes(), &mut *plaintext).is_ok();
+        let read = STANDARD.decode_vec(told.plaintext.as_bytes(), &mut plaintext).is_ok();
         if let std::borrow::Cow::Owned(text) = &mut told.plaintext {
             text.zeroize();
         }

@@ -132,7 +132,9 @@ fn is_key_pattern(text: &str) -> bool {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::*;
+    use aws_wire::{Arn, Caller};
+
+    use super::{ProviderSettings, default_grace_seconds, default_profile, default_timeout_seconds};
 
     /// A provider at this endpoint for the account 000000000002.
     pub(crate) fn settings(endpoint: &str) -> ProviderSettings {

@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_wire::{CallContext, Caller, Timestamp};
@@ -23,6 +24,7 @@ use crate::CofferError;
 use crate::config::Config;
 use crate::house::House;
 use crate::installation::{self, Installation};
+use crate::kms_acts::KmsActs;
 
 /// The first server's account, and the account and region of the KMS key.
 const HERE: &str = "000000000001";
@@ -380,6 +382,13 @@ async fn dependents_of_a_key_elsewhere_are_known() {
         [(id.as_str(), ["data".to_owned()].as_slice())]
     );
     assert!(far.house.keys.dependents.of_key(&key).is_empty());
+    // What KMS deletes of its own accord, when the day has come, is written down with what seals.
+    let acts = KmsActs::new(near.house.audit.clone(), near.house.installation.env.clone(), REGION, HERE);
+    let acts = acts.with_dependents(Arc::clone(&near.house.keys.dependents));
+    let act = kms::Act { name: "DeleteKey", key: Some((key, ELSEWHERE.to_owned(), REGION.to_owned())) };
+    kms::Observer::begin(&acts, &act).await.unwrap().finish(Ok(()));
+    let deleted = near.records("DeleteKey").await;
+    assert_eq!(deleted[0]["additionalEventData"]["dependentFileSystems"], serde_json::json!([id]));
     near.close().await;
     far.close().await;
 }
@@ -394,14 +403,14 @@ async fn tls_is_checked() {
     let mut addresses = Vec::new();
     for certificate in [&right, &wrong] {
         let private = rustls::pki_types::PrivateKeyDer::try_from(certificate.signing_key.serialize_der()).unwrap();
-        let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config =
             rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let config =
             config.with_no_client_auth().with_single_cert(vec![certificate.cert.der().clone()], private).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         addresses.push(listener.local_addr().unwrap());
-        let (server, acceptor) = (far.house.api.clone(), tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config)));
+        let (server, acceptor) = (far.house.api.clone(), tokio_rustls::TlsAcceptor::from(Arc::new(config)));
         tokio::spawn(async move { server.serve_tls(listener, acceptor).await });
     }
     let bundle = far.directory.path().join("ca.pem");

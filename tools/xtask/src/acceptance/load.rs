@@ -41,7 +41,7 @@ pub(crate) fn sealed(stage: &mut Stage, scale: &Scale) -> Result<String, String>
             reach(&meet, &format!("{round}-withheld"))?;
             if *killed {
                 // Within the flush of the seal, after it, or long after.
-                std::thread::sleep(Duration::from_millis([0, 20, 200, 2000][(chance >> 33) as usize % 4]));
+                std::thread::sleep(moment(chance >> 33));
                 let coffer = stage.coffer()?;
                 coffer.kill();
                 coffer.start()?;
@@ -51,7 +51,7 @@ pub(crate) fn sealed(stage: &mut Stage, scale: &Scale) -> Result<String, String>
             await_file(&meet, &format!("{round}-stays"), &ended)?;
             give_back(&api, way, &key, taken.as_ref())?;
             if *killed {
-                std::thread::sleep(Duration::from_millis([0, 20, 200, 2000][(chance >> 43) as usize % 4]));
+                std::thread::sleep(moment(chance >> 43));
                 let coffer = stage.coffer()?;
                 coffer.kill();
                 coffer.start()?;
@@ -78,4 +78,14 @@ pub(crate) fn sealed(stage: &mut Stage, scale: &Scale) -> Result<String, String>
     coffer.stop()?;
     coffer.fsck().map_err(|why| format!("seed {}: fsck at the end: {why}", scale.seed))?;
     Ok(format!("sealed after {}; {}", times.join(", "), said.lines().last().unwrap_or_default()))
+}
+
+/// At once, or soon, or when all has long come to rest.
+fn moment(chance: u64) -> Duration {
+    Duration::from_millis(match chance % 4 {
+        0 => 0,
+        1 => 20,
+        2 => 200,
+        _ => 2000,
+    })
 }
