@@ -58,7 +58,7 @@ async fn an_encrypted_file_system_holds_a_grant() {
     let made = house.kms("CreateKey", json!({})).await.json();
     let key = made["KeyMetadata"]["KeyId"].as_str().unwrap();
     let input = json!({ "CreationToken": "t", "Encrypted": true, "KmsKeyId": key });
-    let created = house.efs("POST", "/2015-02-01/file-systems", "", input).await.json();
+    let created = house.efs("POST", "file-systems", "", input).await.json();
     let id = created["FileSystemId"].as_str().unwrap();
     let listed = house.kms("ListGrants", json!({ "KeyId": key })).await.json();
     let grants = listed["Grants"].as_array().unwrap();
