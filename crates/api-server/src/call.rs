@@ -1,7 +1,7 @@
 //! One call: signature, input, decision, audit begin, act, audit complete. Architecture section 6.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use audit::{AuditLog, Entry, Event, Outcome, Resource};
 use aws_wire::shape::Protocol;
@@ -13,6 +13,7 @@ use policy::{Authorize, Conditions, Decision, Request};
 use serde_json::{Value, json};
 
 use crate::action::{Action, Answer, Class, ServiceActions};
+use crate::annotate::Annotate;
 use crate::reply::{self, Reply};
 use crate::route::{Incoming, Route, route};
 
@@ -26,6 +27,7 @@ pub(crate) struct House {
     pub(crate) region: String,
     pub(crate) env: Env,
     pub(crate) refusals: Refusals,
+    pub(crate) annotate: OnceLock<Arc<dyn Annotate>>,
 }
 
 /// Unsigned peers may not fill the disk: so many of their refusals a second are written down, the rest are counted.
@@ -180,6 +182,9 @@ impl House {
         let mut event = Event::call(&cx, found.actions.event_source, &found.name, class.read_only(), shown);
         event.api_version = found.actions.event_version;
         event.resources = resources(found.actions, &arn, resource);
+        if let (Some(annotate), Ok(input), Decision::Allow) = (self.annotate.get(), &input, &decision) {
+            event.additional = annotate.annotate(&cx, found.actions.event_source, &found.name, input);
+        }
         let entry = self.audit.begin(event, class.durable()).await.map_err(|error| self.unrecorded(&cx, &error))?;
         let refused = |error: ApiError, entry: Entry| -> Result<Reply, ApiError> {
             self.complete(entry, Outcome::failure(error.code, &error.message), &cx);

@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic"))]
 
 mod action;
+mod annotate;
 mod body;
 mod call;
 mod ec2;
@@ -17,6 +18,7 @@ mod sts;
 mod watched;
 
 pub use action::{Action, Answer, Answering, Class, Handler, ServiceActions};
+pub use annotate::Annotate;
 pub use ec2::Zone;
 pub use efs_actions::efs;
 pub use kms_actions::kms;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use audit::AuditLog;
@@ -25,6 +25,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::action::ServiceActions;
+use crate::annotate::Annotate;
 use crate::body::{self, BodyError, PIECE};
 use crate::call::{House, Origin, Refusals};
 use crate::ec2::{self, Zone};
@@ -114,7 +115,8 @@ impl Server {
         services.push(sts::actions());
         services.push(ec2::actions(zones));
         let (verifier, refusals) = (Verifier::default(), Refusals::new());
-        let house = House { services, identities, authorize, audit, verifier, region, env, refusals };
+        let annotate = OnceLock::new();
+        let house = House { services, identities, authorize, audit, verifier, region, env, refusals, annotate };
         Self(Arc::new(Shared {
             house,
             bodies: Arc::new(Semaphore::new(limits.bodies_bytes.div_ceil(PIECE))),
@@ -125,6 +127,12 @@ impl Server {
             starting: AtomicBool::new(false),
             stop: watch::Sender::new(false),
         }))
+    }
+
+    /// Who adds to the audit records of calls; set once, before the server serves.
+    pub fn annotate(&self, annotate: Arc<dyn Annotate>) {
+        // Of two nobody would know which one a record is from: the first stays.
+        let _ = self.0.house.annotate.set(annotate);
     }
 
     /// Whether `/health` says that the house behind the API is still opening. Calls are served all the same.

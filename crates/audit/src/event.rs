@@ -57,6 +57,8 @@ pub struct Event {
     pub parameters: Value,
     /// What it is about.
     pub resources: Vec<Resource>,
+    /// What only the log may know, and knows before the act, such as what will stop with it; null when there is nothing.
+    pub additional: Value,
     /// When it came.
     pub time: Timestamp,
 }
@@ -92,6 +94,7 @@ impl Event {
             read_only,
             parameters,
             resources: Vec::new(),
+            additional: Value::Null,
             time: cx.time,
         }
     }
@@ -112,6 +115,7 @@ impl Event {
             read_only: false,
             parameters: Value::Null,
             resources: Vec::new(),
+            additional: Value::Null,
             time,
         }
     }
@@ -150,6 +154,9 @@ impl Event {
         if !self.resources.is_empty() {
             put("resources", resources(&self.resources));
         }
+        if !self.additional.is_null() {
+            put("additionalEventData", bounded(self.additional.clone()));
+        }
         record
     }
 }
@@ -182,9 +189,18 @@ impl Outcome {
             put("resources", resources(&all));
         }
         if !self.additional.is_null() {
-            put("additionalEventData", bounded(self.additional));
+            put("additionalEventData", bounded(joined(&event.additional, self.additional)));
         }
         record
+    }
+}
+
+/// What was known before and what is known after, in one object.
+fn joined(before: &Value, after: Value) -> Value {
+    let Some(before) = before.as_object() else { return after };
+    match after {
+        Value::Object(after) => Value::Object(before.clone().into_iter().chain(after).collect()),
+        after => after,
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use crate::CofferError;
+use crate::key_dependents::KeyDependents;
 use crate::status::Status;
 
 /// The longest request line, in bytes.
@@ -33,6 +34,11 @@ pub(crate) enum Request {
     Status,
     /// Every mount target's name and address.
     Hosts,
+    /// The file systems that depend on a KMS key.
+    KeyDependents {
+        /// Key id, key ARN, alias name or alias ARN.
+        key: String,
+    },
 }
 
 /// What the server answers.
@@ -46,6 +52,8 @@ pub(crate) enum Answer {
         /// Rows of a hosts file.
         hosts: Vec<Host>,
     },
+    /// To [`Request::KeyDependents`].
+    KeyDependents(KeyDependents),
     /// The request was not understood or could not be answered.
     Refused {
         /// Why.
@@ -178,7 +186,7 @@ mod tests {
                     Request::Hosts => Answer::Hosts {
                         hosts: vec![Host { address: "127.77.0.4".to_owned(), names: vec!["a.example".to_owned()] }],
                     },
-                    Request::Status => Answer::Refused { why: "not now".to_owned() },
+                    Request::Status | Request::KeyDependents { .. } => Answer::Refused { why: "not now".to_owned() },
                 }
             })
         }

@@ -29,7 +29,7 @@ impl ApiClient {
     pub(crate) fn new(address: SocketAddr, region: &str, path: &Path) -> Result<Self, CofferError> {
         let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|error| CofferError::io(path, &error))?);
         let value = |name: &str| {
-            default_profile(&text, name).map(str::to_owned).ok_or_else(|| CofferError::File {
+            profile_value(&text, "default", name).map(str::to_owned).ok_or_else(|| CofferError::File {
                 path: path.to_owned(),
                 why: format!("no {name} in [default]; use the profile file that `coffer init` wrote"),
             })
@@ -37,7 +37,7 @@ impl ApiClient {
         let signer = Signer {
             access_key_id: value("aws_access_key_id")?,
             secret: Zeroizing::new(value("aws_secret_access_key")?),
-            token: default_profile(&text, "aws_session_token").map(str::to_owned),
+            token: profile_value(&text, "default", "aws_session_token").map(str::to_owned),
             region: region.to_owned(),
             service: "elasticfilesystem".to_owned(),
         };
@@ -96,9 +96,10 @@ impl ApiClient {
     }
 }
 
-/// A value of the `[default]` section of a credentials file: id and secret of two profiles must never be paired.
-fn default_profile<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let own = text.lines().map(str::trim).skip_while(|line| *line != "[default]").skip(1);
+/// A value of one section of a credentials file: id and secret of two profiles must never be paired.
+pub(crate) fn profile_value<'a>(text: &'a str, profile: &str, name: &str) -> Option<&'a str> {
+    let is_own = |line: &str| line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) == Some(profile);
+    let own = text.lines().map(str::trim).skip_while(|line| !is_own(line)).skip(1);
     own.take_while(|line| !line.starts_with('[')).find_map(|line| {
         let (key, value) = line.split_once('=')?;
         (key.trim() == name).then(|| value.trim())
@@ -107,15 +108,17 @@ fn default_profile<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::default_profile;
+    use super::profile_value;
 
     /// AWS CLI user guide, credentials file: a section is one identity.
     #[test]
     fn only_the_default_section_counts() {
         let text = "[other]\naws_access_key_id = A\naws_secret_access_key = B\n[default]\n# ours\naws_access_key_id=C\n\
                     [third]\naws_secret_access_key = D\n";
-        assert_eq!(default_profile(text, "aws_access_key_id"), Some("C"));
-        assert_eq!(default_profile(text, "aws_secret_access_key"), None);
-        assert_eq!(default_profile("aws_access_key_id = A", "aws_access_key_id"), None);
+        let value = |text, name| profile_value(text, "default", name);
+        assert_eq!(value(text, "aws_access_key_id"), Some("C"));
+        assert_eq!(value(text, "aws_secret_access_key"), None);
+        assert_eq!(value("aws_access_key_id = A", "aws_access_key_id"), None);
+        assert_eq!(profile_value(text, "third", "aws_secret_access_key"), Some("D"));
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::CofferError;
+use crate::external_kms::ProviderSettings;
 use crate::subnet::{Subnet, default_subnet, first_zone_id};
 
 /// Where the configuration is looked for when `--config` does not say.
@@ -47,6 +48,9 @@ pub(crate) struct Config {
     /// The subnets that mount targets take their addresses from.
     #[serde(default, rename = "subnet")]
     pub(crate) subnets: Vec<Subnet>,
+    /// Key services elsewhere.
+    #[serde(default, rename = "kms_provider")]
+    pub(crate) kms_providers: Vec<ProviderSettings>,
 }
 
 /// The HTTP listener of the EFS, KMS and STS APIs.
@@ -217,6 +221,12 @@ impl Config {
         }
         self.validate_budgets()?;
         self.subnets.iter().try_for_each(Subnet::validate)?;
+        self.kms_providers.iter().try_for_each(ProviderSettings::validate)?;
+        let mut names: Vec<&str> = self.kms_providers.iter().map(|provider| provider.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some([twice, _]) = names.windows(2).find(|pair| pair.first() == pair.last()) {
+            return Err(format!("two kms_provider have the name {twice:?}; a file system remembers its own by it"));
+        }
         let inside = |path: &Path| path.starts_with(&self.data);
         if inside(&self.root_key) || inside(&self.epoch_secret) {
             return Err("root_key and epoch_secret must lie outside the data directory: \

@@ -1,6 +1,8 @@
 //! Joins key management to the control plane and to the key leases: what the file service asks of KMS is checked,
 //! granted and written down as that service's own calls. Architecture section 5, levels 3d and 3m.
 
+mod foreign;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ use env::Env;
 use kms::{EncryptionContext, Kms, KmsError, ServiceGrant};
 use serde_json::{Value, json};
 use storage::BoxFuture;
+
+use crate::external_kms::{ProviderError, Providers};
 
 /// The service's own KMS key.
 const SERVICE_ALIAS: &str = "alias/aws/elasticfilesystem";
@@ -26,6 +30,9 @@ pub(crate) enum KeyError {
     /// KMS says no, or cannot say anything.
     #[error(transparent)]
     Kms(#[from] KmsError),
+    /// The same of a KMS elsewhere.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
     /// What is not written down is not done.
     #[error("the audit log cannot be written: {0}")]
     Audit(#[from] AuditError),
@@ -36,7 +43,20 @@ impl KeyError {
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Kms(error) => error.is_refusal(),
+            Self::Provider(error) => error.is_refusal(),
             Self::Audit(_) => false,
+        }
+    }
+
+    /// Code and sentence for the audit record.
+    fn shown(&self) -> (String, String) {
+        match self {
+            Self::Kms(error) => {
+                let shown = ApiError::from(error);
+                (shown.code.to_owned(), shown.message)
+            }
+            Self::Provider(error) => error.shown(),
+            Self::Audit(error) => ("InternalFailure".to_owned(), error.to_string()),
         }
     }
 }
@@ -53,12 +73,18 @@ pub(crate) struct ServiceKeys {
     kms: Kms,
     audit: AuditLog,
     env: Env,
+    providers: Arc<Providers>,
 }
 
 impl ServiceKeys {
     /// KMS decides whether a caller may let the file service use a KMS key of theirs.
     pub(crate) fn new(kms: Kms, audit: AuditLog, env: Env) -> Self {
-        Self { kms, audit, env }
+        Self { kms, audit, env, providers: Arc::default() }
+    }
+
+    /// With key services elsewhere.
+    pub(crate) fn with_providers(self, providers: Arc<Providers>) -> Self {
+        Self { providers, ..self }
     }
 
     /// Decrypts one of a file system's two keys, as a lease does.
@@ -67,8 +93,12 @@ impl ServiceKeys {
         scope: Scope<'_>,
         file_system: &str,
         purpose: KeyPurpose,
-        key_arn: &str,
+        grant: &KeyGrant,
     ) -> Result<Key, KeyError> {
+        if let Some(name) = &grant.provider {
+            return self.open_elsewhere(scope, file_system, purpose, self.provider(name)?, grant).await;
+        }
+        let key_arn = grant.key_arn.as_str();
         let context = context(file_system)?;
         let cx = self.service(scope);
         let parameters = json!({
@@ -113,26 +143,26 @@ impl ServiceKeys {
     }
 
     /// Begins the record, acts, completes the record.
-    async fn written_down<T>(
+    async fn written_down<T, E: Into<KeyError>>(
         &self,
         event: Event,
-        act: impl Future<Output = Result<T, KmsError>>,
+        act: impl Future<Output = Result<T, E>>,
         done: impl FnOnce(&T) -> Outcome,
     ) -> Result<T, KeyError> {
         let action = event.name.clone();
         let entry = self.audit.begin(event, true).await?;
-        let outcome = act.await;
+        let outcome: Result<T, KeyError> = act.await.map_err(Into::into);
         let written = match &outcome {
             Ok(value) => done(value),
             Err(error) => {
-                let shown = ApiError::from(error);
-                Outcome::failure(shown.code, &shown.message)
+                let (code, message) = error.shown();
+                Outcome::failure(&code, &message)
             }
         };
         if let Err(cause) = entry.complete(written) {
             tracing::error!(%cause, action, "the outcome of a call to KMS could not be written down");
         }
-        Ok(outcome?)
+        outcome
     }
 
     /// Destroys what is in custody for a file system. No call of KMS's API does that, so it is the service's own act.
@@ -150,7 +180,8 @@ impl ServiceKeys {
 }
 
 fn key_resource(cx: &CallContext, arn: &str) -> Resource {
-    Resource { arn: arn.to_owned(), account: cx.account.clone(), kind: "AWS::KMS::Key" }
+    let account = Arn::parse(arn).map_or_else(|| cx.account.clone(), |arn| arn.account);
+    Resource { arn: arn.to_owned(), account, kind: "AWS::KMS::Key" }
 }
 
 fn event(cx: &CallContext, name: &str, parameters: Value, key_arn: Option<&str>) -> Event {
@@ -168,6 +199,9 @@ impl DataKeys for ServiceKeys {
         choice: KeyChoice<'a>,
     ) -> BoxFuture<'a, Result<KeyGrant, DataKeysError>> {
         Box::pin(async move {
+            if let Some((provider, key)) = self.chosen_elsewhere(choice) {
+                return Ok(self.grant_elsewhere(cx, file_system, &provider, &key).await?);
+            }
             let context = context(file_system).map_err(KeyError::from)?;
             let key = match choice {
                 KeyChoice::Service => SERVICE_ALIAS,
@@ -182,17 +216,14 @@ impl DataKeys for ServiceKeys {
                 "constraints": { "encryptionContextEquals": context.pairs() },
             });
             let mut event = event(cx, "CreateGrant", parameters, None);
-            // In the caller's name, by the file service.
-            if let Some(identity) = event.identity.as_object_mut() {
-                identity.insert("invokedBy".to_owned(), FILE_SERVICE.into());
-            }
+            foreign::invoked_by_us(&mut event);
             let act = self.grant_for(cx, choice, &context);
             let done = |made: &ServiceGrant| Outcome {
                 resources: vec![key_resource(cx, &made.key_arn)],
                 ..Outcome::success(json!({ "keyId": made.key_arn, "grantId": made.grant_id }))
             };
             let ServiceGrant { key_arn, grant_id } = self.written_down(event, act, done).await?;
-            Ok(KeyGrant { key_arn, grant_id })
+            Ok(KeyGrant { key_arn, grant_id, provider: None })
         })
     }
 
@@ -204,6 +235,10 @@ impl DataKeys for ServiceKeys {
         grant: &'a KeyGrant,
     ) -> BoxFuture<'a, Result<(), DataKeysError>> {
         Box::pin(async move {
+            if let Some(name) = &grant.provider {
+                let provider = self.provider(name)?;
+                return Ok(self.make_elsewhere(scope, file_system, purpose, provider, grant).await?);
+            }
             let context = context(file_system).map_err(KeyError::from)?;
             let cx = self.service(scope);
             let parameters =
@@ -220,6 +255,7 @@ impl DataKeys for ServiceKeys {
             let context = context(file_system).map_err(KeyError::from)?;
             let cx = self.service(scope);
             self.destroy_wrapped(scope, file_system).await?;
+            self.end_elsewhere(scope, file_system).await?;
             // A record for each grant that is ended, and none where there is none.
             for grant in self.kms.service_grants(&principal(scope.region), &context) {
                 let parameters = json!({ "keyId": grant.key_arn, "grantId": grant.grant_id });
@@ -232,7 +268,8 @@ impl DataKeys for ServiceKeys {
     }
 }
 
-fn principal(region: &str) -> String {
+/// The file service's principal in a region.
+pub(crate) fn principal(region: &str) -> String {
     format!("elasticfilesystem.{region}.amazonaws.com")
 }
 

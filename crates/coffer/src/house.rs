@@ -14,7 +14,9 @@ use crate::CofferError;
 use crate::certificates::{self, CurrentCertificate};
 use crate::config::Config;
 use crate::data_keys::ServiceKeys;
+use crate::dependents::Dependents;
 use crate::exports::ControlledExports;
+use crate::external_kms::Providers;
 use crate::floor::Floors;
 use crate::installation::{self, Installation};
 use crate::kms_acts::KmsActs;
@@ -23,10 +25,17 @@ use crate::owner::Owner;
 use crate::provision::Provisioner;
 use crate::system_keys::SystemKeys;
 
+/// What keys have to do with outside of KMS.
+pub(crate) struct KeyNeighbours {
+    pub(crate) dependents: Arc<Dependents>,
+    pub(crate) providers: Arc<Providers>,
+}
+
 /// Everything that runs.
 pub(crate) struct House {
     pub(crate) installation: Installation,
     pub(crate) kms: Kms,
+    pub(crate) keys: KeyNeighbours,
     pub(crate) control: Control,
     pub(crate) owner: Owner,
     pub(crate) floors: Arc<Floors>,
@@ -51,13 +60,17 @@ impl House {
         let damaged =
             |error: &dyn std::fmt::Display| CofferError::within(&installation::control_directory(config), error);
         let kms = Kms::open(Arc::clone(&records), ring, env.clone()).await.map_err(|error| damaged(&error))?;
-        kms.observe(Arc::new(KmsActs::new(audit.clone(), env.clone(), &config.region, &config.account)));
+        let providers = Arc::new(Providers::open(&config.kms_providers, &env)?);
+        let keys = KeyNeighbours { dependents: Arc::new(Dependents::new(kms.clone())), providers };
+        let acts = KmsActs::new(audit.clone(), env.clone(), &config.region, &config.account);
+        kms.observe(Arc::new(acts.with_dependents(Arc::clone(&keys.dependents))));
         let identities = Arc::new(Identities::open(&records).await.map_err(|error| damaged(&error))?);
 
         let hanging: Arc<dyn policy::IdentityPolicies> = Arc::new(policy::NoPolicies);
         kms.judge_by(Arc::clone(&hanging));
         let authorize: Arc<dyn policy::Authorize> = Arc::new(policy::ByIdentity::new(hanging));
         let service_keys = ServiceKeys::new(kms.clone(), audit.clone(), env.clone());
+        let service_keys = service_keys.with_providers(Arc::clone(&keys.providers));
         let system_keys = Arc::new(SystemKeys::new(service_keys.clone(), installation.control_shard.fenced()));
         let floors = Arc::new(Floors::new(Arc::clone(&records)));
         let engine = installation.engine.clone();
@@ -75,11 +88,12 @@ impl House {
         .await
         .map_err(|error| damaged(&error))?;
         system_keys.join(control.clone());
+        keys.dependents.join(control.clone());
 
         let authority = Arc::new(installation.authority().await?);
         let first = authority.issue(&config.region, &config.dns_suffix, certificates::now(&env))?;
         let certificate = Arc::new(CurrentCertificate::new(first));
-        let exports = Arc::new(ControlledExports {
+        let exports = ControlledExports {
             control: control.clone(),
             owner: owner.clone(),
             env: env.clone(),
@@ -88,16 +102,8 @@ impl House {
             name_suffix: format!(".efs.{}.{}", config.region, config.dns_suffix),
             authorize: Arc::new(policy::DefaultFileSystemPolicy),
             audit: audit.clone(),
-        });
-        let nfs = NfsServer::new(ServerParts {
-            exports: exports.clone(),
-            authorize: exports,
-            certificates: certificate.clone(),
-            identity: server_identity,
-            env: env.clone(),
-            limits: nfs_limits(config),
-        });
-        let nfs = Arc::new(nfs.map_err(CofferError::stopped)?);
+        };
+        let nfs = nfs(config, exports, &certificate, server_identity)?;
         listeners.join(Arc::clone(&nfs));
         let api = ApiServer::new(ApiParts {
             services: vec![api_server::kms(kms.clone()), api_server::efs(control.clone())],
@@ -109,8 +115,29 @@ impl House {
             env,
             limits: ApiLimits::default(),
         });
-        Ok(Self { installation, kms, control, owner, floors, audit, listeners, nfs, api, certificate, authority })
+        api.annotate(keys.dependents.clone());
+        Ok(Self { installation, kms, keys, control, owner, floors, audit, listeners, nfs, api, certificate, authority })
     }
+}
+
+/// The NFS server over what is exported.
+fn nfs(
+    config: &Config,
+    exports: ControlledExports,
+    certificate: &Arc<CurrentCertificate>,
+    identity: crypto::Prf,
+) -> Result<Arc<NfsServer>, CofferError> {
+    let env = exports.env.clone();
+    let exports = Arc::new(exports);
+    let nfs = NfsServer::new(ServerParts {
+        exports: exports.clone(),
+        authorize: exports,
+        certificates: certificate.clone(),
+        identity,
+        env,
+        limits: nfs_limits(config),
+    });
+    Ok(Arc::new(nfs.map_err(CofferError::stopped)?))
 }
 
 fn nfs_limits(config: &Config) -> NfsLimits {

@@ -1,6 +1,8 @@
 //! What KMS does by itself (deletions that fall due, rotations, the move of the epoch), in the audit log as the service's
 //! own events: on disk before it happens.
 
+use std::sync::Arc;
+
 use audit::{AuditLog, Entry, Event, Outcome, Resource};
 use aws_wire::{ApiError, Timestamp};
 use env::Env;
@@ -8,18 +10,26 @@ use kms::{Act, Finish, KmsError, Observer};
 use serde_json::Value;
 use storage::BoxFuture;
 
+use crate::dependents::Dependents;
+
 /// Joins KMS to the audit log.
 pub(crate) struct KmsActs {
     audit: AuditLog,
     env: Env,
     region: String,
     account: String,
+    dependents: Option<Arc<Dependents>>,
 }
 
 impl KmsActs {
     /// `region` and `account` are those of acts that concern no single key.
     pub(crate) fn new(audit: AuditLog, env: Env, region: &str, account: &str) -> Self {
-        Self { audit, env, region: region.to_owned(), account: account.to_owned() }
+        Self { audit, env, region: region.to_owned(), account: account.to_owned(), dependents: None }
+    }
+
+    /// A deletion names what seals with the key.
+    pub(crate) fn with_dependents(self, dependents: Arc<Dependents>) -> Self {
+        Self { dependents: Some(dependents), ..self }
     }
 
     fn event(&self, act: &Act) -> Event {
@@ -33,6 +43,9 @@ impl KmsActs {
             account: account.clone(),
             kind: "AWS::KMS::Key",
         }));
+        if let (Some((key, ..)), "DeleteKey", Some(dependents)) = (&act.key, act.name, &self.dependents) {
+            event.additional = dependents.note(key, act.name);
+        }
         event
     }
 }

@@ -10,8 +10,10 @@ mod audit_verify;
 mod certificates;
 mod config;
 mod data_keys;
+mod dependents;
 mod error;
 mod exports;
+mod external_kms;
 mod floor;
 mod fs_accept_older;
 mod fs_create;
@@ -20,6 +22,7 @@ mod hardening;
 mod house;
 mod init;
 mod installation;
+mod key_dependents;
 mod kms_acts;
 mod leftovers;
 mod log;
@@ -63,6 +66,9 @@ enum Command {
     /// File systems, through the signed API.
     #[command(subcommand)]
     Fs(FsCommand),
+    /// KMS keys.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Check file systems while the server is stopped, and repair what can be repaired without guessing.
     Fsck(FsckArgs),
     /// The audit log.
@@ -116,6 +122,20 @@ enum FsCommand {
     Create(FsCreateArgs),
     /// Accept that an older copy of a file system was put back; the server must be stopped, and the audit log keeps it.
     AcceptOlder(AcceptOlderArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Show which file systems seal when a KMS key is disabled or deleted.
+    Dependents(KeyDependentsArgs),
+}
+
+#[derive(Debug, Args)]
+struct KeyDependentsArgs {
+    /// Key id, key ARN, alias name or alias ARN.
+    key: String,
+    #[command(flatten)]
+    report: ReportArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -206,6 +226,7 @@ fn run(command: Command) -> Result<ExitCode, CofferError> {
         Command::Hosts(args) => report(&args, &Request::Hosts),
         Command::Fs(FsCommand::Create(args)) => fs_create::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Fs(FsCommand::AcceptOlder(args)) => fs_accept_older::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Key(KeyCommand::Dependents(args)) => report(&args.report, &Request::KeyDependents { key: args.key }),
         Command::Fsck(args) => Ok(fsck::run(&args)),
         Command::Audit(AuditCommand::Verify(args)) => Ok(audit_verify::run(&args)),
     }
@@ -225,6 +246,7 @@ fn report(args: &ReportArgs, request: &Request) -> Result<ExitCode, CofferError>
                 println!("{} {}", host.address, host.names.join(" "));
             }
         }
+        Answer::KeyDependents(found) => print!("{}", key_dependents::render(&found)),
         Answer::Refused { why } => return Err(CofferError::Stopped(why)),
     }
     Ok(ExitCode::SUCCESS)

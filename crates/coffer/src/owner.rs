@@ -62,6 +62,10 @@ pub(crate) trait DataKeySource: Send + Sync + 'static {
     fn unwrap<'a>(&'a self, file_system: &'a str, which: Which) -> BoxFuture<'a, Result<crypto::Key, KeyTrouble>>;
     /// The key of a file system's handles; not under a lease, so that a sealed file system still knows its handles.
     fn handle_key(&self, file_system: &str) -> Result<crypto::Key, String>;
+    /// How much longer than its lease a key is used while the key service does not answer.
+    fn grace(&self, _file_system: &str, _which: Which) -> Duration {
+        Duration::ZERO
+    }
     /// Whether a change of a KMS key concerns the file system.
     fn is_concerned(&self, file_system: &str, notice: &KeyNotice) -> bool;
 }
@@ -80,6 +84,10 @@ impl KeySource for LeasedKeys {
             }
             Ok(key)
         })
+    }
+
+    fn grace(&self, which: Which) -> Duration {
+        self.keys.grace(&self.file_system, which)
     }
 }
 

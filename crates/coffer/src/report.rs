@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_wire::{CallContext, Caller, Timestamp};
-use filesystem::lease::TERM_MAX;
 use filesystem::{LeaseState, Which};
 use nfs_server::GraceStatus;
 use storage::BoxFuture;
 
 use crate::admin::{Administer, Answer, Host, Request};
 use crate::config::Config;
+use crate::external_kms::{KeyWord, Provider};
 use crate::house::House;
+use crate::key_dependents::KeyDependents;
 use crate::owner::Opened;
 use crate::status::{ClientStatus, FileSystemStatus, KeyStatus, MountTargetStatus, Status};
 
@@ -45,6 +46,7 @@ impl Reporter {
             troubles: self.troubles(),
             mount_targets: self.mount_targets(),
             keys: self.keys(&file_systems).await,
+            kms_providers: self.house.keys.providers.status(),
             clients: clients(nfs.clients),
             file_systems,
         }
@@ -110,10 +112,9 @@ impl Reporter {
                         row.reason = Some(format!("no {which}: {reason}"));
                     }
                 }
-                let [_, data] = lease.ages;
-                row.lease_age_seconds = data.map(|age| age.as_secs());
-                let term = u64::from(self.config.keys.lease_seconds).min(TERM_MAX.as_secs());
-                row.lease_left_seconds = row.lease_age_seconds.map(|age| term.saturating_sub(age));
+                let ([_, age], [_, left]) = (lease.ages, lease.left);
+                row.lease_age_seconds = age.map(|age| age.as_secs());
+                row.lease_left_seconds = left.map(|left| left.as_secs());
             }
         }
         row
@@ -126,6 +127,13 @@ impl Reporter {
         }
         let mut keys = Vec::new();
         for (arn, dependents) in dependents {
+            // What is elsewhere is not asked for a look; what it said last is told.
+            if let Some(provider) = self.provider_of(&dependents) {
+                let state = provider.word(arn).map_or("Unknown", KeyWord::name).to_owned();
+                let manager = provider.settings().name.clone();
+                keys.push(KeyStatus { arn: arn.to_owned(), state, manager, dependents });
+                continue;
+            }
             let input = kms::model::DescribeKeyRequest { key_id: arn.to_owned(), ..Default::default() };
             let described = kms::ops::describe_key::run(&self.house.kms, &self.context(), input).await;
             let without = match &described {
@@ -143,6 +151,23 @@ impl Reporter {
             });
         }
         keys
+    }
+
+    /// The provider that the first of these file systems has its key at.
+    fn provider_of(&self, file_systems: &[String]) -> Option<&Arc<Provider>> {
+        let first = self.house.control.file_system(file_systems.first()?)?;
+        self.house.keys.providers.named(first.data_grant.as_ref()?.provider.as_deref()?)
+    }
+
+    /// A KMS key of ours, or the ARN of one elsewhere, with what depends on it.
+    fn key_dependents(&self, key: &str) -> Answer {
+        let ours = self.house.kms.key_arn(&self.config.account, &self.config.region, key);
+        let key = ours.clone().unwrap_or_else(|| key.to_owned());
+        let file_systems = self.house.keys.dependents.of_key(&key);
+        if ours.is_none() && file_systems.is_empty() {
+            return Answer::Refused { why: format!("{key}: no such KMS key, and no file system depends on it") };
+        }
+        Answer::KeyDependents(KeyDependents { key, file_systems })
     }
 
     /// The administrator on this machine looks with the eyes of the account's root.
@@ -214,6 +239,7 @@ impl Administer for Reporter {
             match request {
                 Request::Status => Answer::Status(self.status().await),
                 Request::Hosts => Answer::Hosts { hosts: self.hosts() },
+                Request::KeyDependents { key } => self.key_dependents(&key),
             }
         })
     }

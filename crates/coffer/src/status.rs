@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::external_kms::ProviderStatus;
+
 /// What the running server says of itself.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Status {
@@ -24,6 +26,9 @@ pub(crate) struct Status {
     pub(crate) mount_targets: Vec<MountTargetStatus>,
     /// Every KMS key that a file system depends on.
     pub(crate) keys: Vec<KeyStatus>,
+    /// Every key service elsewhere.
+    #[serde(default)]
+    pub(crate) kms_providers: Vec<ProviderStatus>,
     /// Every connected or remembered NFS client.
     pub(crate) clients: Vec<ClientStatus>,
 }
@@ -76,9 +81,10 @@ pub(crate) struct MountTargetStatus {
 pub(crate) struct KeyStatus {
     /// The key's ARN.
     pub(crate) arn: String,
-    /// `Enabled`, `Disabled`, `PendingDeletion`, `Deleted`; `Unknown` when KMS cannot say.
+    /// `Enabled`, `Disabled`, `PendingDeletion`, `Deleted`; of a provider's key what it last said of it: `Usable`,
+    /// `Refused`, `Unreachable`; `Unknown` when KMS cannot say.
     pub(crate) state: String,
-    /// `AWS` or `CUSTOMER`.
+    /// `AWS`, `CUSTOMER`, or the name of the provider that has it.
     pub(crate) manager: String,
     /// The file systems that seal with it.
     pub(crate) dependents: Vec<String>,
@@ -120,6 +126,7 @@ pub(crate) fn render(status: &Status) -> String {
     }
     text.push('\n');
     table(&mut text, &rows);
+    providers(&mut text, &status.kms_providers);
     clients(&mut text, &status.clients);
     text
 }
@@ -163,6 +170,31 @@ fn mount_targets(text: &mut String, targets: &[MountTargetStatus]) {
     for target in targets {
         if let Some(reason) = &target.reason {
             let _ = writeln!(text, "{}: {}: {reason}", target.id, target.state);
+        }
+    }
+}
+
+fn providers(text: &mut String, providers: &[ProviderStatus]) {
+    if providers.is_empty() {
+        return;
+    }
+    let mut rows = vec![row(["KMS PROVIDER", "ENDPOINT", "STATE", "ANSWERED", "CALLS", "REFUSED", "UNANSWERED"])];
+    for provider in providers {
+        rows.push(row([
+            &provider.name,
+            &provider.endpoint,
+            &provider.state,
+            &provider.answered_seconds_ago.map_or_else(|| "-".to_owned(), |ago| format!("{} ago", duration(ago))),
+            &provider.calls.to_string(),
+            &provider.refused.to_string(),
+            &provider.unanswered.to_string(),
+        ]));
+    }
+    text.push('\n');
+    table(text, &rows);
+    for provider in providers {
+        if let Some(reason) = &provider.reason {
+            let _ = writeln!(text, "{}: {}: {reason}", provider.name, provider.state);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use control::{CONTEXT_NAME, Control, FileSystem, KeyGrant, KeyPurpose, Scope};
 use filesystem::lease::{KeyTrouble, Which};
@@ -48,7 +49,7 @@ impl SystemKeys {
         };
         let grant = grant.as_ref().ok_or_else(|| KeyTrouble::Refused(format!("{id} has no {purpose:?} key")))?;
         let scope = Scope { account: &file_system.account, region: &file_system.region };
-        self.keys.open(scope, id, purpose, &grant.key_arn).await.map_err(|error| {
+        self.keys.open(scope, id, purpose, grant).await.map_err(|error| {
             if error.is_refusal() {
                 KeyTrouble::Refused(error.to_string())
             } else {
@@ -66,6 +67,15 @@ impl DataKeySource for SystemKeys {
     fn handle_key(&self, file_system: &str) -> Result<crypto::Key, String> {
         let control = self.control.get().ok_or_else(|| "the control plane is not open yet".to_owned())?;
         control.handle_key(file_system).map_err(|error| error.to_string())
+    }
+
+    fn grace(&self, file_system: &str, which: Which) -> Duration {
+        let Ok(found) = self.file_system(file_system) else { return Duration::ZERO };
+        let grant = match which {
+            Which::Data => &found.data_grant,
+            Which::Metadata => &found.metadata_grant,
+        };
+        grant.as_ref().map(|grant| self.keys.grace(grant)).unwrap_or_default()
     }
 
     fn is_concerned(&self, file_system: &str, notice: &KeyNotice) -> bool {

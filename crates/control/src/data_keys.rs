@@ -21,8 +21,11 @@ pub enum KeyChoice<'a> {
 pub struct KeyGrant {
     /// The KMS key's ARN.
     pub key_arn: String,
-    /// The grant that lets the service use it.
+    /// The grant that lets the service use it; empty where a provider needs none.
     pub grant_id: String,
+    /// The configured key service elsewhere that has the KMS key; none: it is one of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
 }
 
 /// The two keys of a file system: one for contents, one for everything else.
@@ -87,4 +90,21 @@ pub trait DataKeys: Send + Sync {
 
     /// Destroys both wrapped keys of a file system for ever and ends its grants, whichever of them there are.
     fn destroy<'a>(&'a self, scope: Scope<'a>, file_system: &'a str) -> BoxFuture<'a, Result<(), DataKeysError>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::KeyGrant;
+
+    /// docs/on-disk-format.md, "Records of the control plane": a grant on a key of ours is written as it always was, and what
+    /// was written before there were providers is read.
+    #[test]
+    fn a_grant_without_a_provider_is_as_before() {
+        let text = r#"{"key_arn":"arn:aws:kms:r:1:key/k","grant_id":"g"}"#;
+        let grant: KeyGrant = serde_json::from_str(text).unwrap();
+        assert_eq!((grant.grant_id.as_str(), &grant.provider), ("g", &None));
+        assert_eq!(serde_json::to_string(&grant).unwrap(), text);
+        let elsewhere = KeyGrant { provider: Some("p".to_owned()), ..grant };
+        assert_eq!(serde_json::from_str::<KeyGrant>(&serde_json::to_string(&elsewhere).unwrap()).unwrap(), elsewhere);
+    }
 }

@@ -58,6 +58,12 @@ pub enum KeyTrouble {
 pub trait KeySource: Send + Sync {
     /// Unwraps one key. Every call asks the key service again.
     fn unwrap(&self, which: Which) -> BoxFuture<'_, Result<Key, KeyTrouble>>;
+
+    /// How much longer than a lease a key is used while the key service does not answer, for one that is reached over a
+    /// network. It is asked as often as without.
+    fn grace(&self, _which: Which) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Whether a file system serves, and if not, why.
@@ -83,6 +89,8 @@ pub struct LeaseStatus {
     pub state: LeaseState,
     /// Time since the start of the unwrapping in force: metadata key, data key.
     pub ages: [Option<Duration>; 2],
+    /// How much longer each is used if the key service does not answer: metadata key, data key.
+    pub left: [Option<Duration>; 2],
     /// Grows with each notice; a renewal of an older generation is thrown away.
     pub generation: u64,
 }
@@ -210,7 +218,8 @@ impl KeyRing {
     }
 
     /// A key has been unwrapped; the unwrapping began at `start`, in this generation. False if a notice has come since.
-    fn install(&self, which: Which, key: Key, start: Instant, generation: u64) -> bool {
+    /// It is used for a lease and `grace` from its start.
+    fn install(&self, which: Which, key: Key, start: Instant, generation: u64, grace: Duration) -> bool {
         let slot = self.slot(which);
         {
             let mut held = slot.held.write();
@@ -221,7 +230,8 @@ impl KeyRing {
                 return true;
             }
             slot.start.store(start.nanoseconds(), Ordering::Relaxed);
-            slot.expires.store((start + self.lease).nanoseconds(), Ordering::Relaxed);
+            let term = self.lease.saturating_add(grace).min(TERM_MAX);
+            slot.expires.store((start + term).nanoseconds(), Ordering::Relaxed);
             slot.ends.store((start + LEASE_MAX).nanoseconds(), Ordering::Relaxed);
             let same = held.as_ref().is_some_and(|held| crypto::equal(held.key.expose(), key.expose()));
             if !same {
@@ -235,6 +245,10 @@ impl KeyRing {
         withheld.given(which);
         self.publish(&withheld);
         true
+    }
+
+    fn start(&self, which: Which) -> Instant {
+        Instant::from_nanoseconds(self.slot(which).start.load(Ordering::Relaxed))
     }
 
     fn expires(&self, which: Which) -> Instant {
@@ -332,6 +346,35 @@ impl KeyRing {
             let start = slot.start.load(Ordering::Relaxed);
             (start != 0).then(|| now.since(Instant::from_nanoseconds(start)))
         });
-        LeaseStatus { state: self.state.borrow().clone(), ages, generation: *self.generation.borrow() }
+        let left = [&self.metadata, &self.data].map(|slot| {
+            let expires = slot.expires.load(Ordering::Relaxed);
+            (expires != 0).then(|| Instant::from_nanoseconds(expires).since(now))
+        });
+        LeaseStatus { state: self.state.borrow().clone(), ages, left, generation: *self.generation.borrow() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Architecture section 5, "Lease": a key is used for a lease and the grace of its service, and never beyond the limit
+    /// that leaves time for the seal.
+    #[test]
+    fn a_grace_is_within_the_limit() {
+        for (grace, term) in [(0, 60), (100, 160), (10_000, TERM_MAX.as_secs())] {
+            let (env, simulation) = Env::simulated(7);
+            let ring = KeyRing::new(env.clone(), Duration::from_secs(60));
+            for which in [Which::Data, Which::Metadata] {
+                let key = Key::take_array(&mut [1; 32]);
+                assert!(ring.install(which, key, env.now(), 0, Duration::from_secs(grace)));
+            }
+            assert!(ring.serve());
+            assert_eq!(ring.status().left, [Some(Duration::from_secs(term)); 2]);
+            simulation.advance(Duration::from_secs(term) - Duration::from_nanos(1));
+            assert_eq!(ring.check(), Ok(()));
+            simulation.advance(Duration::from_nanos(1));
+            assert_eq!(ring.check(), Err(FsError::Sealed(SealCause::Unreachable)));
+        }
     }
 }

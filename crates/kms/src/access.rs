@@ -10,7 +10,7 @@ use policy::{CallerPolicies, Conditions, Document, IdentityPolicies, Refusal, Re
 
 use crate::kms::Kms;
 use crate::record::{GrantRecord, Grantee, KeyRecord};
-use crate::{EncryptionContext, KmsError, grants};
+use crate::{EncryptionContext, KmsError, grants, policy_document};
 
 /// What a key's policy is called in explanations.
 const POLICY_NAME: &str = "default";
@@ -135,6 +135,37 @@ impl Kms {
         match decide(&request, &self.policies_of(&cx.caller), None, false) {
             Ok(_) => Ok(()),
             Err(refusal) => Err(refused(cx, &arn, &iam, &refusal)),
+        }
+    }
+
+    /// Whether the caller's own policies let it do this through a service, with a KMS key of which only the ARN is known here.
+    ///
+    /// # Errors
+    /// [`KmsError::AccessDenied`].
+    pub fn may_through(
+        &self,
+        cx: &CallContext,
+        service: &str,
+        action: &str,
+        key: &Arn,
+        context: &EncryptionContext,
+    ) -> Result<(), KmsError> {
+        let mut facts = Conditions::of_call(cx)
+            .with("kms:ViaService", service)
+            .with("kms:CallerAccount", cx.caller.account.clone())
+            .with("kms:GrantIsForAWSResource", "true")
+            .instead("aws:ViaAWSService", "true");
+        for (name, value) in context.pairs() {
+            facts = facts.with(&format!("kms:EncryptionContext:{name}"), value.clone());
+        }
+        // Its own KMS judges the key's policy; here it counts as one that leaves everything to the caller's account.
+        let document = policy_document::read(&policy_document::default_of(&cx.caller.account))?;
+        let own = ResourcePolicy { name: POLICY_NAME, owner: &key.account, document: &document };
+        let iam = format!("kms:{action}");
+        let request = Request { caller: &cx.caller, action: &iam, resource: key, conditions: &facts };
+        match decide(&request, &self.policies_of(&cx.caller), Some(own), false) {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(refused(cx, key, &iam, &refusal)),
         }
     }
 

@@ -171,7 +171,7 @@ impl Kms {
         Edit::PutErasure(ErasureRecord { since })
     }
 
-    fn custody(&self, name: &str) -> Result<Vec<u8>, KmsError> {
+    pub(crate) fn custody(&self, name: &str) -> Result<Vec<u8>, KmsError> {
         for _ in 0..3 {
             let record = self.read(|state| state.custody.get(name).cloned());
             let record = record.ok_or_else(|| KmsError::NotFound(format!("No data key is kept as {name}.")))?;
@@ -194,7 +194,7 @@ impl Kms {
         Ok(CustodyRecord { name: record.name.clone(), wrapped: self.ring().seal(&blob, &aad) })
     }
 
-    fn key_of_arn(&self, arn: &str) -> Option<std::sync::Arc<KeyRecord>> {
+    pub(crate) fn key_of_arn(&self, arn: &str) -> Option<std::sync::Arc<KeyRecord>> {
         let id = arn.rsplit_once('/').map(|(_, id)| id)?;
         self.read(|state| state.keys.get(id).cloned())
     }
@@ -203,7 +203,7 @@ impl Kms {
 /// Edits of one step of a re-wrap, small enough for one commit.
 pub(crate) const REWRAP_STEP: usize = 200;
 
-fn custody_aad(name: &str) -> Vec<u8> {
+pub(crate) fn custody_aad(name: &str) -> Vec<u8> {
     format!("kms/custody/{name}").into_bytes()
 }
 

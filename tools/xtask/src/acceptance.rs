@@ -1,7 +1,9 @@
 //! What must hold in real Linux clients. Each case has a server and clients of its own, and says what it saw.
 
+mod elsewhere;
 pub(crate) mod keys;
 mod kill;
+mod load;
 mod mounts;
 mod readme;
 mod tamper;
@@ -71,6 +73,9 @@ const USUAL: Settings = Settings { lease_seconds: 60, key_lease_seconds: 60, idl
 /// A short grace, so that a kill costs seconds and not minutes.
 const QUICK: Settings = Settings { lease_seconds: 10, key_lease_seconds: 60, idle_close_seconds: 300 };
 
+/// A key lease that ends while a case waits for it.
+const SHORT_LEASE: Settings = Settings { lease_seconds: 10, key_lease_seconds: 10, idle_close_seconds: 300 };
+
 /// Every case, the quick ones first.
 const CASES: &[Case] = &[
     Case { name: "tar in and out", clients: 1, anywhere: true, settings: USUAL, run: work::tar },
@@ -104,6 +109,8 @@ const CASES: &[Case] = &[
         run: readme::first_mount,
     },
     Case { name: "a disabled key", clients: 2, anywhere: false, settings: USUAL, run: keys::disabled },
+    Case { name: "a key taken away under load", clients: 1, anywhere: false, settings: QUICK, run: load::sealed },
+    Case { name: "a key in a KMS elsewhere", clients: 1, anywhere: false, settings: SHORT_LEASE, run: elsewhere::kms },
     Case { name: "no plaintext at rest", clients: 1, anywhere: false, settings: USUAL, run: keys::canaries },
     Case { name: "swapped extents and values", clients: 1, anywhere: false, settings: QUICK, run: tamper::swapped },
     Case { name: "killed under load", clients: 2, anywhere: false, settings: QUICK, run: kill::campaign },

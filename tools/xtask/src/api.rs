@@ -22,6 +22,7 @@ pub(crate) struct Api {
     address: SocketAddr,
     access_key_id: String,
     secret: String,
+    region: &'static str,
 }
 
 /// A file system that can be mounted.
@@ -41,7 +42,13 @@ impl Api {
             let mut found = lines.filter(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned());
             found.next().ok_or_else(|| format!("{}: no {name}", profile.display()))
         };
-        Ok(Self { address, access_key_id: value("aws_access_key_id")?, secret: value("aws_secret_access_key")? })
+        let (access_key_id, secret) = (value("aws_access_key_id")?, value("aws_secret_access_key")?);
+        Ok(Self { address, access_key_id, secret, region: "us-east-1" })
+    }
+
+    /// The same for a server of another region.
+    pub(crate) fn in_region(self, region: &'static str) -> Self {
+        Self { region, ..self }
     }
 
     /// Whether the server says that it serves.
@@ -129,7 +136,7 @@ impl Api {
             access_key_id: self.access_key_id.clone(),
             secret: self.secret.clone().into(),
             token: None,
-            region: "us-east-1".to_owned(),
+            region: self.region.to_owned(),
             service: service.to_owned(),
         };
         let added = signer.sign(method, bare, query, &headers, body.as_bytes(), now());

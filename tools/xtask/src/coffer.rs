@@ -98,19 +98,41 @@ impl Coffer {
         Ok(coffer)
     }
 
+    /// A server of another region and account, on a free port of loopback, running; nobody mounts from it.
+    pub(crate) fn elsewhere(
+        house: &House,
+        profile: Profile,
+        place: &Path,
+        region: &str,
+        account: &str,
+    ) -> Result<Self, String> {
+        let mut coffer = Self::unmade(house, profile, place)?;
+        coffer.initialise_at(region, account)?;
+        coffer.start()?;
+        Ok(coffer)
+    }
+
     fn of_loopback(house: &House, profile: Profile, place: &Path) -> Result<Self, String> {
-        let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
-        let api = free.map_err(|error| format!("no free port: {error}"))?;
-        let program = house.program(profile, "coffer");
-        let coffer = Self { program, place: place.to_owned(), process: None, api, tied: true, under: Vec::new() };
+        let coffer = Self::unmade(house, profile, place)?;
         coffer.initialise()?;
         Ok(coffer)
     }
 
+    fn unmade(house: &House, profile: Profile, place: &Path) -> Result<Self, String> {
+        let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+        let api = free.map_err(|error| format!("no free port: {error}"))?;
+        let program = house.program(profile, "coffer");
+        Ok(Self { program, place: place.to_owned(), process: None, api, tied: true, under: Vec::new() })
+    }
+
     fn initialise(&self) -> Result<(), String> {
+        self.initialise_at("us-east-1", "000000000001")
+    }
+
+    fn initialise_at(&self, region: &str, account: &str) -> Result<(), String> {
         let mut init = self.command("init");
         init.arg("--data").arg(self.data()).arg("--keys").arg(self.place.join("keys"));
-        init.args(["--region", "us-east-1", "--api-listen", &self.api.to_string()]);
+        init.args(["--region", region, "--account", account, "--api-listen", &self.api.to_string()]);
         output(&mut init).map(drop)
     }
 
@@ -276,8 +298,7 @@ impl Coffer {
 
     /// Runs one of its administration commands.
     pub(crate) fn administer(&self, arguments: &[&str]) -> Result<String, String> {
-        let (first, rest) = arguments.split_first().ok_or("no command")?;
-        output(self.command(first).args(rest))
+        output(Command::new(&self.program).args(arguments).arg("--config").arg(self.config()))
     }
 
     /// A script that gives a machine the names of the mount targets, in the place of those that it was given before.

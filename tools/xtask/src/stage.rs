@@ -115,6 +115,11 @@ impl Stage {
         }
     }
 
+    /// Where everything of this run is.
+    pub(crate) fn house(&self) -> &House {
+        &self.house
+    }
+
     /// The project's directory.
     pub(crate) fn root(&self) -> &Path {
         &self.house.root

@@ -53,7 +53,7 @@ impl DataKeys for Keys {
                 KeyChoice::Chosen(key) => key,
             };
             let made = self.0.grant_to_service(cx, &service(), key, &context(file_system)).await.map_err(refused)?;
-            Ok(KeyGrant { key_arn: made.key_arn, grant_id: made.grant_id })
+            Ok(KeyGrant { key_arn: made.key_arn, grant_id: made.grant_id, provider: None })
         })
     }
 

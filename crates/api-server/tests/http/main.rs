@@ -6,5 +6,6 @@ mod file_systems;
 mod hostile;
 mod house;
 mod joined;
+mod managed;
 mod protocols;
 mod secure;

@@ -89,7 +89,7 @@ impl DataKeys for Outside {
                 KeyChoice::Chosen(key) => ("chosen", format!("arn:aws:kms:us-east-1:000000000001:key/of-{key}")),
             };
             self.keys(format!("grant {word} {file_system}")).await?;
-            Ok(KeyGrant { key_arn, grant_id: format!("grant-{word}") })
+            Ok(KeyGrant { key_arn, grant_id: format!("grant-{word}"), provider: None })
         })
     }
 

@@ -35,7 +35,7 @@ impl Core {
             }
             return match answer {
                 Ok(key) => {
-                    if !self.keys.install(which, key, start, generation) {
+                    if !self.keys.install(which, key, start, generation, self.source.grace(which)) {
                         continue;
                     }
                     Ok(())
@@ -81,7 +81,8 @@ impl Core {
         let lease = u64::try_from(self.keys.lease.as_nanos()).unwrap_or(0);
         // File systems that were opened together do not go on asking together.
         let jitter = u64::from_be_bytes(self.env.random()) % (lease / 8).max(1);
-        let first = Instant::from_nanoseconds(expires.nanoseconds().saturating_sub(lease / 2 + jitter));
+        let start = self.keys.start(which).nanoseconds();
+        let first = Instant::from_nanoseconds((start + lease / 2).saturating_sub(jitter));
         if first > now { first } else { (now + self.keys.lease / 12).min(expires) }
     }
 

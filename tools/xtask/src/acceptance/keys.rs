@@ -74,8 +74,8 @@ if flock -n 6; then echo 'the lock of the first client is gone' >&2; exit 1; fi"
     )
 }
 
-/// Takes the key away; gives the grant that was revoked.
-fn withhold(api: &Api, round: &str, key: &str) -> Result<Option<Value>, String> {
+/// Takes the key away; gives what has to be put back: the grant that was revoked, the policy that was replaced.
+pub(crate) fn withhold(api: &Api, round: &str, key: &str) -> Result<Option<Value>, String> {
     match round {
         "pending-deletion" => {
             api.kms("ScheduleKeyDeletion", &json!({ "KeyId": key, "PendingWindowInDays": 7 })).map(|_| None)
@@ -86,12 +86,33 @@ fn withhold(api: &Api, round: &str, key: &str) -> Result<Option<Value>, String> 
             api.kms("RevokeGrant", &json!({ "KeyId": key, "GrantId": text(&grant, &["GrantId"])? }))?;
             Ok(Some(grant))
         }
+        "policy-denied" => {
+            let before = api.kms("GetKeyPolicy", &json!({ "KeyId": key, "PolicyName": "default" }))?;
+            let mut policy: Value =
+                serde_json::from_str(&text(&before, &["Policy"])?).map_err(|why| why.to_string())?;
+            let deny = json!({
+                "Effect": "Deny", "Action": "kms:Decrypt", "Resource": "*",
+                "Principal": { "Service": "elasticfilesystem.us-east-1.amazonaws.com" },
+            });
+            let statements = policy.get_mut("Statement").and_then(Value::as_array_mut);
+            statements.ok_or("the key policy has no statements")?.push(deny);
+            put_policy(api, key, &policy.to_string())?;
+            Ok(Some(before))
+        }
         _ => api.kms("DisableKey", &json!({ "KeyId": key })).map(|_| None),
     }
 }
 
-fn give_back(api: &Api, round: &str, key: &str, grant: Option<&Value>) -> Result<(), String> {
-    if let Some(grant) = grant {
+fn put_policy(api: &Api, key: &str, policy: &str) -> Result<(), String> {
+    api.kms("PutKeyPolicy", &json!({ "KeyId": key, "PolicyName": "default", "Policy": policy })).map(drop)
+}
+
+/// Gives the key back; `taken` is what [`withhold`] gave.
+pub(crate) fn give_back(api: &Api, round: &str, key: &str, taken: Option<&Value>) -> Result<(), String> {
+    if let ("policy-denied", Some(before)) = (round, taken) {
+        return put_policy(api, key, &text(before, &["Policy"])?);
+    }
+    if let Some(grant) = taken {
         let part = |name: &str| grant.get(name).cloned().unwrap_or_default();
         let mut again = json!({
             "KeyId": key, "GranteePrincipal": part("GranteePrincipal"), "Operations": part("Operations"),
