@@ -7,6 +7,7 @@
 
 mod access;
 mod aws_error;
+pub mod backup;
 mod blob;
 mod context;
 mod custody;
