@@ -6,7 +6,7 @@
 //! the new domain key, promote the secret (which destroys the old one), delete the old row. A crash after any step
 //! leaves either both epochs readable or only the new one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,14 +16,13 @@ use parking_lot::RwLock;
 use storage::{Batch, CommitError, Keyspace, Scan, Shard, StorageError};
 use zeroize::Zeroizing;
 
-use crate::root::{EpochSecret, RootError, RootProvider, RootSecrets};
+use crate::root::{CHECK_BYTES, EpochSecret, Recipient, RootError, RootProvider, RootSecrets, check_value};
 use crate::wrapped::{UnwrapError, Wrapped};
 
 /// First byte of every row that lies outside the sealed records.
 const ROW_PREFIX: &[u8] = b"\x00keyring/";
 /// What is written. Version 1 is still read.
 const ROW_VERSION: u8 = 2;
-const CHECK_BYTES: usize = 8;
 const SEAL: Label = Label::new("kms/domain");
 
 /// Why the key ring does not open. Each text names the file and the cure.
@@ -135,8 +134,12 @@ impl KeyRing {
 
     /// Opens the ring. Where a move to the next epoch was interrupted both epochs are open and the worker finishes it.
     pub async fn open(shard: Arc<dyn Shard>, provider: Arc<dyn RootProvider>, env: Env) -> Result<Self, KeyRingError> {
-        let secrets = provider.load()?;
         let rows = rows(&shard).await?;
+        // Before anything is asked for: a replacement of the root key that was interrupted decides which one it is.
+        if let Some(row) = rows.values().next_back() {
+            provider.settle_root(&row.check)?;
+        }
+        let secrets = provider.load()?;
         let Some(newest) = rows.keys().next_back().copied() else { return Err(KeyRingError::NotInitialised) };
         check_root(&secrets, &rows, provider.as_ref())?;
         let current = secrets.current.epoch;
@@ -178,7 +181,33 @@ impl KeyRing {
     /// A key for the sealed records of the control shard.
     #[must_use]
     pub fn records_key(&self) -> Key {
-        self.control.derive("kms/records", b"")
+        records_key(&self.control)
+    }
+
+    /// The control key and the domain keys in force, for a backup that is made on purpose.
+    pub(crate) fn expose(&self) -> (&Key, parking_lot::MappedRwLockReadGuard<'_, BTreeMap<u64, Key>>) {
+        (&self.control, parking_lot::RwLockReadGuard::map(self.epochs.read(), |epochs| &epochs.keys))
+    }
+
+    /// The epochs that a data directory has rows of.
+    pub(crate) async fn epochs_of(shard: &Arc<dyn Shard>) -> Result<BTreeSet<u64>, KeyRingError> {
+        Ok(rows(shard).await?.into_keys().collect())
+    }
+
+    /// Puts rows of these epochs under other secrets, in one commit.
+    pub(crate) async fn replace(
+        shard: &Arc<dyn Shard>,
+        secrets: &RootSecrets,
+        control: &Key,
+        domains: &BTreeMap<u64, Key>,
+        env: &Env,
+    ) -> Result<(), KeyRingError> {
+        let known = [Some(&secrets.current), secrets.staged.as_ref()].into_iter().flatten();
+        let rows = known.filter_map(|secret| {
+            let domain = domains.get(&secret.epoch)?;
+            Some(Row::seal(&secrets.root, secret, control, domain, env).put())
+        });
+        write(shard, env, rows.collect(), Vec::new()).await
     }
 
     /// A key derived from the control key for one named purpose, such as wrapping the handle keys of file systems.
@@ -238,6 +267,28 @@ impl KeyRing {
         self.delete_rows(&old).await
     }
 
+    /// Replaces the root key: a new one for these recipients, under which level 1 alone is wrapped again, in one commit. A
+    /// crash before the commit leaves the old root key in force, one after it the new one; the next opening settles which.
+    pub async fn rewrap_root(&self, recipients: &[Recipient]) -> Result<(), KeyRingError> {
+        let (secrets, provider) = (self.provider.load()?, self.provider.as_ref());
+        let file = provider.epoch_name();
+        let next = Arc::new(Key::random(&self.env));
+        provider.stage_root(&next, recipients, &self.env)?;
+        let mut puts = Vec::new();
+        for row in rows(&self.shard).await?.values() {
+            // In the middle of a move there are two epochs, each with its own secret.
+            let known = [Some(&secrets.current), secrets.staged.as_ref()].into_iter().flatten();
+            let secret = known.into_iter().find(|secret| secret.epoch == row.epoch);
+            let damaged = || KeyRingError::Damaged { file: file.clone(), epoch: row.epoch };
+            let secret = secret.ok_or_else(damaged)?;
+            let (control, domain) = row.open(&secrets.root, secret, &file)?;
+            puts.push(Row::seal(&next, secret, &control, &domain, &self.env).put());
+        }
+        write(&self.shard, &self.env, puts, Vec::new()).await?;
+        provider.settle_root(&check_value(&next))?;
+        Ok(())
+    }
+
     pub(crate) fn wrap_key(&self, key: &Key, aad: &[u8]) -> Wrapped {
         self.with_current(|epoch, domain| Wrapped { epoch, sealed: domain.wrap(key, aad, &self.env) })
     }
@@ -272,6 +323,11 @@ impl KeyRing {
         let deletes = epochs.iter().map(|epoch| row_key(*epoch)).collect();
         write(&self.shard, &self.env, Vec::new(), deletes).await
     }
+}
+
+/// The key of the sealed records under this control key.
+pub(crate) fn records_key(control: &Key) -> Key {
+    control.derive("kms/records", b"")
 }
 
 /// One stored row: version, epoch, check value of the root key, the control key and the domain key, both wrapped.
@@ -336,16 +392,6 @@ fn wrapping_key(version: u8, root: &Key, secret: &EpochSecret) -> Key {
     let root = root.derive("kms/root half", b"");
     let epoch = secret.secret.derive("kms/epoch half", b"");
     root.joined(&epoch)
-}
-
-/// Tells a wrong root key from a damaged row; says nothing about the key itself.
-fn check_value(root: &Key) -> [u8; CHECK_BYTES] {
-    let check = root.derive("kms/root check", b"");
-    let mut bytes = [0; CHECK_BYTES];
-    for (to, from) in bytes.iter_mut().zip(check.expose()) {
-        *to = *from;
-    }
-    bytes
 }
 
 fn check_root(

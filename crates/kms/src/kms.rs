@@ -185,6 +185,10 @@ impl Kms {
         &self.0.ring
     }
 
+    pub(crate) fn records(&self) -> &SealedRecords {
+        &self.0.records
+    }
+
     pub(crate) fn tokens(&self) -> &Prf {
         &self.0.tokens
     }
@@ -298,7 +302,7 @@ pub(crate) fn here(cx: &CallContext) -> (&str, &str) {
     (&cx.account, &cx.region)
 }
 
-fn material_aad(key: &KeyRecord, version: &str) -> Vec<u8> {
+pub(crate) fn material_aad(key: &KeyRecord, version: &str) -> Vec<u8> {
     format!("kms/material/{}/{}/{}/{version}", key.account, key.region, key.id).into_bytes()
 }
 

@@ -8,6 +8,7 @@
 mod access;
 mod algorithm;
 mod aws_error;
+pub mod backup;
 mod blob;
 mod context;
 mod custody;

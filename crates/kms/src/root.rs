@@ -3,16 +3,29 @@
 //! The root key stays for the life of an installation. The epoch secret is replaced whenever something must be
 //! unreadable for ever: the keys of the next level are wrapped under both together, so an old copy of the data
 //! directory needs an old epoch secret, and that no longer exists anywhere.
+//!
+//! The root key is kept once for each of its recipients ([`Recipient`]): in the clear for whoever can read the file,
+//! or wrapped for a passphrase, an age identity or a PKCS#11 token. Any one of them opens it.
+
+pub mod age_file;
+mod root_file;
+mod token;
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crypto::Key;
 use env::Env;
+use parking_lot::RwLock;
 use zeroize::Zeroizing;
+
+use root_file::RootFile;
+pub use root_file::{Holder, RECIPIENTS_MAX, Recipient, Secret};
+pub use token::{TokenError, TokenUri};
 
 /// What went wrong with the root key or the epoch secret. Each text names the file and the cure.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +76,17 @@ pub enum RootError {
         /// What the system said.
         cause: io::Error,
     },
+    /// The root key is there, but nothing at hand opens it now: a passphrase is awaited, a token is absent.
+    #[error("{file}: sealed: {why}")]
+    Sealed {
+        /// The root key file.
+        file: String,
+        /// Of each recipient, why it does not open.
+        why: String,
+    },
+    /// A recipient cannot be had, added or removed.
+    #[error("{0}")]
+    Recipient(String),
 }
 
 /// The part of level 0 that is replaced at an erasure, with the number that says which one it is.
@@ -76,7 +100,7 @@ pub struct EpochSecret {
 /// Everything a provider holds.
 pub struct RootSecrets {
     /// The root key.
-    pub root: Key,
+    pub root: Arc<Key>,
     /// The epoch secret in force.
     pub current: EpochSecret,
     /// A successor that was written and not yet put in force: a replacement was interrupted.
@@ -97,6 +121,11 @@ pub trait RootProvider: Send + Sync {
     fn promote(&self) -> Result<(), RootError>;
     /// Forgets a staged secret that nothing depends on yet.
     fn discard_staged(&self) -> Result<(), RootError>;
+    /// Writes the next root key for these recipients beside the one in force.
+    fn stage_root(&self, next: &Arc<Key>, recipients: &[Recipient], env: &Env) -> Result<(), RootError>;
+    /// Puts in force whichever root key has this check value, and destroys the other: what a replacement ends with, and
+    /// what the next start does where it was interrupted.
+    fn settle_root(&self, wanted: &[u8; CHECK_BYTES]) -> Result<(), RootError>;
     /// What to call the place of the root key in a message.
     fn root_name(&self) -> String;
     /// What to call the place of the epoch secret in a message.
@@ -107,25 +136,83 @@ pub trait RootProvider: Send + Sync {
     }
 }
 
-const ROOT_MARK: &str = "coffer-root-key-1";
+/// How long the check value of a root key is.
+pub const CHECK_BYTES: usize = 8;
 const EPOCH_MARK: &str = "coffer-epoch-secret-1";
 /// A key file is two short lines; nothing longer is read.
 const FILE_BYTES_MAX: u64 = 4096;
+/// No secret's file is longer.
+const OVERWRITE_BYTES_MAX: u64 = 256 * 1024;
 
-/// The provider `file`: a root key file and an epoch-secret file, both outside the data directory.
+/// What opens a root key without anybody being asked.
+#[derive(Clone, Debug, Default)]
+pub struct Openers {
+    /// Identity files of age, as `age-keygen` writes them.
+    pub identities: Vec<PathBuf>,
+    /// A file with the PIN of the PKCS#11 token.
+    pub pin_file: Option<PathBuf>,
+}
+
+impl Openers {
+    /// The PIN given, or the one in the file.
+    pub fn pin(&self, given: Option<&Secret>) -> Result<Secret, String> {
+        if let Some(given) = given {
+            return Ok(given.clone());
+        }
+        let file = self.pin_file.as_ref().ok_or("waits for its PIN: `coffer key unseal`, or root.pin_file")?;
+        read_secret(file).map_err(|cause| cause.to_string())
+    }
+}
+
+/// A passphrase or a PIN from a private file: its first line.
+pub fn read_secret(file: &Path) -> Result<Secret, RootError> {
+    let malformed = || RootError::Malformed { file: name(file), what: "passphrase or PIN" };
+    let bytes = read_up_to(file, FILE_BYTES_MAX)?;
+    let line = std::str::from_utf8(&bytes).ok().and_then(|text| text.lines().next()).ok_or_else(malformed)?;
+    Ok(Zeroizing::new(line.to_owned()))
+}
+
+/// Tells a wrong root key from a damaged row; says nothing about the key itself.
+pub(crate) fn check_value(root: &Key) -> [u8; CHECK_BYTES] {
+    let check = root.derive("kms/root check", b"");
+    let mut bytes = [0; CHECK_BYTES];
+    for (to, from) in bytes.iter_mut().zip(check.expose()) {
+        *to = *from;
+    }
+    bytes
+}
+
+/// A root key file and an epoch-secret file, both outside the data directory. The root key file may be a read-only
+/// credential; the epoch secret is replaced at each erasure.
 pub struct FileProvider {
     root_key: PathBuf,
     epoch_secret: PathBuf,
+    openers: Openers,
+    /// A root key that somebody was asked for, so that nobody is asked again. One in the clear is read anew each time.
+    opened: RwLock<Option<Arc<Key>>>,
 }
 
 impl FileProvider {
     /// A provider over these two paths; nothing is read yet.
     pub fn new(root_key: impl Into<PathBuf>, epoch_secret: impl Into<PathBuf>) -> Self {
-        Self { root_key: root_key.into(), epoch_secret: epoch_secret.into() }
+        let (root_key, epoch_secret) = (root_key.into(), epoch_secret.into());
+        Self { root_key, epoch_secret, openers: Openers::default(), opened: RwLock::new(None) }
+    }
+
+    /// The same with what opens the root key without anybody being asked.
+    #[must_use]
+    pub fn with_openers(mut self, openers: Openers) -> Self {
+        self.openers = openers;
+        self
     }
 
     /// Makes both files with fresh secrets, mode 0600. Never overwrites.
     pub fn create(&self, env: &Env) -> Result<(), RootError> {
+        self.create_for(&[Recipient::File], 1, env)
+    }
+
+    /// The same for these recipients, at this epoch.
+    pub fn create_for(&self, recipients: &[Recipient], epoch: u64, env: &Env) -> Result<(), RootError> {
         for path in [&self.root_key, &self.epoch_secret] {
             if path.exists() {
                 return Err(RootError::Exists { file: name(path) });
@@ -136,44 +223,126 @@ impl FileProvider {
                 fs::create_dir_all(directory).map_err(|cause| io_error(directory, cause))?;
             }
         }
-        write_new(&self.root_key, &root_text(&Key::random(env)))?;
-        let first = EpochSecret { epoch: 1, secret: Key::random(env) };
-        write_new(&self.epoch_secret, &epoch_text(&first))
+        let root = Arc::new(Key::random(env));
+        write_new(&self.root_key, &RootFile::new(&root, recipients, env)?.text())?;
+        write_new(&self.epoch_secret, &epoch_text(&EpochSecret { epoch, secret: Key::random(env) }))?;
+        *self.opened.write() = Some(root);
+        Ok(())
+    }
+
+    /// Opens a sealed root key with a passphrase or a PIN, for the life of this provider.
+    pub fn unseal(&self, given: &Secret) -> Result<(), RootError> {
+        let root = RootFile::read(&self.root_key)?.open(&self.root_key, &self.openers, Some(given))?;
+        *self.opened.write() = Some(root);
+        Ok(())
+    }
+
+    /// The recipients of the root key, with their numbers.
+    pub fn recipients(&self) -> Result<Vec<(u32, Holder)>, RootError> {
+        let file = RootFile::read(&self.root_key)?;
+        Ok(file.holders().map(|(number, holder)| (number, holder.clone())).collect())
+    }
+
+    /// Wraps the root key for one more recipient; gives its number.
+    pub fn add_recipient(&self, recipient: &Recipient, env: &Env) -> Result<u32, RootError> {
+        let root = self.root()?;
+        let mut file = RootFile::read(&self.root_key)?;
+        let number = file.add(&root, recipient, env)?;
+        self.replace_root(&file)?;
+        Ok(number)
+    }
+
+    /// Takes a recipient away; never the last one. Whoever kept an older copy of the file still opens that: only a new root
+    /// key ends it.
+    pub fn remove_recipient(&self, number: u32) -> Result<Holder, RootError> {
+        let mut file = RootFile::read(&self.root_key)?;
+        let holder = file.remove(number)?;
+        self.replace_root(&file)?;
+        Ok(holder)
+    }
+
+    /// The root key: from the clear, from memory, or by what opens it unasked.
+    fn root(&self) -> Result<Arc<Key>, RootError> {
+        let file = RootFile::read(&self.root_key)?;
+        if let Some(opened) = self.opened.read().as_ref().filter(|opened| check_value(opened) == file.check) {
+            return Ok(Arc::clone(opened));
+        }
+        let root = file.open(&self.root_key, &self.openers, None)?;
+        if !file.holders().any(|(_, holder)| *holder == Holder::File) {
+            *self.opened.write() = Some(Arc::clone(&root));
+        }
+        Ok(root)
+    }
+
+    /// The file that is there or the new one: never half of either.
+    fn replace_root(&self, file: &RootFile) -> Result<(), RootError> {
+        let new = beside(&self.root_key, ".new");
+        remove_if_there(&new).map_err(|cause| replace_error(&self.root_key, cause))?;
+        write_beside(&self.root_key, &new, &file.text())?;
+        put_in_place(&new, &self.root_key)
     }
 
     fn staged_path(&self) -> PathBuf {
-        self.beside(".next")
+        beside(&self.epoch_secret, ".next")
     }
+}
 
-    fn beside(&self, suffix: &str) -> PathBuf {
-        let mut path = self.epoch_secret.clone().into_os_string();
-        path.push(suffix);
-        path.into()
-    }
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.to_owned().into_os_string();
+    path.push(suffix);
+    path.into()
+}
 
-    /// Overwrites and removes the secret before the one in force. What a crash or the mode leaves of it is tried again
-    /// at the next load, and said.
-    fn destroy_old(&self) {
-        let old = self.beside(".old");
-        let Ok(about) = fs::symlink_metadata(&old) else { return };
-        // The replacement did not come to its rename: this is a second name of the secret in force.
-        let in_force = fs::metadata(&self.epoch_secret);
-        let same = in_force.is_ok_and(|current| (current.dev(), current.ino()) == (about.dev(), about.ino()));
-        if !same && about.is_file() {
-            overwrite(&old);
-        }
-        let removed = fs::remove_file(&old).map_err(|cause| io_error(&old, cause)).and_then(|()| sync_directory(&old));
-        if let Err(cause) = removed {
-            tracing::warn!(%cause, "the replaced epoch secret could not be removed; remove that file");
-        }
+/// Overwrites and removes what stood at `path` before. What a crash or the mode leaves of it is tried again at the next
+/// load, and said.
+fn destroy_old(path: &Path) {
+    let old = beside(path, ".old");
+    let Ok(about) = fs::symlink_metadata(&old) else { return };
+    // The replacement did not come to its rename: this is a second name of what is in force.
+    let same = fs::metadata(path).is_ok_and(|current| (current.dev(), current.ino()) == (about.dev(), about.ino()));
+    if !same && about.is_file() {
+        overwrite(&old);
     }
+    let removed = fs::remove_file(&old).map_err(|cause| io_error(&old, cause)).and_then(|()| sync_directory(&old));
+    if let Err(cause) = removed {
+        tracing::warn!(%cause, "a replaced secret could not be removed; remove that file");
+    }
+}
+
+/// Renames `new` to `path` and destroys what was there.
+fn put_in_place(new: &Path, path: &Path) -> Result<(), RootError> {
+    // A second name keeps the old secret's blocks within reach, whenever a crash comes.
+    destroy_old(path);
+    if let Err(cause) = fs::hard_link(path, beside(path, ".old")) {
+        tracing::warn!(%cause, file = name(path), "the replaced secret cannot be overwritten");
+    }
+    fs::rename(new, path).map_err(|cause| replace_error(path, cause))?;
+    sync_directory(path)?;
+    destroy_old(path);
+    Ok(())
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(cause),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Writes a successor of `path`; where it may not be written, `path` cannot be replaced.
+fn write_beside(path: &Path, new: &Path, text: &Zeroizing<String>) -> Result<(), RootError> {
+    write_new(new, text).map_err(|error| match error {
+        RootError::Io { cause, .. } => replace_error(path, cause),
+        other => other,
+    })
 }
 
 impl RootProvider for FileProvider {
     fn load(&self) -> Result<RootSecrets, RootError> {
-        let root = parse_root(&self.root_key)?;
+        let root = self.root()?;
         let current = parse_epoch(&self.epoch_secret)?;
-        self.destroy_old();
+        destroy_old(&self.root_key);
+        destroy_old(&self.epoch_secret);
         let (staged, staged_damaged) = match parse_epoch(&self.staged_path()) {
             Ok(staged) => (Some(staged), false),
             Err(RootError::Missing { .. }) => (None, false),
@@ -185,28 +354,12 @@ impl RootProvider for FileProvider {
 
     fn stage(&self, next: &EpochSecret) -> Result<(), RootError> {
         let path = self.staged_path();
-        match fs::remove_file(&path) {
-            Ok(()) => {}
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-            Err(cause) => return Err(replace_error(&self.epoch_secret, cause)),
-        }
-        write_new(&path, &epoch_text(next)).map_err(|error| match error {
-            RootError::Io { cause, .. } => replace_error(&self.epoch_secret, cause),
-            other => other,
-        })
+        remove_if_there(&path).map_err(|cause| replace_error(&self.epoch_secret, cause))?;
+        write_beside(&self.epoch_secret, &path, &epoch_text(next))
     }
 
     fn promote(&self) -> Result<(), RootError> {
-        let staged = self.staged_path();
-        // A second name keeps the old secret's blocks within reach, whenever a crash comes.
-        self.destroy_old();
-        if let Err(cause) = fs::hard_link(&self.epoch_secret, self.beside(".old")) {
-            tracing::warn!(%cause, file = name(&self.epoch_secret), "the replaced epoch secret cannot be overwritten");
-        }
-        fs::rename(&staged, &self.epoch_secret).map_err(|cause| replace_error(&self.epoch_secret, cause))?;
-        sync_directory(&self.epoch_secret)?;
-        self.destroy_old();
-        Ok(())
+        put_in_place(&self.staged_path(), &self.epoch_secret)
     }
 
     fn discard_staged(&self) -> Result<(), RootError> {
@@ -216,6 +369,28 @@ impl RootProvider for FileProvider {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(cause) => Err(io_error(&path, cause)),
         }
+    }
+
+    fn stage_root(&self, next: &Arc<Key>, recipients: &[Recipient], env: &Env) -> Result<(), RootError> {
+        let path = beside(&self.root_key, ".next");
+        let file = RootFile::new(next, recipients, env)?;
+        remove_if_there(&path).map_err(|cause| replace_error(&self.root_key, cause))?;
+        write_beside(&self.root_key, &path, &file.text())
+    }
+
+    fn settle_root(&self, wanted: &[u8; CHECK_BYTES]) -> Result<(), RootError> {
+        let next = beside(&self.root_key, ".next");
+        if !next.exists() {
+            return Ok(());
+        }
+        if RootFile::read(&self.root_key)?.check == *wanted {
+            // The replacement did not come to the rows of the key ring: nothing depends on the successor.
+            overwrite(&next);
+            fs::remove_file(&next).map_err(|cause| io_error(&next, cause))?;
+            return sync_directory(&next);
+        }
+        // Any other successor is left for whoever looks after the wrong root key.
+        if RootFile::read(&next)?.check == *wanted { put_in_place(&next, &self.root_key) } else { Ok(()) }
     }
 
     fn root_name(&self) -> String {
@@ -248,18 +423,6 @@ fn replace_error(path: &Path, cause: io::Error) -> RootError {
     }
 }
 
-fn root_text(root: &Key) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(String::with_capacity(256));
-    text.push_str(
-        "# Coffer root key. Without this file and the epoch secret nothing can be read. Keep a copy apart.\n",
-    );
-    text.push_str(ROOT_MARK);
-    text.push(' ');
-    push_hex(&mut text, root.expose());
-    text.push('\n');
-    text
-}
-
 fn epoch_text(secret: &EpochSecret) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(256));
     text.push_str("# Coffer epoch secret. Replaced at each erasure: an older copy opens nothing.\n");
@@ -276,17 +439,6 @@ fn push_hex(text: &mut String, bytes: &[u8; 32]) {
         for digit in [byte >> 4, byte & 15] {
             text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
         }
-    }
-}
-
-fn parse_root(path: &Path) -> Result<Key, RootError> {
-    let malformed = || RootError::Malformed { file: name(path), what: "root key" };
-    let text = read(path)?;
-    let text = std::str::from_utf8(&text).map_err(|_| malformed())?;
-    let mut words = text.lines().find(|line| !line.starts_with('#')).ok_or_else(malformed)?.split_ascii_whitespace();
-    match (words.next(), words.next(), words.next()) {
-        (Some(ROOT_MARK), Some(hex), None) => parse_key(hex).ok_or_else(malformed),
-        _ => Err(malformed()),
     }
 }
 
@@ -311,15 +463,23 @@ fn parse_key(text: &str) -> Option<Key> {
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, RootError> {
-    let file = File::open(path).map_err(|cause| io_error(path, cause))?;
-    let about = file.metadata().map_err(|cause| io_error(path, cause))?;
-    let mode = about.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(RootError::TooOpen { file: name(path), mode });
-    }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(512));
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(|cause| io_error(path, cause))?;
+    read_up_to(path, FILE_BYTES_MAX)
+}
+
+fn read_up_to(path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, RootError> {
+    let file = open_private(path)?;
+    let length = file.metadata().map_or(0, |about| about.len()).min(bytes_max);
+    // Room enough, so that nothing of it is left behind where it grew.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 64));
+    file.take(bytes_max).read_to_end(&mut bytes).map_err(|cause| io_error(path, cause))?;
     Ok(bytes)
+}
+
+/// Opens a file that its owner alone may read.
+fn open_private(path: &Path) -> Result<File, RootError> {
+    let file = File::open(path).map_err(|cause| io_error(path, cause))?;
+    let mode = file.metadata().map_err(|cause| io_error(path, cause))?.mode() & 0o7777;
+    if mode & 0o077 == 0 { Ok(file) } else { Err(RootError::TooOpen { file: name(path), mode }) }
 }
 
 fn write_new(path: &Path, text: &Zeroizing<String>) -> Result<(), RootError> {
@@ -347,7 +507,7 @@ fn overwrite(path: &Path) {
         // Its owner may have made it read-only.
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         let mut old = OpenOptions::new().write(true).open(path)?;
-        let length = usize::try_from(old.metadata()?.len().min(FILE_BYTES_MAX)).unwrap_or(0);
+        let length = usize::try_from(old.metadata()?.len().min(OVERWRITE_BYTES_MAX)).unwrap_or(0);
         old.write_all(&vec![0_u8; length])?;
         old.sync_all()
     };
@@ -445,7 +605,7 @@ mod tests {
         let witness = directory.path().join("witness");
         let replace = |epoch| files.stage(&EpochSecret { epoch, secret: Key::random(&env) }).unwrap();
         let is_wiped = |path: &Path| fs::read(path).unwrap().iter().all(|byte| *byte == 0);
-        let old = files.beside(".old");
+        let old = beside(&files.epoch_secret, ".old");
 
         // The mode of a careful owner.
         fs::set_permissions(&files.epoch_secret, fs::Permissions::from_mode(0o400)).unwrap();

@@ -57,7 +57,7 @@ impl State {
     pub(crate) async fn load(records: &SealedRecords) -> Result<Self, KmsError> {
         let mut state = Self::default();
         for (name, bytes) in records.load("kms/").await? {
-            read(&name, &bytes)?.apply(&mut state);
+            read_record(&name, &bytes)?.apply(&mut state);
         }
         Ok(state)
     }
@@ -89,7 +89,8 @@ impl State {
     }
 }
 
-fn read(name: &str, bytes: &[u8]) -> Result<Edit, KmsError> {
+/// A record of KMS, by its name, as the edit that puts it.
+pub(crate) fn read_record(name: &str, bytes: &[u8]) -> Result<Edit, KmsError> {
     Ok(if name.starts_with(KEY) {
         Edit::PutKey(decode(name, bytes)?)
     } else if name.starts_with(MATERIAL) {

@@ -1,7 +1,7 @@
 //! Brings what a run needs onto the machine: Debian packages when this is root, a Python environment for the API tours.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use linux_client::Needs;
@@ -19,6 +19,18 @@ pub(crate) fn packages(needs: Needs) -> Result<(), String> {
         apt(&missing)?;
     }
     linux_client::require(needs).map_err(|error| error.to_string())
+}
+
+/// SoftHSM, the token that the tests of root keys use.
+pub(crate) fn softhsm() -> Result<(), String> {
+    if Path::new("/usr/lib/softhsm/libsofthsm2.so").exists() {
+        return Ok(());
+    }
+    if is_root() {
+        apt(&["softhsm2"])
+    } else {
+        Err("a package is missing; as root: apt-get install --no-install-recommends softhsm2".to_owned())
+    }
 }
 
 /// The Python environment with the AWS CLI and boto3, as pinned.

@@ -100,6 +100,10 @@ fn deny(house: &House) -> Outcome {
 
 /// All tests of the workspace, with nextest where it is installed. A long run tells them so, and gives them the time.
 fn unit(house: &House, long: bool) -> Outcome {
+    if let Err(why) = install::softhsm() {
+        // The one test that needs it fails, and says so too.
+        eprintln!("{why}");
+    }
     let nextest = output(Command::new(cargo()).args(["nextest", "--version"])).is_ok();
     let mut command = Command::new(cargo());
     if nextest {

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use aws_wire::{ApiError, CallContext, Caller, Timestamp};
 use bytes::Bytes;
 use env::{Env, Simulation};
-use kms::root::{EpochSecret, FileProvider, RootError, RootProvider, RootSecrets};
+use kms::root::{
+    CHECK_BYTES, EpochSecret, FileProvider, Openers, Recipient, RootError, RootProvider, RootSecrets, Secret,
+};
 use kms::{EncryptionContext, KeyRing, KeyRingError, Kms, KmsError, model, ops};
 use storage::memory::Memory;
 use storage::{
@@ -28,6 +30,9 @@ pub(crate) struct World {
     pub(crate) env: Env,
     pub(crate) simulation: Simulation,
     pub(crate) cut: Cut,
+    /// What opens the root key, unasked and asked.
+    pub(crate) openers: Openers,
+    pub(crate) secret: Option<Secret>,
 }
 
 /// Fails every step from number `at` on, as a crash does. A step may fail before or after it has taken effect.
@@ -90,6 +95,12 @@ impl RootProvider for CutProvider {
     }
     fn discard_staged(&self) -> Result<(), RootError> {
         self.0.discard_staged()
+    }
+    fn stage_root(&self, next: &Arc<crypto::Key>, recipients: &[Recipient], env: &Env) -> Result<(), RootError> {
+        self.at_step(|files| files.stage_root(next, recipients, env))
+    }
+    fn settle_root(&self, wanted: &[u8; CHECK_BYTES]) -> Result<(), RootError> {
+        self.at_step(|files| files.settle_root(wanted))
     }
     fn root_name(&self) -> String {
         self.0.root_name()
@@ -162,10 +173,15 @@ impl Shard for CutShard {
 impl World {
     /// A fresh installation, as `coffer init` leaves it.
     pub(crate) async fn new(seed: u64) -> Self {
+        Self::of(seed, &[Recipient::File], Openers::default(), None).await
+    }
+
+    /// The same with a root key for these recipients.
+    pub(crate) async fn of(seed: u64, recipients: &[Recipient], openers: Openers, secret: Option<Secret>) -> Self {
         let (env, simulation) = Env::simulated(seed);
         let keys = tempfile::tempdir().unwrap();
-        let world = Self { memory: Memory::new(), keys, env, simulation, cut: Cut::default() };
-        world.files().create(&world.env).unwrap();
+        let world = Self { memory: Memory::new(), keys, env, simulation, cut: Cut::default(), openers, secret };
+        world.closed_files().create_for(recipients, 1, &world.env).unwrap();
         let provider: Arc<dyn RootProvider> = Arc::new(world.files());
         KeyRing::create(&world.memory.open().0, &provider, &world.env).await.unwrap();
         world
@@ -175,8 +191,19 @@ impl World {
         self.keys.path()
     }
 
+    /// The key files as a server that starts finds them: nobody has given a passphrase yet.
+    pub(crate) fn closed_files(&self) -> FileProvider {
+        let files = FileProvider::new(self.keys.path().join("root.key"), self.keys.path().join("epoch.secret"));
+        files.with_openers(self.openers.clone())
+    }
+
+    /// The same after whoever knows the passphrase gave it.
     pub(crate) fn files(&self) -> FileProvider {
-        FileProvider::new(self.keys.path().join("root.key"), self.keys.path().join("epoch.secret"))
+        let files = self.closed_files();
+        if let Some(secret) = &self.secret {
+            files.unseal(secret).unwrap();
+        }
+        files
     }
 
     /// Opens the key ring of a disk with this installation's key files.
