@@ -28,6 +28,7 @@ use crate::action::ServiceActions;
 use crate::body::{self, BodyError, PIECE};
 use crate::call::{House, Origin, Refusals};
 use crate::ec2::{self, Zone};
+use crate::rates::{Rates, Throttle};
 use crate::reply::{self, Health, Reply};
 use crate::route::Incoming;
 use crate::sts;
@@ -74,6 +75,8 @@ pub struct Limits {
     pub body_time: Duration,
     /// A connection without a byte in either direction for so long is closed, unless a call is at work.
     pub idle_time: Duration,
+    /// How many calls a second an account may make.
+    pub rates: Rates,
 }
 
 impl Default for Limits {
@@ -88,6 +91,7 @@ impl Default for Limits {
             head_time: Duration::from_secs(15),
             body_time: Duration::from_secs(30),
             idle_time: Duration::from_secs(60),
+            rates: Rates::default(),
         }
     }
 }
@@ -113,8 +117,10 @@ impl Server {
         let Parts { mut services, identities, authorize, audit, region, zones, env, limits } = parts;
         services.push(sts::actions());
         services.push(ec2::actions(zones));
-        let (verifier, refusals) = (Verifier::default(), Refusals::new());
-        let house = House { services, identities, authorize, audit, verifier, region, env, refusals };
+        let (verifier, refusals, throttled) = (Verifier::default(), Refusals::new(), Refusals::new());
+        let throttle = Throttle::new(limits.rates.clone());
+        let house =
+            House { services, identities, authorize, audit, verifier, region, env, refusals, throttle, throttled };
         Self(Arc::new(Shared {
             house,
             bodies: Arc::new(Semaphore::new(limits.bodies_bytes.div_ceil(PIECE))),

@@ -105,7 +105,7 @@ impl House {
             region: config.region.clone(),
             zones: api_zones(config),
             env,
-            limits: ApiLimits::default(),
+            limits: ApiLimits { rates: config.rates().map_err(CofferError::stopped)?, ..ApiLimits::default() },
         });
         Ok(Self { installation, kms, control, owner, floors, audit, listeners, nfs, api, certificate, authority })
     }

@@ -4,6 +4,7 @@ pub(crate) mod keys;
 mod kill;
 mod mounts;
 mod readme;
+mod stolen;
 mod tamper;
 mod work;
 
@@ -105,6 +106,7 @@ const CASES: &[Case] = &[
     },
     Case { name: "a disabled key", clients: 2, anywhere: false, settings: USUAL, run: keys::disabled },
     Case { name: "no plaintext at rest", clients: 1, anywhere: false, settings: USUAL, run: keys::canaries },
+    Case { name: "a stolen data directory", clients: 1, anywhere: false, settings: USUAL, run: stolen::stolen },
     Case { name: "swapped extents and values", clients: 1, anywhere: false, settings: QUICK, run: tamper::swapped },
     Case { name: "killed under load", clients: 2, anywhere: false, settings: QUICK, run: kill::campaign },
     Case {

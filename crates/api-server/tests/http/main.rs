@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, reason = "tests may panic")]
 
 mod audited;
+mod ciphertexts;
 mod file_systems;
 mod hostile;
 mod house;
 mod joined;
 mod protocols;
 mod secure;
+mod throttled;
