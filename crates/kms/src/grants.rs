@@ -62,9 +62,10 @@ fn sorted(operations: &[String]) -> Vec<&str> {
 pub(crate) fn applies(grant: &GrantRecord, principal: &str, operation: &str, context: &EncryptionContext) -> bool {
     // Constraints do not apply to operations without an encryption context.
     let constrained = !matches!(operation, "DescribeKey" | "RetireGrant");
-    grant.grantee.name() == principal
+    // A thousand file systems under one key are a thousand grants to one service: the context tells them apart soonest.
+    (!constrained || satisfies(&grant.constraints, context))
+        && grant.grantee.name() == principal
         && grant.operations.iter().any(|granted| granted == operation)
-        && (!constrained || satisfies(&grant.constraints, context))
 }
 
 fn satisfies(constraints: &Constraints, context: &EncryptionContext) -> bool {
