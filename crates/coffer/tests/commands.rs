@@ -251,7 +251,7 @@ fn areas_are_ciphertext_and_nothing_else() {
         (last, end) = (file.clone(), offset + length);
         let bytes = fs::read(data.join(&file)).unwrap();
         let area = bytes.get(offset..end).unwrap();
-        area.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
+        area.iter().for_each(|byte| *counts.get_mut(usize::from(*byte)).unwrap() += 1);
         *kinds.entry(kind.to_owned()).or_insert(0) += 1;
         if kind == "file-system record" {
             // Version of the format and of the key stand in the clear before salt, counter and ciphertext.
