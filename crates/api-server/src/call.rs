@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::action::{Action, Answer, Class, ServiceActions};
 use crate::annotate::Annotate;
+use crate::rates::Throttle;
 use crate::reply::{self, Reply};
 use crate::route::{Incoming, Route, route};
 
@@ -28,9 +29,12 @@ pub(crate) struct House {
     pub(crate) env: Env,
     pub(crate) refusals: Refusals,
     pub(crate) annotate: OnceLock<Arc<dyn Annotate>>,
+    pub(crate) throttle: Throttle,
+    pub(crate) throttled: Refusals,
 }
 
-/// Unsigned peers may not fill the disk: so many of their refusals a second are written down, the rest are counted.
+/// Unsigned peers, and callers beyond their rate, may not fill the disk: so many of their refusals a second are written
+/// down, the rest are counted.
 pub(crate) struct Refusals(parking_lot::Mutex<(Instant, u32, u64)>);
 
 /// Refusals written down in one second.
@@ -162,7 +166,22 @@ impl House {
         }
     }
 
-    /// From the decision to the completed record.
+    /// A throttled call acts on nothing, so it has one record and not two, and that within bounds.
+    async fn note_throttled(&self, cx: &CallContext, found: &Route<'_>, class: Class, error: &ApiError) {
+        let Some(skipped) = self.throttled.admit(self.env.now()) else { return };
+        tracing::info!(request_id = cx.request_id, account = cx.account, operation = found.name, "throttled");
+        let mut event = Event::call(cx, found.actions.event_source, &found.name, class.read_only(), Value::Null);
+        event.api_version = found.actions.event_version;
+        let mut outcome = Outcome::failure(error.code, &error.message);
+        if skipped > 0 {
+            outcome.additional = json!({"throttledNotRecorded": skipped});
+        }
+        if let Err(error) = self.audit.note(event, outcome).await {
+            tracing::error!(%error, "a throttled call could not be recorded");
+        }
+    }
+
+    /// From the rate to the completed record.
     async fn perform(
         &self,
         cx: CallContext,
@@ -173,6 +192,11 @@ impl House {
         let action = found.actions.action(&found.name);
         let class = action.map_or(Class::Read, |action| action.class);
         let input = checked(input, action, service.protocol);
+        let (seen, now) = (input.as_ref().ok(), self.env.now());
+        if let Err(error) = self.throttle.admit(&cx, service, &found.name, class, seen, now) {
+            self.note_throttled(&cx, &found, class, &error).await;
+            return Err(error);
+        }
         let shown = input.as_ref().map_or(Value::Null, |input| parameters(action, input));
         let resource = action.zip(input.as_ref().ok()).and_then(|(action, input)| named(action, input));
         let arn = (found.actions.arn)(&cx, resource);

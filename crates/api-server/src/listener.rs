@@ -29,6 +29,7 @@ use crate::annotate::Annotate;
 use crate::body::{self, BodyError, PIECE};
 use crate::call::{House, Origin, Refusals};
 use crate::ec2::{self, Zone};
+use crate::rates::{Rates, Throttle};
 use crate::reply::{self, Health, Reply};
 use crate::route::Incoming;
 use crate::sts;
@@ -75,6 +76,8 @@ pub struct Limits {
     pub body_time: Duration,
     /// A connection without a byte in either direction for so long is closed, unless a call is at work.
     pub idle_time: Duration,
+    /// How many calls a second an account may make.
+    pub rates: Rates,
 }
 
 impl Default for Limits {
@@ -89,6 +92,7 @@ impl Default for Limits {
             head_time: Duration::from_secs(15),
             body_time: Duration::from_secs(30),
             idle_time: Duration::from_secs(60),
+            rates: Rates::default(),
         }
     }
 }
@@ -114,9 +118,21 @@ impl Server {
         let Parts { mut services, identities, authorize, audit, region, zones, env, limits } = parts;
         services.push(sts::actions());
         services.push(ec2::actions(zones));
-        let (verifier, refusals) = (Verifier::default(), Refusals::new());
-        let annotate = OnceLock::new();
-        let house = House { services, identities, authorize, audit, verifier, region, env, refusals, annotate };
+        let (verifier, refusals, throttled) = (Verifier::default(), Refusals::new(), Refusals::new());
+        let (throttle, annotate) = (Throttle::new(limits.rates.clone()), OnceLock::new());
+        let house = House {
+            services,
+            identities,
+            authorize,
+            audit,
+            verifier,
+            region,
+            env,
+            refusals,
+            annotate,
+            throttle,
+            throttled,
+        };
         Self(Arc::new(Shared {
             house,
             bodies: Arc::new(Semaphore::new(limits.bodies_bytes.div_ceil(PIECE))),

@@ -1,10 +1,12 @@
 //! The configuration file of the server and of its administration: TOML, every key with a default but the paths.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use api_server::Rates;
 use serde::Deserialize;
 
 use crate::CofferError;
@@ -42,6 +44,8 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) keys: Keys,
     #[serde(default)]
+    pub(crate) limits: RequestLimits,
+    #[serde(default)]
     pub(crate) budgets: Budgets,
     #[serde(default)]
     pub(crate) log: Log,
@@ -78,6 +82,16 @@ pub(crate) struct Nfs {
 pub(crate) struct Keys {
     /// The absolute lifetime of a key lease, 1 to 300 s.
     pub(crate) lease_seconds: u32,
+}
+
+/// How many API calls an account may make in a region.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RequestLimits {
+    /// A class that rested may be called in one go as often as in so many seconds.
+    pub(crate) burst_seconds: Option<u32>,
+    /// Calls a second by class, where not the default.
+    pub(crate) requests_per_second: BTreeMap<String, f64>,
 }
 
 /// What the whole process may use, shared by all file systems.
@@ -219,6 +233,7 @@ impl Config {
         if self.nfs.port == 0 {
             return Err("nfs.port = 0: clients could not find it".to_owned());
         }
+        self.rates()?;
         self.validate_budgets()?;
         self.subnets.iter().try_for_each(Subnet::validate)?;
         self.kms_providers.iter().try_for_each(ProviderSettings::validate)?;
@@ -234,6 +249,12 @@ impl Config {
                 .to_owned());
         }
         Ok(())
+    }
+
+    /// The rates of API calls.
+    pub(crate) fn rates(&self) -> Result<Rates, String> {
+        let set = self.limits.requests_per_second.iter().map(|(class, rate)| (class.as_str(), *rate));
+        Rates::new(self.limits.burst_seconds, set).map_err(|why| format!("limits.{why}"))
     }
 
     fn validate_budgets(&self) -> Result<(), String> {
@@ -344,6 +365,19 @@ mod tests {
         assert!(parse(&idle).unwrap_err().contains("nfs.idle_close_seconds = 0: 1 to"));
         assert!(parse(&fresh().replace("vpc-00000000", "vpc-1")).unwrap_err().contains("vpc- and 8 to 40"));
         assert!(parse(&fresh().replace("eu-west-9a", "Zone A")).unwrap_err().contains("zone = \"Zone A\""));
+    }
+
+    /// docs/operations.md, "Rate limits": a rate is set by the name of its class; what cannot be is refused with its key.
+    #[test]
+    fn rates_are_set_by_class() {
+        let limits = |text: &str| parse(&fresh().replace("[keys]", &format!("[limits]\n{text}\n[keys]")));
+        let config =
+            limits("burst_seconds = 2\nrequests_per_second = { \"kms.CreateKey\" = 5, \"kms.rsa\" = 0.5 }").unwrap();
+        let wanted = Rates::new(Some(2), [("kms.CreateKey", 5.0), ("kms.rsa", 0.5)]).unwrap();
+        assert_eq!(config.rates().unwrap(), wanted);
+        assert_eq!(parse(&fresh()).unwrap().rates().unwrap(), Rates::default());
+        assert!(limits("requests_per_second = { \"kms.X\" = 5 }").unwrap_err().contains("limits.requests_per_second"));
+        assert!(limits("burst_seconds = 0").unwrap_err().contains("limits.burst_seconds = 0"));
     }
 
     /// docs/operations.md: what the system says of the file is told, and `init` is advised only where there is none.

@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 all is sound or repaired, 1 something was found and remains, 2 something could not be looked at.
 
+mod areas;
 mod attendant;
 mod bar;
 
@@ -37,7 +38,7 @@ fn start(args: &FsckArgs) -> Result<u8, CofferError> {
     let config = Config::read(&args.config.config)?;
     log::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CofferError::stopped)?;
-    runtime.block_on(check(args, &config))
+    if args.areas { runtime.block_on(areas::list(args, &config)) } else { runtime.block_on(check(args, &config)) }
 }
 
 async fn check(args: &FsckArgs, config: &Config) -> Result<u8, CofferError> {

@@ -113,7 +113,7 @@ impl House {
             region: config.region.clone(),
             zones: api_zones(config),
             env,
-            limits: ApiLimits::default(),
+            limits: ApiLimits { rates: config.rates().map_err(CofferError::stopped)?, ..ApiLimits::default() },
         });
         api.annotate(keys.dependents.clone());
         Ok(Self { installation, kms, keys, control, owner, floors, audit, listeners, nfs, api, certificate, authority })

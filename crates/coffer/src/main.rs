@@ -198,6 +198,10 @@ struct FsckArgs {
     /// nothing is changed.
     #[arg(long)]
     repair: bool,
+    /// List which bytes of the data directory are ciphertext instead: file, first byte, number of bytes and what it is, and
+    /// for each file without any what it is.
+    #[arg(long, conflicts_with = "repair")]
+    areas: bool,
     /// Do not show how far it has come.
     #[arg(long)]
     quiet: bool,

@@ -226,6 +226,65 @@ fn fsck_repairs_what_is_proven() {
     }
 }
 
+/// docs/operations.md, "Checking": every area that is listed lies in its file, apart from all others, and is noise; every other
+/// file is told what it is; a sealed value is listed without its head.
+#[test]
+fn areas_are_ciphertext_and_nothing_else() {
+    let (installed, directory) = with_file_system();
+    let (code, said) = installed.run(&["fsck", "--areas", "--json"]);
+    assert_eq!(code, 0, "{said}");
+    let data = installed.path("data");
+    let (mut end, mut last) = (0, String::new());
+    let (mut kinds, mut named) = (std::collections::BTreeMap::new(), std::collections::BTreeSet::new());
+    let mut counts = [0_u32; 256];
+    for line in said.lines() {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        let file = row["file"].as_str().unwrap().to_owned();
+        named.insert(data.join(&file));
+        let Some(kind) = row["sealed"].as_str() else {
+            assert!(!row["clear"].as_str().unwrap().starts_with("no file"), "{line}");
+            continue;
+        };
+        let number = |name: &str| usize::try_from(row[name].as_u64().unwrap()).unwrap();
+        let (offset, length) = (number("offset"), number("length"));
+        assert!(file != last || offset >= end, "{line} overlaps what ends at {end}");
+        (last, end) = (file.clone(), offset + length);
+        let bytes = fs::read(data.join(&file)).unwrap();
+        let area = bytes.get(offset..end).unwrap();
+        area.iter().for_each(|byte| *counts.get_mut(usize::from(*byte)).unwrap() += 1);
+        *kinds.entry(kind.to_owned()).or_insert(0) += 1;
+        if kind == "file-system record" {
+            // Version of the format and of the key stand in the clear before salt, counter and ciphertext.
+            assert_eq!(bytes.get(offset - 25..offset - 20).unwrap(), [1, 0, 0, 0, 1]);
+        }
+    }
+    // One epoch has two wrapped keys; an empty file system has four records: its own, counters, totals, the root directory.
+    assert_eq!(kinds["wrapped key"], 2, "{said}");
+    assert!(kinds["control record"] >= 8 && kinds["file-system record"] >= 4, "{kinds:?}");
+    let expected = counts.iter().sum::<u32>() / 256;
+    // Eight standard deviations, at least: the chance of any is below one in ten thousand million.
+    let far = |count: &&u32| count.abs_diff(expected).pow(2) > 64 * expected;
+    assert!(expected > 5 && !counts.iter().any(|count| far(&count)), "{counts:?}");
+    let mut waiting = vec![data];
+    while let Some(directory) = waiting.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else {
+                assert!(named.contains(&path), "{} is not spoken of", path.display());
+            }
+        }
+    }
+    // What is damaged is called so, in text and status.
+    put(&directory, storage::Keyspace::Records, b"X".to_vec());
+    let (code, said) = installed.run(&["fsck", "--areas"]);
+    assert!(code == 1 && said.contains("not sound") && said.contains("\tcontrol record\n"), "{code} {said}");
+    assert!(said.contains("# audit.log\t"), "{said}");
+    let (code, said) = installed.run(&["fsck", "--areas", "--repair"]);
+    assert!(code == 2 && said.contains("cannot be used with"), "{code} {said}");
+}
+
 /// docs/operations.md: region and account are fixed when the installation is made; another one would hide everything.
 #[test]
 fn another_region_is_refused() {

@@ -24,7 +24,7 @@ mod storage_use;
 mod table;
 mod walk;
 
-use storage::{BoxFuture, Keyspace};
+use storage::{BoxFuture, Keyspace, Place};
 
 pub use self::problem::{Finding, Problem};
 pub use self::repair::Repair;
@@ -85,6 +85,9 @@ pub trait Repairing: Send {
 pub trait Observer: Send + Sync {
     /// Called often: for each page of records, each extent of data.
     fn progress(&self, progress: &Progress);
+
+    /// Called for each extent of a file's map that lies in a segment, with its place, in no particular order.
+    fn placed(&self, _place: &Place) {}
 
     /// Writes down that a repair is about to be made. If that fails, the repair is not made and the check ends.
     fn begin<'a>(&'a self, repair: &'a Repair) -> BoxFuture<'a, Result<Box<dyn Repairing>, String>>;

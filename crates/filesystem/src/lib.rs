@@ -57,4 +57,5 @@ pub use ops::{
 pub use protocol_records::{FoundRecords, RECORD_KEY_BYTES_MAX, RECORD_VALUE_BYTES_MAX, RecordChange};
 pub use reaper::OpenHold;
 pub use reply::{REPLY_BYTES_MAX, ReplyHold, ReplyKey};
+pub use seal::sealed_part;
 pub use settings::Settings;

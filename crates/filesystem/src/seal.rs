@@ -3,7 +3,10 @@
 //! A sealed record is version, key version, salt, counter, ciphertext, tag. A sealed extent is its pieces in order,
 //! each followed by its tag; salt and key version are in its map entry.
 
+use std::ops::Range;
+
 use crypto::{Key, Label, OpenFailed, Salt, Subkey, SubkeyCache, TAG_BYTES, Tag};
+use storage::Keyspace;
 
 use crate::{
     FsError, Result,
@@ -171,6 +174,15 @@ impl ExtentBinding {
     ) -> Result<(), OpenFailed> {
         let (body, tag): (&[u8], &Tag) = sealed.split_last_chunk::<TAG_BYTES>().ok_or(OpenFailed)?;
         subkey.open_into(u64::from(piece), self.piece(piece), body, tag, out)
+    }
+}
+
+/// Which bytes of a stored value are ciphertext with its tags: of a record all but its head, of inline contents all.
+#[must_use]
+pub fn sealed_part(keyspace: Keyspace, value_bytes: usize) -> Range<usize> {
+    match keyspace {
+        Keyspace::Records => HEAD_BYTES.min(value_bytes)..value_bytes,
+        Keyspace::Inline => 0..value_bytes,
     }
 }
 

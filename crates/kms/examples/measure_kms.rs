@@ -44,6 +44,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         report("Decrypt", bytes, env.now().since(start));
     }
+    for bytes in [32, 1024] {
+        let start = env.now();
+        for _ in 0..ROUNDS {
+            let input = model::GenerateDataKeyRequest {
+                key_id: key_id.clone(),
+                number_of_bytes: Some(bytes),
+                ..model::GenerateDataKeyRequest::default()
+            };
+            ops::generate_data_key::run(&kms, &cx, input).await?;
+        }
+        report("GenerateDataKey", usize::try_from(bytes)?, env.now().since(start));
+    }
     Ok(())
 }
 

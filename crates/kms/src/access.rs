@@ -205,7 +205,7 @@ impl Kms {
         self.read(|state| {
             state
                 .grants_of(&key.id)
-                .any(|grant| is_grantee(&cx.caller, &grant.grantee) && grants::applies(grant, action, context))
+                .any(|grant| grants::applies(grant, action, context) && is_grantee(&cx.caller, &grant.grantee))
         })
     }
 }

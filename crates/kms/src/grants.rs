@@ -62,8 +62,9 @@ fn sorted(operations: &[String]) -> Vec<&str> {
 pub(crate) fn applies(grant: &GrantRecord, operation: &str, context: &EncryptionContext) -> bool {
     // Constraints do not apply to operations without an encryption context; a child grant is held against them apart.
     let constrained = !matches!(operation, "DescribeKey" | "RetireGrant" | "CreateGrant");
-    grant.operations.iter().any(|granted| granted == operation)
-        && (!constrained || satisfies(&grant.constraints, context))
+    // A thousand file systems under one key are a thousand grants to one service: the context tells them apart soonest.
+    (!constrained || satisfies(&grant.constraints, context))
+        && grant.operations.iter().any(|granted| granted == operation)
 }
 
 fn satisfies(constraints: &Constraints, context: &EncryptionContext) -> bool {

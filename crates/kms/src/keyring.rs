@@ -7,6 +7,7 @@
 //! leaves either both epochs readable or only the new one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,6 +24,8 @@ use crate::wrapped::{UnwrapError, Wrapped};
 const ROW_PREFIX: &[u8] = b"\x00keyring/";
 /// What is written. Version 1 is still read.
 const ROW_VERSION: u8 = 2;
+/// Version and salt, before the ciphertext of a wrapped key.
+const WRAPPED_HEAD_BYTES: usize = 1 + 16;
 const SEAL: Label = Label::new("kms/domain");
 
 /// Why the key ring does not open. Each text names the file and the cure.
@@ -385,6 +388,17 @@ impl Row {
 
 /// Takes both secrets. In version 1 the epoch secret is the context of a derivation, which leaves a copy of it in memory
 /// that nothing wipes; since version 2 both are keys of one.
+/// Which bytes of a stored value are ciphertext with its tag, if the key is that of a key ring row: both wrapped keys,
+/// without the version and the salt before each.
+#[must_use]
+pub fn sealed_key_ring_parts(key: &[u8], value: &[u8]) -> Vec<Range<usize>> {
+    let Some(row) = Row::parse(key, value) else { return Vec::new() };
+    let control = 1 + CHECK_BYTES;
+    let domain = control + row.control.len();
+    let part = |from: usize, bytes: usize| from + WRAPPED_HEAD_BYTES..from + bytes;
+    vec![part(control, row.control.len()), part(domain, row.domain.len())]
+}
+
 fn wrapping_key(version: u8, root: &Key, secret: &EpochSecret) -> Key {
     if version == 1 {
         return root.derive("kms/root and epoch", secret.secret.expose());

@@ -40,7 +40,7 @@ mod wrapped;
 pub use context::EncryptionContext;
 pub use custody::{SERVICE_OPERATIONS, ServiceGrant};
 pub use error::KmsError;
-pub use keyring::{KeyRing, KeyRingError};
+pub use keyring::{KeyRing, KeyRingError, sealed_key_ring_parts};
 pub use kms::{KeyChange, KeyNotice, Kms};
 pub use observer::{Act, Finish, Observer};
 pub use record::KeyState;

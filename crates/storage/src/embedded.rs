@@ -37,6 +37,7 @@ use env::Env;
 use fjall::config::{BlockSizePolicy, CompressionPolicy};
 
 pub use directory::DirectoryLock;
+pub use tables::{StoredValue, stored_values};
 
 use crate::{Opening, StorageError};
 

@@ -22,7 +22,7 @@ mod suite;
 use std::{pin::Pin, sync::Arc};
 
 pub use buffers::SealedBuffer;
-pub use embedded::{Budgets, DirectoryLock, Engine};
+pub use embedded::{Budgets, DirectoryLock, Engine, StoredValue, stored_values};
 pub use error::{CommitError, StorageError};
 pub use records::{Change, SealedRecords};
 pub use segments::{Place, Sealed, SegmentId, Segments};

@@ -5,7 +5,7 @@
 //! path, and its value seals path and content together, so a disk shows neither names nor which records belong
 //! together. Services keep their records in memory and write through.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use crypto::{Key, Label, Prf, Salt, Subkey, TAG_BYTES};
@@ -81,6 +81,13 @@ impl SealedRecords {
             records.commit(vec![Change::Put(CHECK.to_owned(), Vec::new())]).await?;
         }
         Ok(records)
+    }
+
+    /// Which bytes of a value are ciphertext with its tag, if the key is that of a record of this kind.
+    #[must_use]
+    pub fn sealed_part(key: &[u8], value: &[u8]) -> Option<Range<usize>> {
+        (key.first() == Some(&CLASS) && value.first() == Some(&VERSION) && value.len() > HEAD_BYTES)
+            .then_some(HEAD_BYTES..value.len())
     }
 
     /// Names the directory that the records lie in, for errors.

@@ -1,5 +1,5 @@
 //! `loadgen`: does file work on a mounted file system, and measures it (bench) or remembers what was acknowledged
-//! (recorder); or is an NFSv4.1 client itself. Each command prints one line of JSON.
+//! (recorder); or is an NFSv4.1 client itself, or one of the KMS API. Each command prints one line of JSON.
 #![allow(clippy::disallowed_methods, reason = "a tool works in real time; nothing here is simulated")]
 
 mod counter;
@@ -7,6 +7,7 @@ mod crowd;
 mod dice;
 mod fsync;
 mod histogram;
+mod kms;
 mod measure;
 mod nfs;
 mod recorder;
@@ -88,6 +89,8 @@ enum Command {
     },
     /// Works on a server as so many NFSv4.1 clients, without a mount.
     Nfs(Box<nfs::Options>),
+    /// Calls the KMS API of a server over HTTP, as so many clients.
+    Kms(kms::Options),
     /// Writes 4 KiB and syncs, one after the other: what a durable write costs on this disk.
     Fsync {
         /// A file that is made for it and removed afterwards.
@@ -126,6 +129,7 @@ fn main() -> ExitCode {
         Command::Count { file, times, stop } => counter::run(&file, times, stop.as_deref()),
         Command::Crowd { directory, count, threads } => crowd::run(&directory, count, threads),
         Command::Nfs(options) => nfs::run(*options),
+        Command::Kms(options) => kms::run(&options),
         Command::Fsync { file, count, overwrite } => fsync::run(&file, count, overwrite),
         Command::Record { directory, control, seed, threads } => recorder::run(&directory, &control, seed, threads),
     };

@@ -9,7 +9,7 @@ mod life;
 mod options;
 mod pattern;
 mod pipeline;
-mod processor;
+pub(crate) mod processor;
 mod results;
 mod session;
 mod step;

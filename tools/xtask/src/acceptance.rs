@@ -6,6 +6,7 @@ mod kill;
 mod load;
 mod mounts;
 mod readme;
+mod stolen;
 mod tamper;
 mod work;
 
@@ -112,6 +113,7 @@ const CASES: &[Case] = &[
     Case { name: "a key taken away under load", clients: 1, anywhere: false, settings: QUICK, run: load::sealed },
     Case { name: "a key in a KMS elsewhere", clients: 1, anywhere: false, settings: SHORT_LEASE, run: elsewhere::kms },
     Case { name: "no plaintext at rest", clients: 1, anywhere: false, settings: USUAL, run: keys::canaries },
+    Case { name: "a stolen data directory", clients: 1, anywhere: false, settings: USUAL, run: stolen::stolen },
     Case { name: "swapped extents and values", clients: 1, anywhere: false, settings: QUICK, run: tamper::swapped },
     Case { name: "killed under load", clients: 2, anywhere: false, settings: QUICK, run: kill::campaign },
     Case {

@@ -1,7 +1,8 @@
-//! `cargo xtask bench`, in two parts: the same work from a Linux client on nfs-ganesha and on Coffer, side by side; and what
-//! the load generator finds of Coffer, held against the bars.
+//! `cargo xtask bench`, in three parts: the same work from a Linux client on nfs-ganesha and on Coffer, side by side; what
+//! the load generator finds of Coffer, held against the bars; and what KMS costs.
 
 mod clients;
+mod kms;
 mod load;
 pub(crate) mod process;
 mod rows;
@@ -20,20 +21,25 @@ const LOAD_MAX: f64 = 0.5;
 /// What Coffer may need with its defaults.
 const MEMORY_KIB_MAX: u64 = 512 << 10;
 
-/// A half of the bench.
+/// A part of the bench.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
     /// A Linux client, on nfs-ganesha and on Coffer.
     Clients,
     /// The load generator, on Coffer.
     Load,
+    /// KMS: its engine, calls over HTTP, key leases.
+    Kms,
 }
 
 /// What is measured.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     /// Only this part.
-    #[arg(long, value_enum)]
+    #[arg(value_enum)]
+    only_part: Option<Part>,
+    /// The same.
+    #[arg(long, value_enum, conflicts_with = "only_part")]
     part: Option<Part>,
     /// Only the rows whose name contains this.
     #[arg(long)]
@@ -55,10 +61,11 @@ pub(crate) struct Options {
 /// Runs what is wanted, prints it, and leaves it as JSON.
 pub(crate) fn run(house: &House, options: &Options) -> Result<(), String> {
     let only = options.only.as_deref();
-    let part = |part| options.part.is_none_or(|wanted| wanted == part);
+    let part = |part| options.part.or(options.only_part).is_none_or(|wanted| wanted == part);
     let rows = if part(Part::Clients) { clients::wanted(only) } else { Vec::new() };
     let load_rows = if part(Part::Load) { load::wanted(only) } else { Vec::new() };
-    if rows.is_empty() && load_rows.is_empty() {
+    let kms_rows = if part(Part::Kms) { kms::wanted(only) } else { Vec::new() };
+    if rows.is_empty() && load_rows.is_empty() && kms_rows.is_empty() {
         return Err(format!("no row has {:?} in its name", only.unwrap_or_default()));
     }
     if !rows.is_empty() {
@@ -74,15 +81,17 @@ pub(crate) fn run(house: &House, options: &Options) -> Result<(), String> {
         rows => Some(clients::run(house, &place, rows, options.rounds)?),
     };
     let found = load::run(house, &place.join("load"), &load_rows, options)?;
+    let keys = kms::run(house, &place.join("kms"), &kms_rows, options)?;
     if let Some(compared) = &compared {
         compared.print();
     }
     found.print();
+    keys.print();
     println!("load at the start: {load}{}", if void { " (void: above 0.5)" } else { "" });
     let (table, memory) = compared.as_ref().map_or((Value::Null, Value::Null), clients::Outcome::json);
     let result = json!({
         "void": void, "load_at_start": load, "rounds": options.rounds, "rows": table, "memory": memory,
-        "load_generator": found.json(),
+        "load_generator": found.json(), "kms": keys.json(),
     });
     let path = house.target.join("bench.json");
     fs::write(&path, format!("{result:#}\n")).map_err(|error| format!("{}: {error}", path.display()))?;

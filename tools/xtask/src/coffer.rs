@@ -151,6 +151,11 @@ impl Coffer {
         self.place.join("ca.pem")
     }
 
+    /// The program.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Where its API listens.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.api)

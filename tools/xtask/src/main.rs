@@ -14,6 +14,7 @@ mod house;
 mod install;
 mod load;
 mod look;
+mod noise;
 mod place;
 mod report;
 mod scale;

@@ -9,6 +9,7 @@ use crate::report::Report;
 /// Runs each tour of `tests/api` on a server of its own.
 pub(crate) fn run(house: &House, python: &Path, report: &mut Report) {
     report.check("API tour: boto3", || tour(house, python, "tour.py"));
+    report.check("API tour: signatures of botocore", || tour(house, python, "signatures.py"));
     report.check("API tour: AWS CLI", || tour(house, python, "tour.sh"));
 }
 

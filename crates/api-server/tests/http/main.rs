@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, reason = "tests may panic")]
 
 mod audited;
+mod ciphertexts;
 mod file_systems;
 mod hostile;
 mod house;
@@ -9,3 +10,4 @@ mod joined;
 mod managed;
 mod protocols;
 mod secure;
+mod throttled;

@@ -189,8 +189,8 @@ fn from_query(pairs: &[(String, String)]) -> Result<Presented, SignatureError> {
         Some(text) => text
             .parse()
             .ok()
-            .filter(|seconds| (0..=EXPIRES_SECONDS_MAX).contains(seconds))
-            .ok_or_else(|| incomplete("X-Amz-Expires must be between 0 and 604800 seconds."))?,
+            .filter(|seconds| (1..=EXPIRES_SECONDS_MAX).contains(seconds))
+            .ok_or_else(|| incomplete("X-Amz-Expires must be between 1 and 604800 seconds."))?,
     };
     let token = one("X-Amz-Security-Token")?.map(str::to_owned);
     let signed = must("X-Amz-SignedHeaders")?;

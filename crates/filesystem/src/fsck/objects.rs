@@ -224,6 +224,7 @@ impl Walk<'_> {
         match entry.extent.source {
             Source::Inline => sums.inline.push((entry.extent.id, sealed_bytes(entry.extent.bytes))),
             Source::Segment(place) => {
+                self.observer.placed(&place);
                 let segment = self.segments.entry(place.segment.0).or_default();
                 segment.live = segment.live.saturating_add(entry.live_bytes());
                 segment.reach = segment.reach.max(place.offset.saturating_add(u64::from(place.length)));

@@ -29,7 +29,7 @@ pub(super) struct SegmentSums {
 pub(super) struct Walk<'a> {
     pub(super) core: &'a Core,
     pub(super) names: Arc<Names>,
-    observer: &'a dyn Observer,
+    pub(super) observer: &'a dyn Observer,
     pub(super) report: Report,
     repairs: Vec<Repair>,
     pub(super) sound: Evidence,

@@ -21,7 +21,7 @@ const VERSION: u32 = 1;
 const FORMAT: &str = "FORMAT";
 const LOCK: &str = "LOCK";
 const FLOOR: &str = "floor";
-const ENGINE: &str = "engine";
+pub(crate) const ENGINE: &str = "engine";
 const SEGMENTS: &str = "segments";
 
 /// How long an opening waits for an owner that is just going.

@@ -7,15 +7,18 @@
 //! each table the list of its sections. Everything else in a table lies in blocks whose heads and contents fjall checks
 //! itself.
 
+mod values;
+
 use std::{
     fs::{self, File},
     io::{self, ErrorKind},
     os::unix::fs::FileExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use xxhash_rust::xxh3::xxh3_128;
 
+pub use self::values::{StoredValue, stored_values};
 use crate::StorageError;
 
 /// fjall's own keyspace and our three, by the numbers that fjall gives them.
@@ -46,6 +49,17 @@ pub(crate) fn check(engine: &Path) -> Result<(), StorageError> {
 }
 
 fn check_keyspace(dir: &Path) -> Result<(), StorageError> {
+    for path in tables_of(dir)? {
+        let whole = File::open(&path).and_then(|file| Sections::read(&file)).map_err(|error| trouble(&path, &error))?;
+        if whole.is_none() {
+            return Err(StorageError::damaged(&path, "the table is damaged or cut short", CURE));
+        }
+    }
+    Ok(())
+}
+
+/// The tables that the version in force of a keyspace consists of.
+fn tables_of(dir: &Path) -> Result<Vec<PathBuf>, StorageError> {
     let path = dir.join(CURRENT);
     let current = read(&path)?;
     let (number, checksum) =
@@ -55,14 +69,7 @@ fn check_keyspace(dir: &Path) -> Result<(), StorageError> {
     let bytes = read(&path)?;
     let tables = if xxh3_128(&bytes) == checksum { parse_version(&bytes) } else { None };
     let tables = tables.ok_or_else(|| StorageError::damaged(&path, "the list of tables is damaged", CURE))?;
-    for table in tables {
-        let path = dir.join("tables").join(table.to_string());
-        let whole = File::open(&path).and_then(|file| Sections::read(&file)).map_err(|error| trouble(&path, &error))?;
-        if whole.is_none() {
-            return Err(StorageError::damaged(&path, "the table is damaged or cut short", CURE));
-        }
-    }
-    Ok(())
+    Ok(tables.into_iter().map(|table| dir.join("tables").join(table.to_string())).collect())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, StorageError> {

@@ -3,10 +3,10 @@
 
 mod copies;
 mod creates;
-mod figure;
+pub(super) mod figure;
 mod lone;
 mod overwrites;
-mod server;
+pub(super) mod server;
 mod streams;
 mod syncs;
 

@@ -5,12 +5,12 @@ use std::fmt;
 use serde_json::{Value, json};
 
 /// The table's head.
-pub(super) const HEAD: &str =
+pub(in crate::bench) const HEAD: &str =
     "                                                          figure                      bar";
 
 /// What a figure should be.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Bar {
+pub(in crate::bench) enum Bar {
     /// This or more.
     AtLeast(f64),
     /// This or less.
@@ -28,7 +28,7 @@ impl Bar {
 
 /// One line of the table.
 #[derive(Clone, Debug)]
-pub(super) struct Figure {
+pub(in crate::bench) struct Figure {
     what: String,
     /// None: it could not be measured, and the remark says why.
     value: Option<f64>,
@@ -43,33 +43,33 @@ pub(super) struct Figure {
 
 impl Figure {
     /// A figure without a bar.
-    pub(super) fn new(what: &str, value: f64, unit: &'static str) -> Self {
+    pub(in crate::bench) fn new(what: &str, value: f64, unit: &'static str) -> Self {
         let (what, remark, lines) = (what.to_owned(), String::new(), Vec::new());
         Self { what, value: Some(value), unit, bar: None, doubted: false, remark, lines }
     }
 
     /// One that cannot be measured here.
-    pub(super) fn missing(what: &str, why: &str) -> Self {
+    pub(in crate::bench) fn missing(what: &str, why: &str) -> Self {
         Self { value: None, remark: why.to_owned(), ..Self::new(what, 0.0, "") }
     }
 
     /// Held against this.
-    pub(super) fn held_to(self, bar: Bar) -> Self {
+    pub(in crate::bench) fn held_to(self, bar: Bar) -> Self {
         Self { bar: Some(bar), ..self }
     }
 
     /// Neither met nor not met if it may be wrong.
-    pub(super) fn doubted_if(self, doubted: bool) -> Self {
+    pub(in crate::bench) fn doubted_if(self, doubted: bool) -> Self {
         Self { doubted, ..self }
     }
 
     /// With a remark.
-    pub(super) fn with(self, remark: impl Into<String>) -> Self {
+    pub(in crate::bench) fn with(self, remark: impl Into<String>) -> Self {
         Self { remark: remark.into(), ..self }
     }
 
     /// With what it was made of.
-    pub(super) fn from(mut self, line: &Value) -> Self {
+    pub(in crate::bench) fn from(mut self, line: &Value) -> Self {
         self.lines.push(line.clone());
         self
     }
@@ -89,7 +89,7 @@ impl Figure {
     }
 
     /// As JSON.
-    pub(super) fn json(&self) -> Value {
+    pub(in crate::bench) fn json(&self) -> Value {
         let (at_least, at_most) = match self.bar {
             Some(Bar::AtLeast(bar)) => (Some(bar), None),
             Some(Bar::AtMost(bar)) => (None, Some(bar)),

@@ -77,7 +77,7 @@ fn parsed(said: &str) -> Result<Value, String> {
 }
 
 /// A number of a line.
-pub(super) fn number(line: &Value, name: &str) -> Result<f64, String> {
+pub(in crate::bench) fn number(line: &Value, name: &str) -> Result<f64, String> {
     line.get(name).and_then(Value::as_f64).ok_or_else(|| format!("no {name} in {line}"))
 }
 
