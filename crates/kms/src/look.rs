@@ -37,8 +37,9 @@ impl Kms {
         let Some(key) = self.key_of_arn(&grant.key_arn) else { return false };
         self.read(|state| {
             let by = |id: &str| id == grant.grant_id;
-            let mut helping =
-                state.grants_of(&key.id).filter(|found| grants::applies(found, principal, "Decrypt", context));
+            let mut helping = state
+                .grants_of(&key.id)
+                .filter(|found| found.grantee.name() == principal && grants::applies(found, "Decrypt", context));
             helping.next().is_some_and(|first| by(&first.id)) && helping.next().is_none()
         })
     }
