@@ -29,7 +29,7 @@ impl Kms {
                 CallerKind::Service(principal) => self.read(|state| {
                     state.grants_of(&key.id).any(|grant| grants::applies(grant, principal, action, context))
                 }),
-                CallerKind::Anonymous => false,
+                CallerKind::Anonymous | CallerKind::WebIdentity(_) => false,
                 CallerKind::Root | CallerKind::User | CallerKind::AssumedRole => {
                     key.manager == Manager::Customer || is_metadata_action(action)
                 }
@@ -42,7 +42,11 @@ impl Kms {
 pub(crate) fn denied(cx: &CallContext, key: &KeyRecord, action: &str) -> KmsError {
     let caller = match &cx.caller.kind {
         CallerKind::Service(principal) => principal.clone(),
-        CallerKind::Root | CallerKind::User | CallerKind::AssumedRole | CallerKind::Anonymous => {
+        CallerKind::Root
+        | CallerKind::User
+        | CallerKind::AssumedRole
+        | CallerKind::WebIdentity(_)
+        | CallerKind::Anonymous => {
             cx.caller.arn.to_string()
         }
     };

@@ -4,6 +4,7 @@
 //! body is always hashed (`UNSIGNED-PAYLOAD` is S3's and refused here), comparison is in constant time.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use parking_lot::Mutex;
@@ -22,7 +23,7 @@ const KEYS_MAX: usize = 1024;
 const TEXT_MAX: usize = 4096;
 
 /// Who signed, and for what.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Verified {
     /// The access key.
     pub access_key_id: String,
@@ -30,6 +31,14 @@ pub struct Verified {
     pub region: String,
     /// The service of the scope.
     pub service: String,
+    /// The session token that came with temporary credentials.
+    pub token: Option<String>,
+}
+
+impl fmt::Debug for Verified {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Verified({} for {} in {})", self.access_key_id, self.service, self.region)
+    }
 }
 
 /// Signing keys by access key, hash of its secret, and scope: a key whose secret changed is another key.
@@ -75,18 +84,33 @@ impl Verifier {
         now: Timestamp,
         secrets: &dyn Secrets,
     ) -> Result<Verified, SignatureError> {
+        self.verify_in(parts, service, &[region], now, secrets)
+    }
+
+    /// Judges a request for one service that may be signed for any of these regions; the first is the server's own. A
+    /// global service is signed for `us-east-1` wherever it is.
+    pub fn verify_in(
+        &self,
+        parts: &RequestParts<'_>,
+        service: &str,
+        regions: &[&str],
+        now: Timestamp,
+        secrets: &dyn Secrets,
+    ) -> Result<Verified, SignatureError> {
         let pairs = canonical::pairs(parts.query).ok_or_else(|| incomplete("The query string is malformed."))?;
         let presented = presented(parts, &pairs)?;
-        let credential = secrets.credential(&presented.access_key_id).ok_or(SignatureError::UnknownKey)?;
+        let temporary = presented.token.as_ref().and_then(|token| secrets.temporary(&presented.access_key_id, token));
+        let credential = temporary.or_else(|| secrets.credential(&presented.access_key_id));
+        let credential = credential.ok_or(SignatureError::UnknownKey)?;
         check_session(&presented, &credential, now)?;
-        check_scope(&presented, service, region)?;
+        check_scope(&presented, service, regions)?;
         check_dates(&presented, now)?;
         check_headers(&presented, parts)?;
         let payload = payload_hash(parts)?;
         let text = canonical_text(&presented, parts, &pairs, &payload)?;
         self.check_signature(&presented, &credential, &text)?;
         let Scope { region, service, .. } = presented.scope;
-        Ok(Verified { access_key_id: presented.access_key_id, region, service })
+        Ok(Verified { access_key_id: presented.access_key_id, region, service, token: presented.token })
     }
 
     fn check_signature(
@@ -278,10 +302,10 @@ fn check_session(presented: &Presented, credential: &Credential, now: Timestamp)
     }
 }
 
-fn check_scope(presented: &Presented, service: &str, region: &str) -> Result<(), SignatureError> {
+fn check_scope(presented: &Presented, service: &str, regions: &[&str]) -> Result<(), SignatureError> {
     let scope = &presented.scope;
     let wrong = |text: String| Err(SignatureError::Scope(text));
-    if scope.region != region {
+    if !regions.contains(&scope.region.as_str()) {
         return wrong(format!("Credential should be scoped to a valid region, not '{}'. ", printable(&scope.region)));
     }
     if scope.service != service {
