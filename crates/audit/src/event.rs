@@ -315,7 +315,12 @@ mod tests {
                    "attributes": {"creationDate": "1970-01-01T00:00:00Z", "mfaAuthenticated": "false"}})
         );
         let arn = Arn::parse(provider).unwrap();
-        let web = WebIdentity { provider: arn.clone(), audience: "app".to_owned(), subject: "ann".to_owned(), methods: Vec::new() };
+        let web = WebIdentity {
+            provider: arn.clone(),
+            audience: "app".to_owned(),
+            subject: "ann".to_owned(),
+            methods: Vec::new(),
+        };
         let stranger = Caller {
             arn,
             principal_id: format!("{provider}:app:ann"),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
 
 use crate::CofferError;
 use crate::status::Status;
@@ -33,10 +34,15 @@ pub(crate) enum Request {
     Status,
     /// Every mount target's name and address.
     Hosts,
+    /// Make a further account.
+    CreateAccount {
+        /// Its twelve digits.
+        account: String,
+    },
 }
 
 /// What the server answers.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub(crate) enum Answer {
     /// To [`Request::Status`].
@@ -46,11 +52,30 @@ pub(crate) enum Answer {
         /// Rows of a hosts file.
         hosts: Vec<Host>,
     },
+    /// To [`Request::CreateAccount`]; the secret is shown once.
+    Account {
+        /// The root's access key.
+        access_key_id: String,
+        /// Its secret.
+        secret: String,
+    },
     /// The request was not understood or could not be answered.
     Refused {
         /// Why.
         why: String,
     },
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // By kind only: a secret may be in it.
+        formatter.write_str(match self {
+            Self::Status(_) => "Status",
+            Self::Hosts { .. } => "Hosts",
+            Self::Account { .. } => "Account",
+            Self::Refused { .. } => "Refused",
+        })
+    }
 }
 
 /// One row of a hosts file.
@@ -123,7 +148,8 @@ async fn exchange(mut stream: UnixStream, administer: &dyn Administer) -> std::i
     } else {
         Answer::Refused { why: format!("user {peer} may not administer this server; root may") }
     };
-    let mut text = serde_json::to_vec(&answer)?;
+    // Wiped afterwards: the root credentials of a new account pass through here.
+    let mut text = Zeroizing::new(serde_json::to_vec(&answer)?);
     text.push(b'\n');
     stream.write_all(&text).await
 }
@@ -147,7 +173,7 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Answer, CofferError>
     let mut line = serde_json::to_vec(request).map_err(CofferError::stopped)?;
     line.push(b'\n');
     stream.write_all(&line).map_err(io)?;
-    let mut text = String::new();
+    let mut text = Zeroizing::new(String::new());
     let silent = || CofferError::File {
         path: path.to_owned(),
         why: format!("no answer in {} s; the server is busy, starting or stopping: try again", EXCHANGE_MAX.as_secs()),
@@ -178,7 +204,7 @@ mod tests {
                     Request::Hosts => Answer::Hosts {
                         hosts: vec![Host { address: "127.77.0.4".to_owned(), names: vec!["a.example".to_owned()] }],
                     },
-                    Request::Status => Answer::Refused { why: "not now".to_owned() },
+                    Request::Status | Request::CreateAccount { .. } => Answer::Refused { why: "not now".to_owned() },
                 }
             })
         }

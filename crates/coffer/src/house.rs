@@ -30,6 +30,7 @@ pub(crate) struct House {
     pub(crate) control: Control,
     pub(crate) owner: Owner,
     pub(crate) floors: Arc<Floors>,
+    pub(crate) identities: Arc<Identities>,
     pub(crate) audit: AuditLog,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) nfs: Arc<NfsServer>,
@@ -45,6 +46,7 @@ impl House {
         let env = installation.env.clone();
         let audit = AuditLog::open(&installation::audit_log(config), env.clone()).map_err(CofferError::stopped)?;
         let handle_wrapping = ring.control_subkey("control/handle keys");
+        let session_key = ring.control_subkey("identity/sessions");
         let server_identity = crypto::Prf::new(ring.control_subkey("nfs-server/identity"));
         let records = Arc::clone(&installation.records);
         // A record that does not open is in the control shard, whichever service finds it.
@@ -52,9 +54,10 @@ impl House {
             |error: &dyn std::fmt::Display| CofferError::within(&installation::control_directory(config), error);
         let kms = Kms::open(Arc::clone(&records), ring, env.clone()).await.map_err(|error| damaged(&error))?;
         kms.observe(Arc::new(KmsActs::new(audit.clone(), env.clone(), &config.region, &config.account)));
-        let identities = Arc::new(Identities::open(&records).await.map_err(|error| damaged(&error))?);
+        let identities = Identities::open(Arc::clone(&records), session_key, env.clone()).await;
+        let identities = Arc::new(identities.map_err(|error| damaged(&error))?);
 
-        let authorize: Arc<dyn policy::Authorize> = Arc::new(policy::RootMayAll);
+        let authorize: Arc<dyn policy::Authorize> = identities.clone();
         let service_keys = ServiceKeys::new(kms.clone(), Arc::clone(&authorize), audit.clone(), env.clone());
         let system_keys = Arc::new(SystemKeys::new(service_keys.clone(), installation.control_shard.fenced()));
         let floors = Arc::new(Floors::new(Arc::clone(&records)));
@@ -99,7 +102,7 @@ impl House {
         listeners.join(Arc::clone(&nfs));
         let api = ApiServer::new(ApiParts {
             services: vec![api_server::kms(kms.clone()), api_server::efs(control.clone())],
-            identities,
+            identities: identities.clone(),
             authorize,
             audit: audit.clone(),
             region: config.region.clone(),
@@ -107,7 +110,20 @@ impl House {
             env,
             limits: ApiLimits::default(),
         });
-        Ok(Self { installation, kms, control, owner, floors, audit, listeners, nfs, api, certificate, authority })
+        Ok(Self {
+            installation,
+            kms,
+            control,
+            owner,
+            floors,
+            identities,
+            audit,
+            listeners,
+            nfs,
+            api,
+            certificate,
+            authority,
+        })
     }
 }
 

@@ -127,8 +127,7 @@ pub(crate) fn assume(
     (seconds, tags, details): (i64, Tags, SessionDetails),
 ) -> Result<Assumed, IdentityError> {
     let texts = details.policy.iter().chain(&details.policy_arns).chain(&details.transitive_tag_keys);
-    let packed: usize =
-        texts.map(String::len).chain(tags.iter().map(|(key, value)| key.len() + value.len())).sum();
+    let packed: usize = texts.map(String::len).chain(tags.iter().map(|(key, value)| key.len() + value.len())).sum();
     let packed_percent = (packed * 100).div_ceil(PACKED_BYTES_MAX);
     if packed_percent > 100 {
         return Err(IdentityError::PackedPolicyTooLarge(packed_percent));
@@ -149,10 +148,7 @@ pub(crate) fn assume(
 impl Assumed {
     /// The members that both actions answer with.
     pub(crate) fn xml(&self) -> Vec<Xml> {
-        let user = vec![
-            Xml::Text("AssumedRoleId", self.id.clone()),
-            Xml::Text("Arn", self.arn.to_string()),
-        ];
+        let user = vec![Xml::Text("AssumedRoleId", self.id.clone()), Xml::Text("Arn", self.arn.to_string())];
         vec![
             describe::credentials(&self.credentials),
             Xml::Node("AssumedRoleUser", user),

@@ -84,10 +84,11 @@ impl Identities {
     /// The policies that the session itself was made with.
     fn session_policies(&self, caller: &Caller) -> Vec<AttachedPolicy> {
         let Some(session) = &caller.session else { return Vec::new() };
-        let inline = session.details.policy.iter().map(|text| AttachedPolicy {
-            name: "session policy".to_owned(),
-            document: self.parsed(text),
-        });
+        let inline = session
+            .details
+            .policy
+            .iter()
+            .map(|text| AttachedPolicy { name: "session policy".to_owned(), document: self.parsed(text) });
         // A session policy that was deleted allows nothing any more.
         let gone = |arn: &String| AttachedPolicy { name: arn.clone(), document: nothing() };
         let managed: Vec<AttachedPolicy> = self.look(|state| {

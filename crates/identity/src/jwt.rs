@@ -61,7 +61,10 @@ struct PublicKey {
 }
 
 enum KeyKind {
-    Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
+    Rsa {
+        modulus: Vec<u8>,
+        exponent: Vec<u8>,
+    },
     /// An uncompressed point of P-256.
     P256(Vec<u8>),
 }
@@ -134,7 +137,10 @@ impl Claims {
         // RFC 7519 section 2, NumericDate: seconds, perhaps with a fraction.
         let date = |name: &str| {
             let number = claims.get(name)?;
-            #[expect(clippy::cast_possible_truncation, reason = "the conversion saturates, and a moment that far off is one")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the conversion saturates, and a moment that far off is one"
+            )]
             number.as_i64().or_else(|| number.as_f64().map(|seconds| seconds as i64))
         };
         Some(Self {
@@ -181,9 +187,7 @@ impl PublicKey {
 mod tests {
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::rsa::KeySize;
-    use aws_lc_rs::signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
-    };
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
     use serde_json::json;
 
     use super::*;
@@ -204,10 +208,10 @@ mod tests {
         let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let point = ec.public_key().as_ref();
-        let (n, e) = (rsa.public_key().modulus(), rsa.public_key().exponent());
+        let parts = aws_lc_rs::rsa::PublicKeyComponents::<Vec<u8>>::from(rsa.public_key());
         let set = json!({"keys": [
-            {"kty": "RSA", "kid": "r", "use": "sig", "n": encoded(n.big_endian_without_leading_zero()),
-             "e": encoded(e.big_endian_without_leading_zero())},
+            {"kty": "RSA", "kid": "r", "use": "sig", "n": encoded(&parts.n),
+             "e": encoded(&parts.e)},
             {"kty": "EC", "kid": "e", "crv": "P-256", "x": encoded(&point[1..33]), "y": encoded(&point[33..])},
             {"kty": "oct", "k": "AAAA"},
             7,

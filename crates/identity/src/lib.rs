@@ -35,7 +35,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_wire::sigv4::{Credential, Secrets};
-use aws_wire::{Arn, Caller, CallContext, Timestamp};
+use aws_wire::{Arn, CallContext, Caller, Timestamp};
 use crypto::Key;
 use env::Env;
 use parking_lot::{Mutex, RwLock};
@@ -45,6 +45,7 @@ use zeroize::Zeroizing;
 
 pub use access_key::{AccessKey, LastUsed};
 pub use error::IdentityError;
+pub use provider::{is_provider_url, thumbprint};
 pub use resource::resource;
 pub use web_identity::{Presented, ProviderKeys};
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use aws_lc_rs::digest;
 use aws_wire::{Arn, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,18 @@ fn is_loopback(authority: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// Whether a provider's document may be fetched from there.
+pub fn is_provider_url(url: &str) -> bool {
+    check_url(url).is_ok()
+}
+
+/// The SHA-1 fingerprint of a certificate, as thumbprints are written. It finds a certificate that was registered, and
+/// proves nothing by itself.
+pub fn thumbprint(certificate: &[u8]) -> String {
+    let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, certificate);
+    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Thumbprints as they are kept: forty hexadecimal digits each, five at most.
 pub(crate) fn thumbprints(given: &[String]) -> Result<Vec<String>, IdentityError> {
     let sound = |text: &&String| text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -88,10 +101,25 @@ mod tests {
     /// IAM API, CreateOpenIDConnectProvider, Url: HTTPS; in the clear only what does not leave the machine.
     #[test]
     fn issuers_are_reached_over_https() {
-        for good in ["https://id.example", "https://id.example:8443/a/b", "http://127.0.0.1:9", "http://[::1]:9/a", "http://localhost"] {
+        for good in [
+            "https://id.example",
+            "https://id.example:8443/a/b",
+            "http://127.0.0.1:9",
+            "http://[::1]:9/a",
+            "http://localhost",
+        ] {
             check_url(good).unwrap();
         }
-        for bad in ["id.example", "http://id.example", "https://", "https://a@b", "https://a?b", "ftp://a", "http://127.0.0.1.example", ""] {
+        for bad in [
+            "id.example",
+            "http://id.example",
+            "https://",
+            "https://a@b",
+            "https://a?b",
+            "ftp://a",
+            "http://127.0.0.1.example",
+            "",
+        ] {
             assert!(check_url(bad).is_err(), "{bad}");
         }
         assert_eq!(place("https://id.example/a"), "id.example/a");

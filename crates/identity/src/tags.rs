@@ -27,7 +27,10 @@ pub(crate) fn with(tags: &Tags, more: impl IntoIterator<Item = (String, String)>
         all.insert(key, value);
     }
     if all.len() > quota::TAGS {
-        return Err(IdentityError::LimitExceeded(format!("The number of tags has reached the maximum limit of {}.", quota::TAGS)));
+        return Err(IdentityError::LimitExceeded(format!(
+            "The number of tags has reached the maximum limit of {}.",
+            quota::TAGS
+        )));
     }
     Ok(all)
 }

@@ -13,9 +13,6 @@ use crate::state::{State, Update};
 use crate::tags::Tags;
 use crate::{Identities, IdentityError, access_key as keys, quota, trust};
 
-/// A change that is decided and what is told of it.
-pub(crate) type Decided<T = ()> = Result<(Vec<Update>, T), IdentityError>;
-
 /// The user, group or role of the caller's account that has this name.
 pub(crate) fn principal<'a>(
     state: &'a State,
@@ -23,9 +20,9 @@ pub(crate) fn principal<'a>(
     kind: Kind,
     name: &str,
 ) -> Result<&'a Arc<Principal>, IdentityError> {
-    state.principal(&cx.account, kind, name).ok_or_else(|| {
-        IdentityError::NoSuchEntity(format!("The {} with name {name} cannot be found.", kind.word()))
-    })
+    state
+        .principal(&cx.account, kind, name)
+        .ok_or_else(|| IdentityError::NoSuchEntity(format!("The {} with name {name} cannot be found.", kind.word())))
 }
 
 /// The named user, or the caller itself where none is named; none is the account's root.
@@ -41,7 +38,9 @@ pub(crate) fn user_or_caller<'a>(
             let user = state.by_id(&cx.account, Kind::User, &cx.caller.principal_id);
             user.map(Some).ok_or_else(|| IdentityError::NoSuchEntity("The user cannot be found.".to_owned()))
         }
-        (None, _) => Err(IdentityError::Validation("Must specify userName when calling with non-User credentials".to_owned())),
+        (None, _) => {
+            Err(IdentityError::Validation("Must specify userName when calling with non-User credentials".to_owned()))
+        }
     }
 }
 
@@ -64,7 +63,9 @@ pub(crate) fn own_policy<'a>(
     let found = policy(state, cx, arn)?;
     if found.is_aws() {
         let caller = cx.caller.arn.to_string();
-        return Err(IdentityError::Unmodifiable(format!("User: {caller} may not change the AWS managed policy {arn}.")));
+        return Err(IdentityError::Unmodifiable(format!(
+            "User: {caller} may not change the AWS managed policy {arn}."
+        )));
     }
     Ok(found)
 }
@@ -76,24 +77,19 @@ pub(crate) fn attachable(state: &State, cx: &CallContext, arn: &str) -> Result<(
     }
     match policy(state, cx, arn) {
         Ok(_) => Ok(()),
-        Err(_) => {
-            Err(IdentityError::NoSuchEntity(format!("Policy {arn} does not exist or is not attachable.")))
-        }
+        Err(_) => Err(IdentityError::NoSuchEntity(format!("Policy {arn} does not exist or is not attachable."))),
     }
 }
 
 /// The OpenID Connect provider of this ARN.
-pub(crate) fn provider<'a>(
-    state: &'a State,
-    cx: &CallContext,
-    arn: &str,
-) -> Result<&'a Arc<Provider>, IdentityError> {
+pub(crate) fn provider<'a>(state: &'a State, cx: &CallContext, arn: &str) -> Result<&'a Arc<Provider>, IdentityError> {
     let place = Arn::parse(arn).filter(|arn| arn.account == cx.account);
     let place = place.as_ref().and_then(|arn| arn.resource.strip_prefix("oidc-provider/"));
     let account = state.account(&cx.account);
-    place.zip(account).and_then(|(place, account)| account.providers().get(place)).ok_or_else(|| {
-        IdentityError::NoSuchEntity(format!("OpenIDConnect Provider not found for arn {arn}"))
-    })
+    place
+        .zip(account)
+        .and_then(|(place, account)| account.providers().get(place))
+        .ok_or_else(|| IdentityError::NoSuchEntity(format!("OpenIDConnect Provider not found for arn {arn}")))
 }
 
 /// A path as it is kept.
@@ -115,7 +111,12 @@ pub(crate) struct New {
 }
 
 /// A new user, group or role, if there is room for it and its name is free.
-pub(crate) fn made(state: &State, cx: &CallContext, new: New, identities: &Identities) -> Result<Principal, IdentityError> {
+pub(crate) fn made(
+    state: &State,
+    cx: &CallContext,
+    new: New,
+    identities: &Identities,
+) -> Result<Principal, IdentityError> {
     let New { name, path: given, boundary, tags, detail } = new;
     let mut principal = Principal {
         version: VERSION,

@@ -137,7 +137,8 @@ impl TryFrom<String> for TrustPolicy {
     type Error = Malformed;
 
     fn try_from(text: String) -> Result<Self, Malformed> {
-        let value: Value = serde_json::from_str(&text).map_err(|_| Malformed("The policy is not valid JSON.".to_owned()))?;
+        let value: Value =
+            serde_json::from_str(&text).map_err(|_| Malformed("The policy is not valid JSON.".to_owned()))?;
         let named = reduced(&value, without_federated)?.map(Arc::new);
         let direct = reduced(&value, |statement| without_accounts(&without_federated(statement)?))?.map(Arc::new);
         // What no sort of principal keeps still has to be sound: everybody stands in for whoever was named.
@@ -299,7 +300,10 @@ mod tests {
         assert_eq!(said(&trust(named, "Allow"), &mara), Trust::Caller);
         assert_eq!(said(&trust(named, "Allow"), &user("other")), Trust::Silent);
         assert_eq!(said(&trust(r#""*""#, "Allow"), &mara), Trust::Caller);
-        assert_eq!(said(&trust(r#"{"Federated":"arn:aws:iam::000000000001:oidc-provider/x"}"#, "Allow"), &mara), Trust::Silent);
+        assert_eq!(
+            said(&trust(r#"{"Federated":"arn:aws:iam::000000000001:oidc-provider/x"}"#, "Allow"), &mara),
+            Trust::Silent
+        );
     }
 
     /// IAM User Guide, "Role session principals": a role's ARN stands for its sessions.
@@ -314,7 +318,8 @@ mod tests {
             details: aws_wire::SessionDetails::default(),
         };
         let arn = Arn::new("sts", "", ACCOUNT, "assumed-role/first/s");
-        let caller = Caller { arn, kind: CallerKind::AssumedRole, session: Some(session), ..Caller::root(ACCOUNT, None) };
+        let caller =
+            Caller { arn, kind: CallerKind::AssumedRole, session: Some(session), ..Caller::root(ACCOUNT, None) };
         assert_eq!(said(&trust(r#"{"AWS":"arn:aws:iam::000000000001:role/first"}"#, "Allow"), &caller), Trust::Caller);
         assert_eq!(said(&trust(r#"{"AWS":"arn:aws:iam::000000000001:role/other"}"#, "Allow"), &caller), Trust::Silent);
     }
@@ -331,7 +336,11 @@ mod tests {
             let provider = Arn::new("iam", "", ACCOUNT, format!("oidc-provider/{provider}"));
             let conditions = Conditions::new().with("id.example:sub", subject);
             let action = "sts:AssumeRoleWithWebIdentity";
-            trust.of_provider(&provider, &Caller::anonymous(), Question { action, role: &role, conditions: &conditions })
+            trust.of_provider(
+                &provider,
+                &Caller::anonymous(),
+                Question { action, role: &role, conditions: &conditions },
+            )
         };
         assert_eq!(of("id.example", "ann"), Trust::Caller);
         assert_eq!(of("id.example", "bob"), Trust::Silent);
@@ -366,7 +375,10 @@ mod tests {
         ] {
             assert!(TrustPolicy::parse(wrong).is_err(), "{wrong}");
         }
-        let long = format!(r#"{{"Statement":{{"Sid":"{}","Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}}}}"#, "x".repeat(2048));
+        let long = format!(
+            r#"{{"Statement":{{"Sid":"{}","Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}}}}"#,
+            "x".repeat(2048)
+        );
         assert!(matches!(TrustPolicy::parse(&long), Err(IdentityError::LimitExceeded(_))));
     }
 }

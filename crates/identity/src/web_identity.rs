@@ -13,7 +13,7 @@ use crate::{Identities, IdentityError};
 const SKEW_SECONDS: i64 = 300;
 
 /// A provider whose keys are wanted to judge a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Presented {
     /// The issuer's URL; its discovery document is at `/.well-known/openid-configuration` below it.
     pub issuer: String,

@@ -46,9 +46,7 @@ pub(crate) fn denied(cx: &CallContext, key: &KeyRecord, action: &str) -> KmsErro
         | CallerKind::User
         | CallerKind::AssumedRole
         | CallerKind::WebIdentity(_)
-        | CallerKind::Anonymous => {
-            cx.caller.arn.to_string()
-        }
+        | CallerKind::Anonymous => cx.caller.arn.to_string(),
     };
     KmsError::AccessDenied(format!(
         "User: {caller} is not authorized to perform: kms:{action} on resource: {} because no resource-based policy \

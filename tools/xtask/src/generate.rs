@@ -301,6 +301,16 @@ impl<'a> Model<'a> {
         text(self.metadata, "protocol") == "query"
     }
 
+    /// An error's code on the wire: in the Query protocol that is a trait of its own, else the shape's name.
+    fn code<'b>(&self, name: &'b str) -> &'b str
+    where
+        'a: 'b,
+    {
+        let error = self.shapes.get(name).and_then(|shape| shape.get("error"));
+        let wire = error.and_then(|error| error.get("code")).and_then(Value::as_str);
+        wire.filter(|_| self.is_query()).unwrap_or(name)
+    }
+
     fn shape(&self, name: &str) -> Result<&'a Map<String, Value>, String> {
         self.shapes.get(name).and_then(Value::as_object).ok_or_else(|| format!("the model has no shape {name}"))
     }
@@ -391,6 +401,7 @@ impl<'a> Model<'a> {
                 .into_iter()
                 .flatten()
                 .filter_map(|error| error.get("shape").and_then(Value::as_str))
+                .map(|name| self.code(name))
                 .collect();
             push(
                 out,
@@ -586,9 +597,7 @@ impl<'a> Model<'a> {
             let shape = self.shape(name)?;
             let declared = shape.get("error").and_then(|error| error.get("httpStatusCode")).and_then(Value::as_u64);
             let status = declared.unwrap_or(if flag(shape, "fault") { 500 } else { 400 });
-            // In the Query protocol the code on the wire is a trait of its own.
-            let wire = shape.get("error").and_then(|error| error.get("code")).and_then(Value::as_str);
-            let code = wire.filter(|_| self.is_query()).unwrap_or(name);
+            let code = self.code(name);
             let plain = ["message", "errorcode"];
             let extra: Vec<&str> = members(shape)
                 .iter()

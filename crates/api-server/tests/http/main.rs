@@ -5,6 +5,8 @@ mod audited;
 mod file_systems;
 mod hostile;
 mod house;
+mod identities;
 mod joined;
 mod protocols;
 mod secure;
+mod web_identity;

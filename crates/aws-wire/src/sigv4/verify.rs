@@ -394,3 +394,63 @@ fn canonical_text(
     let (path, query) = (canonical::path(parts.path), canonical::query(counted));
     Ok(canonical::request(parts.method, &path, &query, &headers, payload))
 }
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::{Credential, RequestParts, Secrets, SignatureError, Verified, Verifier};
+    use crate::Timestamp;
+    use crate::sigv4::{Session, Signer};
+
+    /// One long-term key, and one that is only in its token.
+    struct Two;
+
+    fn secret() -> Zeroizing<String> {
+        Zeroizing::new("secret".to_owned())
+    }
+
+    impl Secrets for Two {
+        fn credential(&self, id: &str) -> Option<Credential> {
+            (id == "AKIAX").then(|| Credential { secret: secret(), session: None })
+        }
+
+        fn temporary(&self, id: &str, token: &str) -> Option<Credential> {
+            let session = Session { token: Zeroizing::new(token.to_owned()), expires: Timestamp::from_unix(2000, 0) };
+            (id == "ASIAX" && token == "sealed").then(|| Credential { secret: secret(), session: Some(session) })
+        }
+    }
+
+    fn judged(id: &str, token: Option<&str>, seconds: i64, regions: &[&str]) -> Result<Verified, SignatureError> {
+        let (region, service) = ("us-east-1".to_owned(), "iam".to_owned());
+        let token = token.map(str::to_owned);
+        let signer = Signer { access_key_id: id.to_owned(), secret: secret(), token, region, service };
+        let now = Timestamp::from_unix(seconds, 0);
+        let added = signer.sign("POST", "/", "", &[("host", "h")], b"", now);
+        let added = added.iter().map(|(name, value)| (*name, value.as_bytes()));
+        let headers: Vec<(&str, &[u8])> = std::iter::once(("host", b"h".as_slice())).chain(added).collect();
+        let parts = RequestParts { method: "POST", path: "/", query: "", headers: &headers, body: b"" };
+        Verifier::default().verify_in(&parts, "iam", regions, now, &Two)
+    }
+
+    /// IAM User Guide, "Regions and endpoints": a global service is signed for `us-east-1` wherever it is; others are not.
+    #[test]
+    fn a_global_service_takes_two_regions() {
+        let verified = judged("AKIAX", None, 1000, &["eu-west-1", "us-east-1"]).unwrap();
+        assert_eq!((verified.region.as_str(), verified.token), ("us-east-1", None));
+        assert!(matches!(judged("AKIAX", None, 1000, &["eu-west-1"]), Err(SignatureError::Scope(_))));
+    }
+
+    /// IAM User Guide, "Using temporary credentials": key and token belong together, and end together.
+    #[test]
+    fn a_temporary_key_is_found_by_its_token() {
+        let regions = ["us-east-1"];
+        let verified = judged("ASIAX", Some("sealed"), 1000, &regions).unwrap();
+        assert_eq!(verified.token.as_deref(), Some("sealed"));
+        assert!(!format!("{verified:?}").contains("sealed"));
+        assert_eq!(judged("ASIAX", Some("sealed"), 2000, &regions), Err(SignatureError::TokenExpired));
+        for (id, token) in [("ASIAX", None), ("ASIAX", Some("other")), ("AKIAX", Some("sealed"))] {
+            assert_eq!(judged(id, token, 1000, &regions), Err(SignatureError::UnknownKey));
+        }
+    }
+}

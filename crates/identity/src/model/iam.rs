@@ -126,13 +126,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&ADD_CLIENT_ID_TO_OPEN_ID_CONNECT_PROVIDER_REQUEST),
         output: false,
-        errors: &[
-            "ConcurrentModificationException",
-            "InvalidInputException",
-            "NoSuchEntityException",
-            "LimitExceededException",
-            "ServiceFailureException",
-        ],
+        errors: &["ConcurrentModification", "InvalidInput", "NoSuchEntity", "LimitExceeded", "ServiceFailure"],
     },
     Operation {
         name: "AddUserToGroup",
@@ -141,7 +135,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&ADD_USER_TO_GROUP_REQUEST),
         output: false,
-        errors: &["NoSuchEntityException", "LimitExceededException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"],
     },
     Operation {
         name: "AttachGroupPolicy",
@@ -150,13 +144,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&ATTACH_GROUP_POLICY_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "LimitExceededException",
-            "InvalidInputException",
-            "PolicyNotAttachableException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "PolicyNotAttachable", "ServiceFailure"],
     },
     Operation {
         name: "AttachRolePolicy",
@@ -166,12 +154,12 @@ pub static OPERATIONS: &[Operation] = &[
         input: Some(&ATTACH_ROLE_POLICY_REQUEST),
         output: false,
         errors: &[
-            "NoSuchEntityException",
-            "LimitExceededException",
-            "InvalidInputException",
-            "UnmodifiableEntityException",
-            "PolicyNotAttachableException",
-            "ServiceFailureException",
+            "NoSuchEntity",
+            "LimitExceeded",
+            "InvalidInput",
+            "UnmodifiableEntity",
+            "PolicyNotAttachable",
+            "ServiceFailure",
         ],
     },
     Operation {
@@ -181,13 +169,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&ATTACH_USER_POLICY_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "LimitExceededException",
-            "InvalidInputException",
-            "PolicyNotAttachableException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "PolicyNotAttachable", "ServiceFailure"],
     },
     Operation {
         name: "CreateAccessKey",
@@ -196,7 +178,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&CREATE_ACCESS_KEY_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "LimitExceededException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"],
     },
     Operation {
         name: "CreateGroup",
@@ -205,12 +187,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&CREATE_GROUP_REQUEST),
         output: true,
-        errors: &[
-            "LimitExceededException",
-            "EntityAlreadyExistsException",
-            "NoSuchEntityException",
-            "ServiceFailureException",
-        ],
+        errors: &["LimitExceeded", "EntityAlreadyExists", "NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "CreateOpenIDConnectProvider",
@@ -220,12 +197,12 @@ pub static OPERATIONS: &[Operation] = &[
         input: Some(&CREATE_OPEN_ID_CONNECT_PROVIDER_REQUEST),
         output: true,
         errors: &[
-            "InvalidInputException",
-            "EntityAlreadyExistsException",
-            "LimitExceededException",
-            "ConcurrentModificationException",
-            "ServiceFailureException",
-            "OpenIdIdpCommunicationErrorException",
+            "InvalidInput",
+            "EntityAlreadyExists",
+            "LimitExceeded",
+            "ConcurrentModification",
+            "ServiceFailure",
+            "OpenIdIdpCommunicationError",
         ],
     },
     Operation {
@@ -236,12 +213,12 @@ pub static OPERATIONS: &[Operation] = &[
         input: Some(&CREATE_POLICY_REQUEST),
         output: true,
         errors: &[
-            "InvalidInputException",
-            "LimitExceededException",
-            "EntityAlreadyExistsException",
-            "MalformedPolicyDocumentException",
-            "ConcurrentModificationException",
-            "ServiceFailureException",
+            "InvalidInput",
+            "LimitExceeded",
+            "EntityAlreadyExists",
+            "MalformedPolicyDocument",
+            "ConcurrentModification",
+            "ServiceFailure",
         ],
     },
     Operation {
@@ -251,13 +228,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&CREATE_POLICY_VERSION_REQUEST),
         output: true,
-        errors: &[
-            "NoSuchEntityException",
-            "MalformedPolicyDocumentException",
-            "InvalidInputException",
-            "LimitExceededException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "MalformedPolicyDocument", "InvalidInput", "LimitExceeded", "ServiceFailure"],
     },
     Operation {
         name: "CreateRole",
@@ -267,12 +238,12 @@ pub static OPERATIONS: &[Operation] = &[
         input: Some(&CREATE_ROLE_REQUEST),
         output: true,
         errors: &[
-            "LimitExceededException",
-            "InvalidInputException",
-            "EntityAlreadyExistsException",
-            "MalformedPolicyDocumentException",
-            "ConcurrentModificationException",
-            "ServiceFailureException",
+            "LimitExceeded",
+            "InvalidInput",
+            "EntityAlreadyExists",
+            "MalformedPolicyDocument",
+            "ConcurrentModification",
+            "ServiceFailure",
         ],
     },
     Operation {
@@ -283,12 +254,12 @@ pub static OPERATIONS: &[Operation] = &[
         input: Some(&CREATE_USER_REQUEST),
         output: true,
         errors: &[
-            "LimitExceededException",
-            "EntityAlreadyExistsException",
-            "NoSuchEntityException",
-            "InvalidInputException",
-            "ConcurrentModificationException",
-            "ServiceFailureException",
+            "LimitExceeded",
+            "EntityAlreadyExists",
+            "NoSuchEntity",
+            "InvalidInput",
+            "ConcurrentModification",
+            "ServiceFailure",
         ],
     },
     Operation {
@@ -298,7 +269,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&DELETE_ACCESS_KEY_REQUEST),
         output: false,
-        errors: &["NoSuchEntityException", "LimitExceededException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"],
     },
     Operation {
         name: "DeleteGroup",
@@ -307,12 +278,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&DELETE_GROUP_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "DeleteConflictException",
-            "LimitExceededException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "DeleteConflict", "LimitExceeded", "ServiceFailure"],
     },
     Operation {
         name: "DeleteGroupPolicy",
@@ -321,7 +287,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&DELETE_GROUP_POLICY_REQUEST),
         output: false,
-        errors: &["NoSuchEntityException", "LimitExceededException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"],
     },
     Operation {
         name: "DeleteOpenIDConnectProvider",
@@ -330,7 +296,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&DELETE_OPEN_ID_CONNECT_PROVIDER_REQUEST),
         output: false,
-        errors: &["InvalidInputException", "NoSuchEntityException", "ServiceFailureException"],
+        errors: &["InvalidInput", "NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "DeletePolicy",
@@ -339,13 +305,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&DELETE_POLICY_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "LimitExceededException",
-            "InvalidInputException",
-            "DeleteConflictException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "DeleteConflict", "ServiceFailure"],
     },
     Operation {
         name: "DeletePolicyVersion",
@@ -354,13 +314,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&DELETE_POLICY_VERSION_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "LimitExceededException",
-            "InvalidInputException",
-            "DeleteConflictException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "DeleteConflict", "ServiceFailure"],
     },
     Operation {
         name: "DeleteRole",
@@ -370,12 +324,12 @@ pub static OPERATIONS: &[Operation] = &[
         input: Some(&DELETE_ROLE_REQUEST),
         output: false,
         errors: &[
-            "NoSuchEntityException",
-            "DeleteConflictException",
-            "LimitExceededException",
-            "UnmodifiableEntityException",
-            "ConcurrentModificationException",
-            "ServiceFailureException",
+            "NoSuchEntity",
+            "DeleteConflict",
+            "LimitExceeded",
+            "UnmodifiableEntity",
+            "ConcurrentModification",
+            "ServiceFailure",
         ],
     },
     Operation {
@@ -385,7 +339,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&DELETE_ROLE_PERMISSIONS_BOUNDARY_REQUEST),
         output: false,
-        errors: &["NoSuchEntityException", "UnmodifiableEntityException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "UnmodifiableEntity", "ServiceFailure"],
     },
     Operation {
         name: "DeleteRolePolicy",
@@ -394,12 +348,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&DELETE_ROLE_POLICY_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "LimitExceededException",
-            "UnmodifiableEntityException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "LimitExceeded", "UnmodifiableEntity", "ServiceFailure"],
     },
     Operation {
         name: "DeleteUser",
@@ -408,13 +357,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&DELETE_USER_REQUEST),
         output: false,
-        errors: &[
-            "LimitExceededException",
-            "NoSuchEntityException",
-            "DeleteConflictException",
-            "ConcurrentModificationException",
-            "ServiceFailureException",
-        ],
+        errors: &["LimitExceeded", "NoSuchEntity", "DeleteConflict", "ConcurrentModification", "ServiceFailure"],
     },
     Operation {
         name: "DeleteUserPermissionsBoundary",
@@ -423,7 +366,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&DELETE_USER_PERMISSIONS_BOUNDARY_REQUEST),
         output: false,
-        errors: &["NoSuchEntityException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "DeleteUserPolicy",
@@ -432,7 +375,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&DELETE_USER_POLICY_REQUEST),
         output: false,
-        errors: &["NoSuchEntityException", "LimitExceededException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"],
     },
     Operation {
         name: "DetachGroupPolicy",
@@ -441,12 +384,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&DETACH_GROUP_POLICY_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "LimitExceededException",
-            "InvalidInputException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "ServiceFailure"],
     },
     Operation {
         name: "DetachRolePolicy",
@@ -455,13 +393,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&DETACH_ROLE_POLICY_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "LimitExceededException",
-            "InvalidInputException",
-            "UnmodifiableEntityException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "UnmodifiableEntity", "ServiceFailure"],
     },
     Operation {
         name: "DetachUserPolicy",
@@ -470,12 +402,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&DETACH_USER_POLICY_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "LimitExceededException",
-            "InvalidInputException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "ServiceFailure"],
     },
     Operation {
         name: "GetAccessKeyLastUsed",
@@ -493,7 +420,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&GET_GROUP_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "GetGroupPolicy",
@@ -502,7 +429,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&GET_GROUP_POLICY_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "GetOpenIDConnectProvider",
@@ -511,7 +438,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&GET_OPEN_ID_CONNECT_PROVIDER_REQUEST),
         output: true,
-        errors: &["InvalidInputException", "NoSuchEntityException", "ServiceFailureException"],
+        errors: &["InvalidInput", "NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "GetPolicy",
@@ -520,7 +447,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&GET_POLICY_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "InvalidInputException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"],
     },
     Operation {
         name: "GetPolicyVersion",
@@ -529,7 +456,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&GET_POLICY_VERSION_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "InvalidInputException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"],
     },
     Operation {
         name: "GetRole",
@@ -538,7 +465,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&GET_ROLE_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "GetRolePolicy",
@@ -547,7 +474,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&GET_ROLE_POLICY_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "GetUser",
@@ -556,7 +483,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&GET_USER_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "GetUserPolicy",
@@ -565,7 +492,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&GET_USER_POLICY_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "ListAccessKeys",
@@ -574,7 +501,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_ACCESS_KEYS_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "ListAttachedGroupPolicies",
@@ -583,7 +510,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_ATTACHED_GROUP_POLICIES_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "InvalidInputException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"],
     },
     Operation {
         name: "ListAttachedRolePolicies",
@@ -592,7 +519,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_ATTACHED_ROLE_POLICIES_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "InvalidInputException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"],
     },
     Operation {
         name: "ListAttachedUserPolicies",
@@ -601,7 +528,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_ATTACHED_USER_POLICIES_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "InvalidInputException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"],
     },
     Operation {
         name: "ListEntitiesForPolicy",
@@ -610,7 +537,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_ENTITIES_FOR_POLICY_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "InvalidInputException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"],
     },
     Operation {
         name: "ListGroupPolicies",
@@ -619,7 +546,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_GROUP_POLICIES_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "ListGroups",
@@ -628,7 +555,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_GROUPS_REQUEST),
         output: true,
-        errors: &["ServiceFailureException"],
+        errors: &["ServiceFailure"],
     },
     Operation {
         name: "ListGroupsForUser",
@@ -637,7 +564,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_GROUPS_FOR_USER_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "ListOpenIDConnectProviderTags",
@@ -646,7 +573,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_OPEN_ID_CONNECT_PROVIDER_TAGS_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "ServiceFailureException", "InvalidInputException"],
+        errors: &["NoSuchEntity", "ServiceFailure", "InvalidInput"],
     },
     Operation {
         name: "ListOpenIDConnectProviders",
@@ -655,7 +582,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_OPEN_ID_CONNECT_PROVIDERS_REQUEST),
         output: true,
-        errors: &["ServiceFailureException"],
+        errors: &["ServiceFailure"],
     },
     Operation {
         name: "ListPolicies",
@@ -664,7 +591,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_POLICIES_REQUEST),
         output: true,
-        errors: &["ServiceFailureException"],
+        errors: &["ServiceFailure"],
     },
     Operation {
         name: "ListPolicyTags",
@@ -673,7 +600,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_POLICY_TAGS_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "ServiceFailureException", "InvalidInputException"],
+        errors: &["NoSuchEntity", "ServiceFailure", "InvalidInput"],
     },
     Operation {
         name: "ListPolicyVersions",
@@ -682,7 +609,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_POLICY_VERSIONS_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "InvalidInputException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "InvalidInput", "ServiceFailure"],
     },
     Operation {
         name: "ListRolePolicies",
@@ -691,7 +618,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_ROLE_POLICIES_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "ListRoleTags",
@@ -700,7 +627,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_ROLE_TAGS_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "ListRoles",
@@ -709,7 +636,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_ROLES_REQUEST),
         output: true,
-        errors: &["ServiceFailureException"],
+        errors: &["ServiceFailure"],
     },
     Operation {
         name: "ListUserPolicies",
@@ -718,7 +645,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_USER_POLICIES_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "ListUserTags",
@@ -727,7 +654,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_USER_TAGS_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "ListUsers",
@@ -736,7 +663,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&LIST_USERS_REQUEST),
         output: true,
-        errors: &["ServiceFailureException"],
+        errors: &["ServiceFailure"],
     },
     Operation {
         name: "PutGroupPolicy",
@@ -745,12 +672,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&PUT_GROUP_POLICY_REQUEST),
         output: false,
-        errors: &[
-            "LimitExceededException",
-            "MalformedPolicyDocumentException",
-            "NoSuchEntityException",
-            "ServiceFailureException",
-        ],
+        errors: &["LimitExceeded", "MalformedPolicyDocument", "NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "PutRolePermissionsBoundary",
@@ -759,13 +681,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&PUT_ROLE_PERMISSIONS_BOUNDARY_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "InvalidInputException",
-            "UnmodifiableEntityException",
-            "PolicyNotAttachableException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "InvalidInput", "UnmodifiableEntity", "PolicyNotAttachable", "ServiceFailure"],
     },
     Operation {
         name: "PutRolePolicy",
@@ -774,13 +690,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&PUT_ROLE_POLICY_REQUEST),
         output: false,
-        errors: &[
-            "LimitExceededException",
-            "MalformedPolicyDocumentException",
-            "NoSuchEntityException",
-            "UnmodifiableEntityException",
-            "ServiceFailureException",
-        ],
+        errors: &["LimitExceeded", "MalformedPolicyDocument", "NoSuchEntity", "UnmodifiableEntity", "ServiceFailure"],
     },
     Operation {
         name: "PutUserPermissionsBoundary",
@@ -789,12 +699,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&PUT_USER_PERMISSIONS_BOUNDARY_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "InvalidInputException",
-            "PolicyNotAttachableException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "InvalidInput", "PolicyNotAttachable", "ServiceFailure"],
     },
     Operation {
         name: "PutUserPolicy",
@@ -803,12 +708,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&PUT_USER_POLICY_REQUEST),
         output: false,
-        errors: &[
-            "LimitExceededException",
-            "MalformedPolicyDocumentException",
-            "NoSuchEntityException",
-            "ServiceFailureException",
-        ],
+        errors: &["LimitExceeded", "MalformedPolicyDocument", "NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "RemoveClientIDFromOpenIDConnectProvider",
@@ -817,12 +717,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&REMOVE_CLIENT_ID_FROM_OPEN_ID_CONNECT_PROVIDER_REQUEST),
         output: false,
-        errors: &[
-            "ConcurrentModificationException",
-            "InvalidInputException",
-            "NoSuchEntityException",
-            "ServiceFailureException",
-        ],
+        errors: &["ConcurrentModification", "InvalidInput", "NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "RemoveUserFromGroup",
@@ -831,7 +726,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&REMOVE_USER_FROM_GROUP_REQUEST),
         output: false,
-        errors: &["NoSuchEntityException", "LimitExceededException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure"],
     },
     Operation {
         name: "SetDefaultPolicyVersion",
@@ -840,12 +735,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&SET_DEFAULT_POLICY_VERSION_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "InvalidInputException",
-            "LimitExceededException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "InvalidInput", "LimitExceeded", "ServiceFailure"],
     },
     Operation {
         name: "SimulateCustomPolicy",
@@ -854,7 +744,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&SIMULATE_CUSTOM_POLICY_REQUEST),
         output: true,
-        errors: &["InvalidInputException", "PolicyEvaluationException"],
+        errors: &["InvalidInput", "PolicyEvaluation"],
     },
     Operation {
         name: "SimulatePrincipalPolicy",
@@ -863,7 +753,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&SIMULATE_PRINCIPAL_POLICY_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "InvalidInputException", "PolicyEvaluationException"],
+        errors: &["NoSuchEntity", "InvalidInput", "PolicyEvaluation"],
     },
     Operation {
         name: "TagOpenIDConnectProvider",
@@ -872,13 +762,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&TAG_OPEN_ID_CONNECT_PROVIDER_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "LimitExceededException",
-            "InvalidInputException",
-            "ConcurrentModificationException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "ConcurrentModification", "ServiceFailure"],
     },
     Operation {
         name: "TagPolicy",
@@ -887,13 +771,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&TAG_POLICY_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "LimitExceededException",
-            "InvalidInputException",
-            "ConcurrentModificationException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "ConcurrentModification", "ServiceFailure"],
     },
     Operation {
         name: "TagRole",
@@ -902,13 +780,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&TAG_ROLE_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "LimitExceededException",
-            "InvalidInputException",
-            "ConcurrentModificationException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "ConcurrentModification", "ServiceFailure"],
     },
     Operation {
         name: "TagUser",
@@ -917,13 +789,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&TAG_USER_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "LimitExceededException",
-            "InvalidInputException",
-            "ConcurrentModificationException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "LimitExceeded", "InvalidInput", "ConcurrentModification", "ServiceFailure"],
     },
     Operation {
         name: "UntagOpenIDConnectProvider",
@@ -932,12 +798,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&UNTAG_OPEN_ID_CONNECT_PROVIDER_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "InvalidInputException",
-            "ConcurrentModificationException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "InvalidInput", "ConcurrentModification", "ServiceFailure"],
     },
     Operation {
         name: "UntagPolicy",
@@ -946,12 +807,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&UNTAG_POLICY_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "InvalidInputException",
-            "ConcurrentModificationException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "InvalidInput", "ConcurrentModification", "ServiceFailure"],
     },
     Operation {
         name: "UntagRole",
@@ -960,7 +816,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&UNTAG_ROLE_REQUEST),
         output: false,
-        errors: &["NoSuchEntityException", "ConcurrentModificationException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "ConcurrentModification", "ServiceFailure"],
     },
     Operation {
         name: "UntagUser",
@@ -969,7 +825,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&UNTAG_USER_REQUEST),
         output: false,
-        errors: &["NoSuchEntityException", "ConcurrentModificationException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "ConcurrentModification", "ServiceFailure"],
     },
     Operation {
         name: "UpdateAccessKey",
@@ -978,12 +834,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&UPDATE_ACCESS_KEY_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "LimitExceededException",
-            "ServiceFailureException",
-            "InvalidInputException",
-        ],
+        errors: &["NoSuchEntity", "LimitExceeded", "ServiceFailure", "InvalidInput"],
     },
     Operation {
         name: "UpdateAssumeRolePolicy",
@@ -992,13 +843,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&UPDATE_ASSUME_ROLE_POLICY_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "MalformedPolicyDocumentException",
-            "LimitExceededException",
-            "UnmodifiableEntityException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "MalformedPolicyDocument", "LimitExceeded", "UnmodifiableEntity", "ServiceFailure"],
     },
     Operation {
         name: "UpdateGroup",
@@ -1007,12 +852,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&UPDATE_GROUP_REQUEST),
         output: false,
-        errors: &[
-            "NoSuchEntityException",
-            "EntityAlreadyExistsException",
-            "LimitExceededException",
-            "ServiceFailureException",
-        ],
+        errors: &["NoSuchEntity", "EntityAlreadyExists", "LimitExceeded", "ServiceFailure"],
     },
     Operation {
         name: "UpdateOpenIDConnectProviderThumbprint",
@@ -1021,12 +861,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT_REQUEST),
         output: false,
-        errors: &[
-            "ConcurrentModificationException",
-            "InvalidInputException",
-            "NoSuchEntityException",
-            "ServiceFailureException",
-        ],
+        errors: &["ConcurrentModification", "InvalidInput", "NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "UpdateRole",
@@ -1035,7 +870,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&UPDATE_ROLE_REQUEST),
         output: true,
-        errors: &["UnmodifiableEntityException", "NoSuchEntityException", "ServiceFailureException"],
+        errors: &["UnmodifiableEntity", "NoSuchEntity", "ServiceFailure"],
     },
     Operation {
         name: "UpdateRoleDescription",
@@ -1044,7 +879,7 @@ pub static OPERATIONS: &[Operation] = &[
         status: 200,
         input: Some(&UPDATE_ROLE_DESCRIPTION_REQUEST),
         output: true,
-        errors: &["NoSuchEntityException", "UnmodifiableEntityException", "ServiceFailureException"],
+        errors: &["NoSuchEntity", "UnmodifiableEntity", "ServiceFailure"],
     },
     Operation {
         name: "UpdateUser",
@@ -1054,12 +889,12 @@ pub static OPERATIONS: &[Operation] = &[
         input: Some(&UPDATE_USER_REQUEST),
         output: false,
         errors: &[
-            "NoSuchEntityException",
-            "LimitExceededException",
-            "EntityAlreadyExistsException",
-            "EntityTemporarilyUnmodifiableException",
-            "ConcurrentModificationException",
-            "ServiceFailureException",
+            "NoSuchEntity",
+            "LimitExceeded",
+            "EntityAlreadyExists",
+            "EntityTemporarilyUnmodifiable",
+            "ConcurrentModification",
+            "ServiceFailure",
         ],
     },
 ];

@@ -12,7 +12,11 @@ use crate::{Identities, IdentityError, quota, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: AddUserToGroupRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: AddUserToGroupRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let add = |state: &State, user: &mut Principal| {
         let group = target::principal(state, cx, Kind::Group, &input.group_name)?;
         if let Detail::User { groups } = &mut user.detail {

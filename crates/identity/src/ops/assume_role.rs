@@ -23,7 +23,9 @@ pub async fn run(
         return Err(refused("Roles may not be assumed by root accounts."));
     }
     if input.serial_number.is_some() || input.token_code.is_some() {
-        return Err(refused("MultiFactorAuthentication failed, unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user."));
+        return Err(refused(
+            "MultiFactorAuthentication failed, unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user.",
+        ));
     }
     if input.provided_contexts.is_some() {
         return Err(IdentityError::Validation("ProvidedContexts are not supported by this server.".to_owned()));

@@ -40,10 +40,8 @@ pub async fn run(
         return Err(denied());
     }
     let seconds = assume::seconds(&found, input.duration_seconds, false)?;
-    let mut details = SessionDetails {
-        federated_provider: Some(identity.provider.to_string()),
-        ..SessionDetails::default()
-    };
+    let mut details =
+        SessionDetails { federated_provider: Some(identity.provider.to_string()), ..SessionDetails::default() };
     let arns = input.policy_arns.into_iter().flatten().filter_map(|policy| policy.arn).collect();
     assume::policies(identities, cx, input.policy, arns, &mut details)?;
     let assumed = assume::assume(identities, cx, &found, &input.role_session_name, (seconds, Tags::new(), details))?;

@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: AttachGroupPolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: AttachGroupPolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let attach = |state: &_, group: &mut _| target::attach(state, cx, group, input.policy_arn);
     target::change(identities, cx, (Kind::Group, &input.group_name), attach).await?;
     Ok(Vec::new())

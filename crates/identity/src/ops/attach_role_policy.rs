@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: AttachRolePolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: AttachRolePolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let attach = |state: &_, role: &mut _| target::attach(state, cx, role, input.policy_arn);
     target::change(identities, cx, (Kind::Role, &input.role_name), attach).await?;
     Ok(Vec::new())

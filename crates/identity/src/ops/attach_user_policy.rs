@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: AttachUserPolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: AttachUserPolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let attach = |state: &_, user: &mut _| target::attach(state, cx, user, input.policy_arn);
     target::change(identities, cx, (Kind::User, &input.user_name), attach).await?;
     Ok(Vec::new())

@@ -3,8 +3,8 @@
 use aws_wire::CallContext;
 use aws_wire::query::Xml;
 
-use crate::model::iam::CreateAccessKeyRequest;
 use crate::access_key::AccessKey;
+use crate::model::iam::CreateAccessKeyRequest;
 use crate::state::Update;
 use crate::{Identities, IdentityError, describe, quota, target};
 
@@ -12,7 +12,11 @@ use crate::{Identities, IdentityError, describe, quota, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: CreateAccessKeyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: CreateAccessKeyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities
         .change(|state| {
             let user = target::user_or_caller(state, cx, input.user_name.as_deref())?;

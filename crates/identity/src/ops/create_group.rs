@@ -3,8 +3,8 @@
 use aws_wire::CallContext;
 use aws_wire::query::Xml;
 
-use crate::model::iam::CreateGroupRequest;
 use crate::describe::{self, Extent};
+use crate::model::iam::CreateGroupRequest;
 use crate::principal::Detail;
 use crate::state::Update;
 use crate::target::{self, New};
@@ -14,7 +14,11 @@ use crate::{Identities, IdentityError, tags};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: CreateGroupRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: CreateGroupRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let (tags, detail) = (tags::Tags::new(), Detail::Group);
     let new = New { name: input.group_name, path: input.path, boundary: None, tags, detail };
     identities

@@ -13,7 +13,11 @@ use crate::{Identities, IdentityError, quota, tags, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: CreateOpenIdConnectProviderRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: CreateOpenIdConnectProviderRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     provider::check_url(&input.url)?;
     let tags = tags::with(&tags::Tags::new(), input.tags.into_iter().flatten().map(|tag| (tag.key, tag.value)))?;
     let provider = Provider {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use aws_wire::CallContext;
 use aws_wire::query::Xml;
 
-use crate::model::iam::CreatePolicyRequest;
 use crate::describe::{self, Extent};
 use crate::managed::{ManagedPolicy, PolicyVersion};
+use crate::model::iam::CreatePolicyRequest;
 use crate::principal::VERSION;
 use crate::state::Update;
 use crate::{Identities, IdentityError, access_key, quota, tags, target};
@@ -16,7 +16,11 @@ use crate::{Identities, IdentityError, access_key, quota, tags, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: CreatePolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: CreatePolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let tags = tags::with(&tags::Tags::new(), input.tags.into_iter().flatten().map(|tag| (tag.key, tag.value)))?;
     let document = target::managed_document(&input.policy_document)?;
     let policy = ManagedPolicy {

@@ -3,9 +3,9 @@
 use aws_wire::CallContext;
 use aws_wire::query::Xml;
 
-use crate::model::iam::CreatePolicyVersionRequest;
 use crate::describe::{self, Extent};
 use crate::managed::{ManagedPolicy, PolicyVersion};
+use crate::model::iam::CreatePolicyVersionRequest;
 use crate::state::Update;
 use crate::{Identities, IdentityError, quota, target};
 
@@ -13,7 +13,11 @@ use crate::{Identities, IdentityError, quota, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: CreatePolicyVersionRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: CreatePolicyVersionRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let document = target::managed_document(&input.policy_document)?;
     identities
         .change(|state| {

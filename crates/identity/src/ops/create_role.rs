@@ -3,8 +3,8 @@
 use aws_wire::CallContext;
 use aws_wire::query::Xml;
 
-use crate::model::iam::CreateRoleRequest;
 use crate::describe::{self, Extent};
+use crate::model::iam::CreateRoleRequest;
 use crate::principal::{Detail, Role};
 use crate::state::Update;
 use crate::target::{self, New};
@@ -15,7 +15,11 @@ use crate::{Identities, IdentityError, tags};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: CreateRoleRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: CreateRoleRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let tags = tags::with(&tags::Tags::new(), input.tags.into_iter().flatten().map(|tag| (tag.key, tag.value)))?;
     let detail = Detail::Role(Role {
         trust: TrustPolicy::parse(&input.assume_role_policy_document)?,

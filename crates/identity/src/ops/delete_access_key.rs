@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: DeleteAccessKeyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: DeleteAccessKeyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities
         .change(|state| {
             let user = target::user_or_caller(state, cx, input.user_name.as_deref())?;

@@ -12,7 +12,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: DeleteGroupRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: DeleteGroupRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities
         .change(|state| {
             let group = target::principal(state, cx, Kind::Group, &input.group_name)?;

@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: DeleteGroupPolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: DeleteGroupPolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let remove = |_: &_, group: &mut Principal| match group.inline.remove(&input.policy_name) {
         Some(_) => Ok(()),
         None => Err(target::no_inline(Kind::Group, &input.policy_name)),

@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: DeleteOpenIdConnectProviderRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: DeleteOpenIdConnectProviderRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities
         .change(|state| {
             let provider = target::provider(state, cx, &input.open_id_connect_provider_arn)?;

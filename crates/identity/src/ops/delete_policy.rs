@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: DeletePolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: DeletePolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities
         .change(|state| {
             let policy = target::own_policy(state, cx, &input.policy_arn)?;

@@ -12,7 +12,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: DeleteRoleRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: DeleteRoleRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities
         .change(|state| {
             let role = target::principal(state, cx, Kind::Role, &input.role_name)?;

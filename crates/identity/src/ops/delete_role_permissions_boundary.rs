@@ -11,10 +11,17 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: DeleteRolePermissionsBoundaryRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: DeleteRolePermissionsBoundaryRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let remove = |_: &_, role: &mut Principal| match role.boundary.take() {
         Some(_) => Ok(()),
-        None => Err(IdentityError::NoSuchEntity(format!("Role with name {} does not have a permissions boundary.", role.name))),
+        None => Err(IdentityError::NoSuchEntity(format!(
+            "Role with name {} does not have a permissions boundary.",
+            role.name
+        ))),
     };
     target::change(identities, cx, (Kind::Role, &input.role_name), remove).await?;
     Ok(Vec::new())

@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: DeleteRolePolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: DeleteRolePolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let remove = |_: &_, role: &mut Principal| match role.inline.remove(&input.policy_name) {
         Some(_) => Ok(()),
         None => Err(target::no_inline(Kind::Role, &input.policy_name)),

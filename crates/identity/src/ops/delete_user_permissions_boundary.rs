@@ -11,10 +11,17 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: DeleteUserPermissionsBoundaryRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: DeleteUserPermissionsBoundaryRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let remove = |_: &_, user: &mut Principal| match user.boundary.take() {
         Some(_) => Ok(()),
-        None => Err(IdentityError::NoSuchEntity(format!("User with name {} does not have a permissions boundary.", user.name))),
+        None => Err(IdentityError::NoSuchEntity(format!(
+            "User with name {} does not have a permissions boundary.",
+            user.name
+        ))),
     };
     target::change(identities, cx, (Kind::User, &input.user_name), remove).await?;
     Ok(Vec::new())

@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: DeleteUserPolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: DeleteUserPolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let remove = |_: &_, user: &mut Principal| match user.inline.remove(&input.policy_name) {
         Some(_) => Ok(()),
         None => Err(target::no_inline(Kind::User, &input.policy_name)),

@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: DetachGroupPolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: DetachGroupPolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let detach = |_: &_, group: &mut _| target::detach(group, &input.policy_arn);
     target::change(identities, cx, (Kind::Group, &input.group_name), detach).await?;
     Ok(Vec::new())

@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: DetachRolePolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: DetachRolePolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let detach = |_: &_, role: &mut _| target::detach(role, &input.policy_arn);
     target::change(identities, cx, (Kind::Role, &input.role_name), detach).await?;
     Ok(Vec::new())

@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: DetachUserPolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: DetachUserPolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let detach = |_: &_, user: &mut _| target::detach(user, &input.policy_arn);
     target::change(identities, cx, (Kind::User, &input.user_name), detach).await?;
     Ok(Vec::new())

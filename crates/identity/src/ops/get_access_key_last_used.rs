@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: GetAccessKeyLastUsedRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: GetAccessKeyLastUsedRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let user_name = identities.look(|state| {
         let key = state.key(&input.access_key_id).filter(|key| key.account == cx.account);
         let key = key.ok_or_else(|| target::no_access_key(&input.access_key_id))?;

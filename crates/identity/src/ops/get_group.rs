@@ -3,8 +3,8 @@
 use aws_wire::CallContext;
 use aws_wire::query::Xml;
 
-use crate::model::iam::GetGroupRequest;
 use crate::describe::{self, Extent};
+use crate::model::iam::GetGroupRequest;
 use crate::page::Page;
 use crate::principal::Kind;
 use crate::{Identities, IdentityError, target};

@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, describe, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: GetGroupPolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: GetGroupPolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let group = target::principal(state, cx, Kind::Group, &input.group_name)?;
         let found = group.inline.get(&input.policy_name);

@@ -10,10 +10,15 @@ use crate::{Identities, IdentityError, tags, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: GetOpenIdConnectProviderRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: GetOpenIdConnectProviderRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let provider = target::provider(state, cx, &input.open_id_connect_provider_arn)?;
-        let list = |items: &mut dyn Iterator<Item = &String>| items.map(|item| Xml::Text("member", item.clone())).collect();
+        let list =
+            |items: &mut dyn Iterator<Item = &String>| items.map(|item| Xml::Text("member", item.clone())).collect();
         let mut members = vec![
             Xml::Text("Url", provider.place().to_owned()),
             Xml::Node("ClientIDList", list(&mut provider.client_ids.iter())),

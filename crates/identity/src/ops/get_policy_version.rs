@@ -3,15 +3,19 @@
 use aws_wire::CallContext;
 use aws_wire::query::Xml;
 
-use crate::model::iam::GetPolicyVersionRequest;
 use crate::describe::{self, Extent};
+use crate::model::iam::GetPolicyVersionRequest;
 use crate::{Identities, IdentityError, target};
 
 /// Runs the action.
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: GetPolicyVersionRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: GetPolicyVersionRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let policy = target::policy(state, cx, &input.policy_arn)?;
         let number = target::version(policy, &input.version_id)?;

@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, describe, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: GetRolePolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: GetRolePolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let role = target::principal(state, cx, Kind::Role, &input.role_name)?;
         let found = role.inline.get(&input.policy_name);

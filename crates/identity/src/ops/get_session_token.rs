@@ -28,7 +28,9 @@ pub async fn run(
         return denied("Cannot call GetSessionToken with session credentials");
     }
     if input.serial_number.is_some() || input.token_code.is_some() {
-        return denied("MultiFactorAuthentication failed, unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user.");
+        return denied(
+            "MultiFactorAuthentication failed, unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user.",
+        );
     }
     let seconds = input.duration_seconds.unwrap_or(SECONDS_DEFAULT);
     let (subject, seconds) = match cx.caller.kind {

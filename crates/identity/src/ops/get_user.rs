@@ -3,8 +3,8 @@
 use aws_wire::CallContext;
 use aws_wire::query::Xml;
 
-use crate::model::iam::GetUserRequest;
 use crate::describe::{self, Extent};
+use crate::model::iam::GetUserRequest;
 use crate::{Identities, IdentityError, target};
 
 /// Runs the action.

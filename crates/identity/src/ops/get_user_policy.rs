@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, describe, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: GetUserPolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: GetUserPolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let user = target::principal(state, cx, Kind::User, &input.user_name)?;
         let found = user.inline.get(&input.policy_name);

@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, describe, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: ListAccessKeysRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: ListAccessKeysRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let user = target::user_or_caller(state, cx, input.user_name.as_deref())?;
         let name = user.map(|user| user.name.as_str());

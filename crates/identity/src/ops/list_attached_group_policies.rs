@@ -12,7 +12,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: ListAttachedGroupPoliciesRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: ListAttachedGroupPoliciesRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let group = target::principal(state, cx, Kind::Group, &input.group_name)?;
         let prefix = input.path_prefix.as_deref().unwrap_or("/");
@@ -22,7 +26,8 @@ pub async fn run(identities: &Identities, cx: &CallContext, input: ListAttachedG
             let members = vec![Xml::Text("PolicyName", policy.name.clone()), Xml::Text("PolicyArn", arn.clone())];
             (arn, Xml::Node("member", members))
         });
-        let page = Page { scope: "ListAttachedGroupPolicies", marker: input.marker.as_deref(), items_max: input.max_items };
+        let page =
+            Page { scope: "ListAttachedGroupPolicies", marker: input.marker.as_deref(), items_max: input.max_items };
         page.of("AttachedPolicies", policies)
     })
 }

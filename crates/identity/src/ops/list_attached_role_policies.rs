@@ -12,7 +12,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: ListAttachedRolePoliciesRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: ListAttachedRolePoliciesRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let role = target::principal(state, cx, Kind::Role, &input.role_name)?;
         let prefix = input.path_prefix.as_deref().unwrap_or("/");
@@ -22,7 +26,8 @@ pub async fn run(identities: &Identities, cx: &CallContext, input: ListAttachedR
             let members = vec![Xml::Text("PolicyName", policy.name.clone()), Xml::Text("PolicyArn", arn.clone())];
             (arn, Xml::Node("member", members))
         });
-        let page = Page { scope: "ListAttachedRolePolicies", marker: input.marker.as_deref(), items_max: input.max_items };
+        let page =
+            Page { scope: "ListAttachedRolePolicies", marker: input.marker.as_deref(), items_max: input.max_items };
         page.of("AttachedPolicies", policies)
     })
 }

@@ -13,7 +13,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: ListEntitiesForPolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: ListEntitiesForPolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         target::policy(state, cx, &input.policy_arn)?;
         let (attached, bounded) = state.uses(&cx.account, &input.policy_arn);

@@ -12,10 +12,15 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: ListGroupPoliciesRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: ListGroupPoliciesRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let group = target::principal(state, cx, Kind::Group, &input.group_name)?;
         let names = group.inline.keys().map(|name| (name.clone(), Xml::Text("member", name.clone())));
-        Page { scope: "ListGroupPolicies", marker: input.marker.as_deref(), items_max: input.max_items }.of("PolicyNames", names)
+        Page { scope: "ListGroupPolicies", marker: input.marker.as_deref(), items_max: input.max_items }
+            .of("PolicyNames", names)
     })
 }

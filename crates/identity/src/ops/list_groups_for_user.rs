@@ -3,8 +3,8 @@
 use aws_wire::CallContext;
 use aws_wire::query::Xml;
 
-use crate::model::iam::ListGroupsForUserRequest;
 use crate::describe::{self, Extent};
+use crate::model::iam::ListGroupsForUserRequest;
 use crate::page::Page;
 use crate::principal::Kind;
 use crate::{Identities, IdentityError, target};
@@ -13,7 +13,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: ListGroupsForUserRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: ListGroupsForUserRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let user = target::principal(state, cx, Kind::User, &input.user_name)?;
         let all = state.account(&cx.account).into_iter().flat_map(|account| account.all(Kind::Group));

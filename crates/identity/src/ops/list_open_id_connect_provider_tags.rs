@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, tags, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: ListOpenIdConnectProviderTagsRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: ListOpenIdConnectProviderTagsRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let provider = target::provider(state, cx, &input.open_id_connect_provider_arn)?;
         let all = provider.tags.iter().map(|(key, value)| (key.clone(), tags::member(key, value)));

@@ -10,7 +10,11 @@ use crate::{Identities, IdentityError};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, _input: ListOpenIdConnectProvidersRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    _input: ListOpenIdConnectProvidersRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let all = state.account(&cx.account).into_iter().flat_map(|account| account.providers().values());
         let member = |arn: String| Xml::Node("member", vec![Xml::Text("Arn", arn)]);

@@ -3,8 +3,8 @@
 use aws_wire::CallContext;
 use aws_wire::query::Xml;
 
-use crate::model::iam::ListPoliciesRequest;
 use crate::describe::{self, Extent};
+use crate::model::iam::ListPoliciesRequest;
 use crate::model::iam::{PolicyScopeType, PolicyUsageType};
 use crate::page::Page;
 use crate::{Identities, IdentityError};
@@ -13,7 +13,11 @@ use crate::{Identities, IdentityError};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: ListPoliciesRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: ListPoliciesRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let own = state.account(&cx.account).into_iter().flat_map(|account| account.policies().values());
         let prefix = input.path_prefix.as_deref().unwrap_or("/");

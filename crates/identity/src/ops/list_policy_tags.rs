@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, tags, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: ListPolicyTagsRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: ListPolicyTagsRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let policy = target::policy(state, cx, &input.policy_arn)?;
         let all = policy.tags.iter().map(|(key, value)| (key.clone(), tags::member(key, value)));

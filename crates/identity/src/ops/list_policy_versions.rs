@@ -3,8 +3,8 @@
 use aws_wire::CallContext;
 use aws_wire::query::Xml;
 
-use crate::model::iam::ListPolicyVersionsRequest;
 use crate::describe::{self, Extent};
+use crate::model::iam::ListPolicyVersionsRequest;
 use crate::page::Page;
 use crate::{Identities, IdentityError, target};
 
@@ -12,7 +12,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: ListPolicyVersionsRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: ListPolicyVersionsRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let policy = target::policy(state, cx, &input.policy_arn)?;
         // The newest first; keys that grow as the numbers fall.

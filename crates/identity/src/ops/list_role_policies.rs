@@ -12,10 +12,15 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: ListRolePoliciesRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: ListRolePoliciesRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let role = target::principal(state, cx, Kind::Role, &input.role_name)?;
         let names = role.inline.keys().map(|name| (name.clone(), Xml::Text("member", name.clone())));
-        Page { scope: "ListRolePolicies", marker: input.marker.as_deref(), items_max: input.max_items }.of("PolicyNames", names)
+        Page { scope: "ListRolePolicies", marker: input.marker.as_deref(), items_max: input.max_items }
+            .of("PolicyNames", names)
     })
 }

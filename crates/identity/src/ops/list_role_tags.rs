@@ -12,7 +12,11 @@ use crate::{Identities, IdentityError, tags, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: ListRoleTagsRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: ListRoleTagsRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let role = target::principal(state, cx, Kind::Role, &input.role_name)?;
         let all = role.tags.iter().map(|(key, value)| (key.clone(), tags::member(key, value)));

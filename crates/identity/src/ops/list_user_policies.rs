@@ -12,10 +12,15 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: ListUserPoliciesRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: ListUserPoliciesRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let user = target::principal(state, cx, Kind::User, &input.user_name)?;
         let names = user.inline.keys().map(|name| (name.clone(), Xml::Text("member", name.clone())));
-        Page { scope: "ListUserPolicies", marker: input.marker.as_deref(), items_max: input.max_items }.of("PolicyNames", names)
+        Page { scope: "ListUserPolicies", marker: input.marker.as_deref(), items_max: input.max_items }
+            .of("PolicyNames", names)
     })
 }

@@ -12,7 +12,11 @@ use crate::{Identities, IdentityError, tags, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: ListUserTagsRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: ListUserTagsRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities.look(|state| {
         let user = target::principal(state, cx, Kind::User, &input.user_name)?;
         let all = user.tags.iter().map(|(key, value)| (key.clone(), tags::member(key, value)));

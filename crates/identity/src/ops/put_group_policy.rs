@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: PutGroupPolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: PutGroupPolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let put = |_: &_, group: &mut _| target::put_inline(group, input.policy_name, &input.policy_document);
     target::change(identities, cx, (Kind::Group, &input.group_name), put).await?;
     Ok(Vec::new())

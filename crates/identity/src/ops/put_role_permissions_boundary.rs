@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: PutRolePermissionsBoundaryRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: PutRolePermissionsBoundaryRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let put = |state: &_, role: &mut Principal| {
         target::attachable(state, cx, &input.permissions_boundary)?;
         role.boundary = Some(input.permissions_boundary);

@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: PutRolePolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: PutRolePolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let put = |_: &_, role: &mut _| target::put_inline(role, input.policy_name, &input.policy_document);
     target::change(identities, cx, (Kind::Role, &input.role_name), put).await?;
     Ok(Vec::new())

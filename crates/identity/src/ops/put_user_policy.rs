@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: PutUserPolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: PutUserPolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let put = |_: &_, user: &mut _| target::put_inline(user, input.policy_name, &input.policy_document);
     target::change(identities, cx, (Kind::User, &input.user_name), put).await?;
     Ok(Vec::new())

@@ -12,7 +12,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: RemoveUserFromGroupRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: RemoveUserFromGroupRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let remove = |state: &State, user: &mut Principal| {
         let group = target::principal(state, cx, Kind::Group, &input.group_name)?;
         let was_in = match &mut user.detail {

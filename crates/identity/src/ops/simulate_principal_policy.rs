@@ -22,7 +22,9 @@ pub async fn run(
         let text = format!("The entity {} cannot be found.", input.policy_source_arn);
         return Err(IdentityError::NoSuchEntity(text));
     };
-    policies.identity.extend(simulate::given("PolicyInputList", input.policy_input_list.as_deref().unwrap_or_default())?);
+    policies
+        .identity
+        .extend(simulate::given("PolicyInputList", input.policy_input_list.as_deref().unwrap_or_default())?);
     let bounds = input.permissions_boundary_policy_input_list.unwrap_or_default();
     if let Some(bound) = simulate::given("PermissionsBoundaryPolicyInputList", &bounds)?.pop() {
         policies.boundary = Some(bound);

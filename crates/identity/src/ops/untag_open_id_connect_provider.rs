@@ -12,7 +12,11 @@ use crate::{Identities, IdentityError, tags, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: UntagOpenIdConnectProviderRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: UntagOpenIdConnectProviderRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities
         .change(|state| {
             let mut provider = Provider::clone(target::provider(state, cx, &input.open_id_connect_provider_arn)?);

@@ -3,8 +3,8 @@
 use aws_wire::CallContext;
 use aws_wire::query::Xml;
 
-use crate::model::iam::UntagPolicyRequest;
 use crate::managed::ManagedPolicy;
+use crate::model::iam::UntagPolicyRequest;
 use crate::state::Update;
 use crate::{Identities, IdentityError, tags, target};
 
@@ -12,7 +12,11 @@ use crate::{Identities, IdentityError, tags, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: UntagPolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: UntagPolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     identities
         .change(|state| {
             let mut policy = ManagedPolicy::clone(target::own_policy(state, cx, &input.policy_arn)?);

@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, tags, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: UntagUserRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: UntagUserRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let untag = |_: &_, user: &mut Principal| {
         user.tags = tags::without(&user.tags, &input.tag_keys);
         Ok(())

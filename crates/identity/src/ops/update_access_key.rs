@@ -3,8 +3,8 @@
 use aws_wire::CallContext;
 use aws_wire::query::Xml;
 
-use crate::model::iam::UpdateAccessKeyRequest;
 use crate::model::iam::StatusType;
+use crate::model::iam::UpdateAccessKeyRequest;
 use crate::state::Update;
 use crate::{Identities, IdentityError, target};
 
@@ -12,7 +12,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: UpdateAccessKeyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: UpdateAccessKeyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let active = match input.status {
         StatusType::Active => true,
         StatusType::Inactive => false,

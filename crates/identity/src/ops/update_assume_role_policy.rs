@@ -13,7 +13,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: UpdateAssumeRolePolicyRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: UpdateAssumeRolePolicyRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let trust = TrustPolicy::parse(&input.policy_document)?;
     let update = |state: &State, role: &mut Principal| {
         if let Detail::Role(role) = &mut role.detail {

@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: UpdateGroupRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: UpdateGroupRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let update = |state: &_, group: &mut Principal| {
         if let Some(name) = input.new_group_name {
             target::name_is_free(state, cx, Kind::Group, &name, Some(&group.id))?;

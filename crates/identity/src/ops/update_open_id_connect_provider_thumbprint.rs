@@ -12,7 +12,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: UpdateOpenIdConnectProviderThumbprintRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: UpdateOpenIdConnectProviderThumbprintRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let thumbprints = provider::thumbprints(&input.thumbprint_list)?;
     identities
         .change(|state| {

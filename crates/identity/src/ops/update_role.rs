@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: UpdateRoleRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: UpdateRoleRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let update = |_: &_, role: &mut Principal| {
         if let Detail::Role(role) = &mut role.detail {
             role.description = input.description.or(role.description.take());

@@ -3,8 +3,8 @@
 use aws_wire::CallContext;
 use aws_wire::query::Xml;
 
-use crate::model::iam::UpdateRoleDescriptionRequest;
 use crate::describe::{self, Extent};
+use crate::model::iam::UpdateRoleDescriptionRequest;
 use crate::principal::{Detail, Kind, Principal};
 use crate::{Identities, IdentityError, target};
 
@@ -12,7 +12,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: UpdateRoleDescriptionRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: UpdateRoleDescriptionRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let update = |_: &_, role: &mut Principal| {
         if let Detail::Role(role) = &mut role.detail {
             role.description = Some(input.description);

@@ -11,7 +11,11 @@ use crate::{Identities, IdentityError, target};
 ///
 /// # Errors
 /// Those of its API page.
-pub async fn run(identities: &Identities, cx: &CallContext, input: UpdateUserRequest) -> Result<Vec<Xml>, IdentityError> {
+pub async fn run(
+    identities: &Identities,
+    cx: &CallContext,
+    input: UpdateUserRequest,
+) -> Result<Vec<Xml>, IdentityError> {
     let update = |state: &_, user: &mut Principal| {
         if let Some(name) = input.new_user_name {
             target::name_is_free(state, cx, Kind::User, &name, Some(&user.id))?;
