@@ -80,25 +80,8 @@ impl House {
         let authority = Arc::new(installation.authority().await?);
         let first = authority.issue(&config.region, &config.dns_suffix, certificates::now(&env))?;
         let certificate = Arc::new(CurrentCertificate::new(first));
-        let exports = Arc::new(ControlledExports {
-            control: control.clone(),
-            owner: owner.clone(),
-            env: env.clone(),
-            region: config.region.clone(),
-            account: config.account.clone(),
-            name_suffix: format!(".efs.{}.{}", config.region, config.dns_suffix),
-            authorize: Arc::new(policy::DefaultFileSystemPolicy),
-            audit: audit.clone(),
-        });
-        let nfs = NfsServer::new(ServerParts {
-            exports: exports.clone(),
-            authorize: exports,
-            certificates: certificate.clone(),
-            identity: server_identity,
-            env: env.clone(),
-            limits: nfs_limits(config),
-        });
-        let nfs = Arc::new(nfs.map_err(CofferError::stopped)?);
+        let exports = Arc::new(exports(&control, &owner, &audit, env.clone(), config));
+        let nfs = nfs_server(exports, &certificate, server_identity, env.clone(), config)?;
         listeners.join(Arc::clone(&nfs));
         let api = ApiServer::new(ApiParts {
             services: vec![api_server::kms(kms.clone()), api_server::efs(control.clone())],
@@ -125,6 +108,37 @@ impl House {
             authority,
         })
     }
+}
+
+fn exports(control: &Control, owner: &Owner, audit: &AuditLog, env: env::Env, config: &Config) -> ControlledExports {
+    ControlledExports {
+        control: control.clone(),
+        owner: owner.clone(),
+        env,
+        region: config.region.clone(),
+        account: config.account.clone(),
+        name_suffix: format!(".efs.{}.{}", config.region, config.dns_suffix),
+        authorize: Arc::new(policy::DefaultFileSystemPolicy),
+        audit: audit.clone(),
+    }
+}
+
+fn nfs_server(
+    exports: Arc<ControlledExports>,
+    certificate: &Arc<CurrentCertificate>,
+    identity: crypto::Prf,
+    env: env::Env,
+    config: &Config,
+) -> Result<Arc<NfsServer>, CofferError> {
+    let parts = ServerParts {
+        exports: exports.clone(),
+        authorize: exports,
+        certificates: certificate.clone(),
+        identity,
+        env,
+        limits: nfs_limits(config),
+    };
+    NfsServer::new(parts).map(Arc::new).map_err(CofferError::stopped)
 }
 
 fn nfs_limits(config: &Config) -> NfsLimits {

@@ -208,10 +208,12 @@ mod tests {
         let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let point = ec.public_key().as_ref();
-        let parts = aws_lc_rs::rsa::PublicKeyComponents::<Vec<u8>>::from(rsa.public_key());
+        // RFC 8017, appendix A.1.1: two lengths, then a modulus of 256 bytes behind a zero, then the exponent.
+        let der = rsa.public_key().as_ref();
+        let (modulus, exponent) = (&der[9..265], &der[267..270]);
         let set = json!({"keys": [
-            {"kty": "RSA", "kid": "r", "use": "sig", "n": encoded(&parts.n),
-             "e": encoded(&parts.e)},
+            {"kty": "RSA", "kid": "r", "use": "sig", "n": encoded(modulus),
+             "e": encoded(exponent)},
             {"kty": "EC", "kid": "e", "crv": "P-256", "x": encoded(&point[1..33]), "y": encoded(&point[33..])},
             {"kty": "oct", "k": "AAAA"},
             7,

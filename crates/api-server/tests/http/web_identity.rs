@@ -185,7 +185,7 @@ async fn a_web_identity_assumes_the_role_that_trusts_it() {
 #[tokio::test]
 async fn a_private_authority_is_trusted_by_its_thumbprint() {
     let authority_key = rcgen::KeyPair::generate().unwrap();
-    let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+    let mut parameters = CertificateParams::new(Vec::<String>::new()).unwrap();
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = parameters.self_signed(&authority_key).unwrap();
     let issuer = Issuer::new(parameters, authority_key);
