@@ -59,9 +59,25 @@ pub struct Action {
     pub class: Class,
     /// Input members that name the resource, the first present one counts; none: the whole kind.
     pub resource: &'static [&'static str],
+    /// Who decides whether a caller may do it.
+    pub judged: Judged,
     /// The handler.
     pub handler: Handler,
 }
+
+/// Who decides whether a caller may do something, and how the caller is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judged {
+    /// The house, before the handler runs.
+    Before,
+    /// The handler: it needs no permission, or more than the caller's own policies count.
+    ByHandler,
+    /// The handler; the call has no signature but a token of an identity provider in its stead.
+    ByToken,
+}
+
+/// How an action and its input become the ARN that is authorised.
+pub type Locate = Arc<dyn Fn(&CallContext, &str, &Value) -> Arn + Send + Sync>;
 
 /// A service with its rows.
 #[derive(Clone)]
@@ -74,6 +90,10 @@ pub struct ServiceActions {
     pub event_version: Option<&'static str>,
     /// How input members become the ARN that is authorised.
     pub arn: fn(&CallContext, Option<&str>) -> Arn,
+    /// The same for services where that takes the whole input, and a look at what is there.
+    pub locate: Option<Locate>,
+    /// Whether it is one service for all regions: signatures for `us-east-1` are taken, too.
+    pub global: bool,
     /// CloudTrail's type of that resource.
     pub resource_kind: &'static str,
     /// Whether the service decides about each call itself, since its resources have policies of their own. Otherwise the
@@ -128,7 +148,14 @@ impl Action {
         handler: Handler,
     ) -> Self {
         let Some(operation) = service.operation(name) else { panic!("the model has no operation {name}") };
-        Self { operation, iam: format!("{}:{name}", service.signing_name), class, resource, handler }
+        Self {
+            operation,
+            iam: format!("{}:{name}", service.signing_name),
+            class,
+            resource,
+            judged: Judged::Before,
+            handler,
+        }
     }
 }
 

@@ -5,18 +5,19 @@ use std::sync::{Arc, OnceLock};
 
 use audit::{AuditLog, Entry, Event, Outcome, Resource};
 use aws_wire::shape::Protocol;
-use aws_wire::sigv4::{RequestParts, Verifier};
+use aws_wire::sigv4::{RequestParts, Verified, Verifier};
 use aws_wire::{ApiError, Arn, CallContext, Timestamp, json, validate};
 use env::{Env, Instant};
 use identity::Identities;
 use policy::{Authorize, Conditions, Decision, Request};
 use serde_json::{Value, json};
 
-use crate::action::{Action, Answer, Class, ServiceActions};
+use crate::action::{Action, Answer, Class, Judged, ServiceActions};
 use crate::annotate::Annotate;
 use crate::rates::Throttle;
 use crate::reply::{self, Reply};
 use crate::route::{Incoming, Route, route};
+use crate::web_keys::WebKeys;
 
 /// Everything that calls share.
 pub(crate) struct House {
@@ -31,11 +32,15 @@ pub(crate) struct House {
     pub(crate) annotate: OnceLock<Arc<dyn Annotate>>,
     pub(crate) throttle: Throttle,
     pub(crate) throttled: Refusals,
+    pub(crate) web_keys: WebKeys,
 }
 
 /// Unsigned peers, and callers beyond their rate, may not fill the disk: so many of their refusals a second are written
 /// down, the rest are counted.
 pub(crate) struct Refusals(parking_lot::Mutex<(Instant, u32, u64)>);
+
+/// What signatures for services without a region are made for.
+const GLOBAL_REGION: &str = "us-east-1";
 
 /// Refusals written down in one second.
 const REFUSALS_PER_SECOND: u32 = 10;
@@ -81,7 +86,12 @@ impl House {
             }
         };
         let service = found.actions.service;
-        let cx = match self.authenticate(&request, &origin, &found, time) {
+        let judged = found.actions.action(&found.name).map(|action| action.judged);
+        let authenticated = match judged {
+            Some(Judged::ByToken) => self.authenticate_by_token(&request, &origin, &found, time).await,
+            Some(Judged::Before | Judged::ByHandler) | None => self.authenticate(&request, &origin, &found, time),
+        };
+        let cx = match authenticated {
             Ok(cx) => cx,
             Err(error) => {
                 self.note_refusal(&request, &origin, &found, &error, time).await;
@@ -121,16 +131,63 @@ impl House {
             headers: &headers,
             body: &request.body,
         };
+        let regions: &[&str] = if found.actions.global { &[&self.region, GLOBAL_REGION] } else { &[&self.region] };
         let verified = self
             .verifier
-            .verify(&parts, service.signing_name, &self.region, time, &*self.identities)
+            .verify_in(&parts, service.signing_name, regions, time, &*self.identities)
             .map_err(|error| error.api_error(service.protocol))?;
         let unknown = || aws_wire::sigv4::SignatureError::UnknownKey.api_error(service.protocol);
-        let caller = self.identities.caller(&verified.access_key_id).ok_or_else(unknown)?;
+        let caller = self.identities.caller(&verified.access_key_id, verified.token.as_deref()).ok_or_else(unknown)?;
+        if verified.token.is_none() {
+            self.note_use(&verified, time);
+        }
         Ok(CallContext {
             account: caller.account.clone(),
             caller,
             region: verified.region,
+            request_id: origin.request_id.clone(),
+            source_ip: Some(origin.address),
+            user_agent: user_agent(request),
+            secure: origin.secure,
+            time,
+        })
+    }
+
+    /// When and for what an access key signed last is asked for by GetAccessKeyLastUsed. Writing it down may wait.
+    fn note_use(&self, verified: &Verified, time: Timestamp) {
+        let Verified { access_key_id, service, region, .. } = verified;
+        if self.identities.note_use(access_key_id, service, region, time) {
+            let (identities, id) = (self.identities.clone(), access_key_id.clone());
+            tokio::spawn(async move {
+                if let Err(error) = identities.keep_use(&id).await {
+                    tracing::warn!(%error, "the last use of an access key could not be written down");
+                }
+            });
+        }
+    }
+
+    /// A call that has no signature: the token in it says whose it is.
+    async fn authenticate_by_token(
+        &self,
+        request: &Incoming,
+        origin: &Origin,
+        found: &Route<'_>,
+        time: Timestamp,
+    ) -> Result<CallContext, ApiError> {
+        let action = found.actions.action(&found.name);
+        checked(found.input(request), action, found.actions.service.protocol)?;
+        let role_arn = found.parameter("RoleArn").unwrap_or_default();
+        let token = found.parameter("WebIdentityToken").unwrap_or_default();
+        let presented = self.identities.presented(role_arn, token)?;
+        let mut keys = self.web_keys.known(&presented).await?;
+        if !self.identities.is_signed_by(token, &keys) {
+            keys = self.web_keys.renewed(&presented).await?;
+        }
+        let caller = self.identities.web_caller(role_arn, token, &keys, time)?;
+        Ok(CallContext {
+            account: Arn::parse(role_arn).map(|arn| arn.account).unwrap_or_default(),
+            caller,
+            region: self.region.clone(),
             request_id: origin.request_id.clone(),
             source_ip: Some(origin.address),
             user_agent: user_agent(request),
@@ -199,10 +256,18 @@ impl House {
         }
         let shown = input.as_ref().map_or(Value::Null, |input| parameters(action, input));
         let resource = action.zip(input.as_ref().ok()).and_then(|(action, input)| named(action, input));
-        let arn = (found.actions.arn)(&cx, resource);
+        let arn = match (&found.actions.locate, &input) {
+            (Some(locate), Ok(input)) => locate(&cx, &found.name, input),
+            _ => (found.actions.arn)(&cx, resource),
+        };
         let iam =
             action.map_or_else(|| format!("{}:{}", service.signing_name, found.name), |action| action.iam.clone());
-        let decision = if found.actions.decides { Decision::Allow } else { self.decide(&cx, &iam, &arn) };
+        let judged = action.map_or(Judged::Before, |action| action.judged);
+        let decision = if found.actions.decides || judged != Judged::Before {
+            Decision::Allow
+        } else {
+            self.decide(&cx, &iam, &arn)
+        };
         let mut event = Event::call(&cx, found.actions.event_source, &found.name, class.read_only(), shown);
         event.api_version = found.actions.event_version;
         event.resources = resources(found.actions, &arn, resource);
@@ -225,13 +290,19 @@ impl House {
             Ok(input) => input,
             Err(error) => return refused(error, entry),
         };
+        if service.signing_name == "iam" && identity::is_own_session(&cx) {
+            // IAM User Guide, "Requesting temporary security credentials": no call of IAM without a second factor.
+            return refused(aws_wire::sigv4::SignatureError::UnknownKey.api_error(service.protocol), entry);
+        }
         let Some(action) = action else { return refused((found.actions.refuse)(&found.name), entry) };
         let key_known = !entry_has_no_key(found.actions, &arn);
         match (action.handler)(cx.clone(), input).await {
             Ok(answer) => {
                 let outcome = success(&answer, found.actions, key_known);
                 self.complete(entry, outcome, &cx);
-                let body = action.operation.output.then_some(answer.body);
+                // An action of the Query protocol answers even when it has nothing to say.
+                let spoken = action.operation.output || service.protocol == Protocol::Query;
+                let body = spoken.then_some(answer.body);
                 Ok(reply::result(service.protocol, action.operation.status, &cx.request_id, body))
             }
             Err(error) => refused(error, entry),

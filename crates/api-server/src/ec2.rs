@@ -61,6 +61,8 @@ pub(crate) fn actions(zones: Vec<Zone>) -> ServiceActions {
         event_source: "ec2.amazonaws.com",
         event_version: None,
         arn: |cx, _| Arn::new("ec2", &cx.region, &cx.account, "*"),
+        locate: None,
+        global: false,
         resource_kind: "AWS::EC2::AvailabilityZone",
         decides: false,
         actions: vec![action],

@@ -35,6 +35,8 @@ pub fn efs(control: Control) -> ServiceActions {
         event_source: "elasticfilesystem.amazonaws.com",
         event_version: Some("2015-02-01"),
         arn,
+        locate: None,
+        global: false,
         resource_kind: "AWS::EFS::FileSystem",
         decides: false,
         actions,

@@ -53,6 +53,8 @@ pub fn kms(kms: Kms) -> ServiceActions {
         event_source: "kms.amazonaws.com",
         event_version: None,
         arn,
+        locate: None,
+        global: false,
         resource_kind: "AWS::KMS::Key",
         decides: true,
         actions,

@@ -29,15 +29,17 @@ use crate::annotate::Annotate;
 use crate::body::{self, BodyError, PIECE};
 use crate::call::{House, Origin, Refusals};
 use crate::ec2::{self, Zone};
+use crate::iam_actions;
 use crate::rates::{Rates, Throttle};
 use crate::reply::{self, Health, Reply};
 use crate::route::Incoming;
-use crate::sts;
+use crate::sts_actions;
 use crate::watched::{Progress, Watched};
+use crate::web_keys::WebKeys;
 
 /// What the server stands on.
 pub struct Parts {
-    /// The services with their rows, STS and EC2 excepted: those are made here.
+    /// The services with their rows, STS, IAM and EC2 excepted: those are made here.
     pub services: Vec<ServiceActions>,
     /// Who is who.
     pub identities: Arc<Identities>,
@@ -116,10 +118,12 @@ impl Server {
     /// Puts the server together.
     pub fn new(parts: Parts) -> Self {
         let Parts { mut services, identities, authorize, audit, region, zones, env, limits } = parts;
-        services.push(sts::actions());
+        services.push(sts_actions::actions(&identities));
+        services.push(iam_actions::actions(&identities));
         services.push(ec2::actions(zones));
         let (verifier, refusals, throttled) = (Verifier::default(), Refusals::new(), Refusals::new());
         let (throttle, annotate) = (Throttle::new(limits.rates.clone()), OnceLock::new());
+        let web_keys = WebKeys::new(env.clone());
         let house = House {
             services,
             identities,
@@ -132,6 +136,7 @@ impl Server {
             annotate,
             throttle,
             throttled,
+            web_keys,
         };
         Self(Arc::new(Shared {
             house,

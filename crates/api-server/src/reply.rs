@@ -36,7 +36,11 @@ pub(crate) fn error(service: Option<&Service>, request_id: &str, error: &ApiErro
     let protocol = service.map_or(Protocol::Json11, |service| service.protocol);
     let body = match protocol {
         Protocol::Json11 | Protocol::RestJson => json::error(protocol, error),
-        Protocol::Query => query::error(protocol, crate::sts::NAMESPACE, error, request_id).into_bytes(),
+        Protocol::Query => {
+            let iam = service.is_some_and(|service| service.signing_name == "iam");
+            let namespace = if iam { crate::iam_actions::NAMESPACE } else { crate::sts_actions::NAMESPACE };
+            query::error(protocol, namespace, error, request_id).into_bytes()
+        }
         Protocol::Ec2Query => query::error(protocol, crate::ec2::NAMESPACE, error, request_id).into_bytes(),
     };
     let mut reply = reply(error.status, json::content_type(protocol), request_id, body.into());

@@ -2,7 +2,7 @@
 
 use aws_wire::shape::{Operation, Protocol, Service};
 use aws_wire::validate::Invalid;
-use aws_wire::{ApiError, json, sigv4};
+use aws_wire::{ApiError, form, json, sigv4};
 use serde_json::{Map, Value};
 
 use crate::action::ServiceActions;
@@ -51,8 +51,19 @@ impl Route<'_> {
                     .ok_or_else(|| Invalid::Type("The query string is malformed.".to_owned()))?;
                 json::assemble(operation, labels, &pairs, json::body(&request.body)?)
             }
-            Source::Form(pairs) => Ok(form(pairs)),
+            Source::Form(pairs) => match self.actions.action(&self.name).and_then(|action| action.operation.input) {
+                Some(shape) => form::input(pairs, shape),
+                None => Ok(Value::Object(Map::new())),
+            },
         }
+    }
+}
+
+impl Route<'_> {
+    /// A parameter of a form, as it came.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
+        let Source::Form(pairs) = &self.source else { return None };
+        pairs.iter().rev().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -125,7 +136,7 @@ fn by_form<'a>(services: &'a [ServiceActions], request: &Incoming) -> Result<Rou
     let query = |service: &Service| matches!(service.protocol, Protocol::Query | Protocol::Ec2Query);
     let found = services.iter().find(|actions| query(actions.service) && actions.service.api_version == version);
     let Some(actions) = found else {
-        return Err(Lost { service: Some(&crate::sts::SERVICE), error: crate::sts::unknown() });
+        return Err(Lost { service: Some(&identity::model::sts::SERVICE), error: crate::sts_actions::unknown() });
     };
     if actions.service.operation(action).is_none() {
         return Err(Lost { service: Some(actions.service), error: (actions.refuse)(&printable(action)) });
@@ -136,26 +147,4 @@ fn by_form<'a>(services: &'a [ServiceActions], request: &Incoming) -> Result<Rou
 
 fn printable(text: &str) -> String {
     text.chars().filter(char::is_ascii_alphanumeric).take(64).collect()
-}
-
-/// A form as JSON: `Name=x`, lists as `Name.1=x`, booleans as such.
-fn form(pairs: &[(String, String)]) -> Value {
-    let mut members: Map<String, Value> = Map::new();
-    for (name, text) in pairs.iter().filter(|(name, _)| name != "Action" && name != "Version") {
-        let value = match text.as_str() {
-            "true" => Value::Bool(true),
-            "false" => Value::Bool(false),
-            text => Value::String(text.to_owned()),
-        };
-        match name.split_once('.') {
-            Some((list, number)) if number.bytes().all(|digit| digit.is_ascii_digit()) => {
-                let slot = members.entry(list.to_owned()).or_insert_with(|| Value::Array(Vec::new()));
-                if let Value::Array(items) = slot {
-                    items.push(Value::String(text.clone()));
-                }
-            }
-            _ => _ = members.insert(name.clone(), value),
-        }
-    }
-    Value::Object(members)
 }

@@ -1,6 +1,6 @@
 //! What happened, in the shape of a CloudTrail record.
 
-use aws_wire::{CallContext, Caller, CallerKind, Timestamp};
+use aws_wire::{CallContext, Caller, CallerKind, Session, Timestamp};
 use serde_json::{Map, Value, json};
 
 /// Parameters or results larger than this are left out, as CloudTrail does with large events.
@@ -208,11 +208,19 @@ fn resources(all: &[Resource]) -> Value {
     all.iter().map(|one| json!({"ARN": one.arn, "accountId": one.account, "type": one.kind})).collect()
 }
 
-/// CloudTrail `userIdentity`.
+/// CloudTrail `userIdentity`. CloudTrail User Guide, "CloudTrail userIdentity element".
 fn identity(caller: &Caller) -> Value {
     let kind = match &caller.kind {
         CallerKind::Service(principal) => {
             return json!({"type": "AWSService", "accountId": caller.account, "invokedBy": principal});
+        }
+        CallerKind::WebIdentity(_) => {
+            return json!({
+                "type": "WebIdentityUser",
+                "principalId": cut(&caller.principal_id),
+                "userName": caller.user_name.as_deref().map(cut),
+                "identityProvider": caller.arn.to_string(),
+            });
         }
         CallerKind::Root => "Root",
         CallerKind::User => "IAMUser",
@@ -228,8 +236,38 @@ fn identity(caller: &Caller) -> Value {
     if let Some(object) = identity.as_object_mut() {
         object.extend(caller.access_key_id.iter().map(|id| ("accessKeyId".to_owned(), id.clone().into())));
         object.extend(caller.user_name.iter().map(|name| ("userName".to_owned(), name.clone().into())));
+        object.extend(caller.session.iter().map(|session| ("sessionContext".to_owned(), context(caller, session))));
     }
     identity
+}
+
+/// What is known of a session; only a role's has an issuer.
+fn context(caller: &Caller, session: &Session) -> Value {
+    let attributes = json!({"creationDate": session.created.iso(), "mfaAuthenticated": "false"});
+    let mut context = json!({"attributes": attributes});
+    if caller.kind == CallerKind::AssumedRole {
+        let issuer = json!({
+            "type": "Role",
+            "principalId": session.issuer_id,
+            "arn": session.issuer.to_string(),
+            "accountId": session.issuer.account,
+            "userName": session.issuer.resource.rsplit('/').next(),
+        });
+        put(&mut context, "sessionIssuer", issuer);
+    }
+    if let Some(provider) = &session.details.federated_provider {
+        put(&mut context, "webIdFederationData", json!({"federatedProvider": provider, "attributes": {}}));
+    }
+    if let Some(identity) = &session.details.source_identity {
+        put(&mut context, "sourceIdentity", identity.clone().into());
+    }
+    context
+}
+
+fn put(object: &mut Value, name: &str, value: Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(name.to_owned(), value);
+    }
 }
 
 fn cut(text: &str) -> String {
@@ -242,4 +280,74 @@ fn bounded(part: Value) -> Value {
         return part;
     }
     json!({"omitted": true, "originalSize": size, "reason": "too large"})
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_wire::{Arn, Caller, CallerKind, Session, SessionDetails, Timestamp, WebIdentity};
+    use serde_json::json;
+
+    use super::identity;
+
+    /// CloudTrail User Guide, "CloudTrail userIdentity element": users, role sessions, web identities.
+    #[test]
+    fn identities_have_the_shapes_of_the_guide() {
+        let account = "000000000001";
+        let user = Caller {
+            arn: Arn::new("iam", "", account, "user/mara"),
+            principal_id: "AIDAX".to_owned(),
+            user_name: Some("mara".to_owned()),
+            access_key_id: Some("AKIAX".to_owned()),
+            kind: CallerKind::User,
+            ..Caller::root(account, None)
+        };
+        assert_eq!(
+            identity(&user),
+            json!({"type": "IAMUser", "principalId": "AIDAX", "arn": "arn:aws:iam::000000000001:user/mara",
+                   "accountId": account, "accessKeyId": "AKIAX", "userName": "mara"})
+        );
+        let provider = "arn:aws:iam::000000000001:oidc-provider/id.example";
+        let session = Session {
+            name: "s".to_owned(),
+            issuer: Arn::new("iam", "", account, "role/a/r"),
+            issuer_id: "AROAX".to_owned(),
+            created: Timestamp::from_unix(0, 0),
+            details: SessionDetails { federated_provider: Some(provider.to_owned()), ..SessionDetails::default() },
+        };
+        let role = Caller {
+            arn: Arn::new("sts", "", account, "assumed-role/r/s"),
+            principal_id: "AROAX:s".to_owned(),
+            session: Some(session),
+            kind: CallerKind::AssumedRole,
+            ..Caller::root(account, Some("ASIAX".to_owned()))
+        };
+        let shown = identity(&role);
+        assert_eq!(shown["type"], "AssumedRole");
+        assert_eq!(
+            shown["sessionContext"],
+            json!({"sessionIssuer": {"type": "Role", "principalId": "AROAX", "arn": "arn:aws:iam::000000000001:role/a/r",
+                                     "accountId": account, "userName": "r"},
+                   "webIdFederationData": {"federatedProvider": provider, "attributes": {}},
+                   "attributes": {"creationDate": "1970-01-01T00:00:00Z", "mfaAuthenticated": "false"}})
+        );
+        let arn = Arn::parse(provider).unwrap();
+        let web = WebIdentity {
+            provider: arn.clone(),
+            audience: "app".to_owned(),
+            subject: "ann".to_owned(),
+            methods: Vec::new(),
+        };
+        let stranger = Caller {
+            arn,
+            principal_id: format!("{provider}:app:ann"),
+            user_name: Some("ann".to_owned()),
+            kind: CallerKind::WebIdentity(web),
+            ..Caller::anonymous()
+        };
+        assert_eq!(
+            identity(&stranger),
+            json!({"type": "WebIdentityUser", "principalId": format!("{provider}:app:ann"), "userName": "ann",
+                   "identityProvider": provider})
+        );
+    }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Arn, Timestamp};
 
 /// What kind of identity a caller is. IAM User Guide, "Principal"; CloudTrail `userIdentity.type`.
@@ -16,6 +18,8 @@ pub enum CallerKind {
     AssumedRole,
     /// A service that acts for an account, by its principal (`elasticfilesystem.REGION.amazonaws.com`).
     Service(String),
+    /// Somebody whom a registered OpenID Connect provider vouches for, and who is about to assume a role.
+    WebIdentity(WebIdentity),
     /// Nobody in particular: a client that signed nothing.
     Anonymous,
 }
@@ -31,6 +35,42 @@ pub struct Session {
     pub issuer_id: String,
     /// When the session was made.
     pub created: Timestamp,
+    /// What it was made with.
+    pub details: SessionDetails,
+}
+
+/// What a session was made with, besides its tags. STS API, AssumeRole.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SessionDetails {
+    /// The session policy, as its text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// ARNs of managed session policies.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policy_arns: Vec<String>,
+    /// Keys of tags that go on to sessions made by this one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub transitive_tag_keys: Vec<String>,
+    /// Who is behind it, as the first session of a chain said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_identity: Option<String>,
+    /// The ARN of the provider that vouched, when it was made by AssumeRoleWithWebIdentity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub federated_provider: Option<String>,
+}
+
+/// Somebody whom a provider vouches for. CloudTrail, `userIdentity` of type `WebIdentityUser`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebIdentity {
+    /// The provider's ARN.
+    pub provider: Arn,
+    /// The audience that the provider's token is for.
+    pub audience: String,
+    /// The provider's name for the person or program.
+    pub subject: String,
+    /// How the subject was authenticated, where the token says so.
+    pub methods: Vec<String>,
 }
 
 /// An authenticated identity.
@@ -101,7 +141,11 @@ impl Caller {
     pub fn service_principal(&self) -> Option<&str> {
         match &self.kind {
             CallerKind::Service(principal) => Some(principal),
-            CallerKind::Root | CallerKind::User | CallerKind::AssumedRole | CallerKind::Anonymous => None,
+            CallerKind::Root
+            | CallerKind::User
+            | CallerKind::AssumedRole
+            | CallerKind::WebIdentity(_)
+            | CallerKind::Anonymous => None,
         }
     }
 }

@@ -14,6 +14,7 @@ mod error;
 mod pattern;
 mod timestamp;
 
+pub mod form;
 pub mod json;
 pub mod paging;
 pub mod query;
@@ -23,7 +24,7 @@ pub mod validate;
 
 pub use arn::Arn;
 pub use blob::{Blob, SecretBlob};
-pub use caller::{CallContext, Caller, CallerKind, Session};
+pub use caller::{CallContext, Caller, CallerKind, Session, SessionDetails, WebIdentity};
 pub use error::{ApiError, ErrorShape};
 pub use pattern::Pattern;
 pub use timestamp::Timestamp;

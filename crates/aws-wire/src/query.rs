@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use zeroize::Zeroize as _;
+
 use crate::ApiError;
 use crate::shape::Protocol;
 
@@ -15,6 +17,21 @@ pub enum Xml {
 }
 
 impl Xml {
+    /// The element's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Text(name, _) | Self::Node(name, _) => name,
+        }
+    }
+
+    /// Overwrites every text within: a secret may be among them.
+    pub fn wipe(&mut self) {
+        match self {
+            Self::Text(_, text) => text.zeroize(),
+            Self::Node(_, children) => children.iter_mut().for_each(Self::wipe),
+        }
+    }
+
     fn write(&self, out: &mut String) {
         match self {
             Self::Text(name, text) => _ = write!(out, "<{name}>{}</{name}>", escape(text)),
@@ -47,7 +64,9 @@ pub fn escape(text: &str) -> String {
 
 /// A successful answer of a Query service: `ActionResponse` holds `ActionResult` and the request id.
 pub fn answer(namespace: &str, action: &str, result: &[Xml], request_id: &str) -> String {
-    let mut out = format!("<{action}Response xmlns=\"{namespace}\"><{action}Result>");
+    // Room enough for every answer with a secret in it, so that growth leaves no copies behind.
+    let mut out = String::with_capacity(32 * 1024);
+    _ = write!(out, "<{action}Response xmlns=\"{namespace}\"><{action}Result>");
     result.iter().for_each(|element| element.write(&mut out));
     _ = write!(
         out,
@@ -55,6 +74,14 @@ pub fn answer(namespace: &str, action: &str, result: &[Xml], request_id: &str) -
         escape(request_id)
     );
     out
+}
+
+/// A successful answer of an action that has no result.
+pub fn done(namespace: &str, action: &str, request_id: &str) -> String {
+    format!(
+        "<{action}Response xmlns=\"{namespace}\"><ResponseMetadata><RequestId>{}</RequestId></ResponseMetadata></{action}Response>",
+        escape(request_id)
+    )
 }
 
 /// A successful answer in EC2's dialect: members directly below the response.

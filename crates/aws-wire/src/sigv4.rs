@@ -58,6 +58,12 @@ pub struct Session {
 pub trait Secrets {
     /// The secret of an access key; `None` when there is no such key or it is not active.
     fn credential(&self, access_key_id: &str) -> Option<Credential>;
+
+    /// The secret of a temporary access key that came with this session token, for keys that are stored nowhere but in
+    /// their token; `None` when the token is none of those.
+    fn temporary(&self, _access_key_id: &str, _token: &str) -> Option<Credential> {
+        None
+    }
 }
 
 /// Why a signature is not accepted. Sentences that AWS has are AWS's; none repeats a secret.

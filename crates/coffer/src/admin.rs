@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
 
 use crate::CofferError;
 use crate::key_dependents::KeyDependents;
@@ -39,10 +40,15 @@ pub(crate) enum Request {
         /// Key id, key ARN, alias name or alias ARN.
         key: String,
     },
+    /// Make a further account.
+    CreateAccount {
+        /// Its twelve digits.
+        account: String,
+    },
 }
 
 /// What the server answers.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub(crate) enum Answer {
     /// To [`Request::Status`].
@@ -54,11 +60,31 @@ pub(crate) enum Answer {
     },
     /// To [`Request::KeyDependents`].
     KeyDependents(KeyDependents),
+    /// To [`Request::CreateAccount`]; the secret is shown once.
+    Account {
+        /// The root's access key.
+        access_key_id: String,
+        /// Its secret.
+        secret: String,
+    },
     /// The request was not understood or could not be answered.
     Refused {
         /// Why.
         why: String,
     },
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // By kind only: a secret may be in it.
+        formatter.write_str(match self {
+            Self::Status(_) => "Status",
+            Self::Hosts { .. } => "Hosts",
+            Self::KeyDependents(_) => "KeyDependents",
+            Self::Account { .. } => "Account",
+            Self::Refused { .. } => "Refused",
+        })
+    }
 }
 
 /// One row of a hosts file.
@@ -131,7 +157,8 @@ async fn exchange(mut stream: UnixStream, administer: &dyn Administer) -> std::i
     } else {
         Answer::Refused { why: format!("user {peer} may not administer this server; root may") }
     };
-    let mut text = serde_json::to_vec(&answer)?;
+    // Wiped afterwards: the root credentials of a new account pass through here.
+    let mut text = Zeroizing::new(serde_json::to_vec(&answer)?);
     text.push(b'\n');
     stream.write_all(&text).await
 }
@@ -155,7 +182,7 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Answer, CofferError>
     let mut line = serde_json::to_vec(request).map_err(CofferError::stopped)?;
     line.push(b'\n');
     stream.write_all(&line).map_err(io)?;
-    let mut text = String::new();
+    let mut text = Zeroizing::new(String::new());
     let silent = || CofferError::File {
         path: path.to_owned(),
         why: format!("no answer in {} s; the server is busy, starting or stopping: try again", EXCHANGE_MAX.as_secs()),
@@ -186,7 +213,9 @@ mod tests {
                     Request::Hosts => Answer::Hosts {
                         hosts: vec![Host { address: "127.77.0.4".to_owned(), names: vec!["a.example".to_owned()] }],
                     },
-                    Request::Status | Request::KeyDependents { .. } => Answer::Refused { why: "not now".to_owned() },
+                    Request::Status | Request::KeyDependents { .. } | Request::CreateAccount { .. } => {
+                        Answer::Refused { why: "not now".to_owned() }
+                    }
                 }
             })
         }

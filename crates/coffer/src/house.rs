@@ -39,6 +39,7 @@ pub(crate) struct House {
     pub(crate) control: Control,
     pub(crate) owner: Owner,
     pub(crate) floors: Arc<Floors>,
+    pub(crate) identities: Arc<Identities>,
     pub(crate) audit: AuditLog,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) nfs: Arc<NfsServer>,
@@ -54,6 +55,7 @@ impl House {
         let env = installation.env.clone();
         let audit = AuditLog::open(&installation::audit_log(config), env.clone()).map_err(CofferError::stopped)?;
         let handle_wrapping = ring.control_subkey("control/handle keys");
+        let session_key = ring.control_subkey("identity/sessions");
         let server_identity = crypto::Prf::new(ring.control_subkey("nfs-server/identity"));
         let records = Arc::clone(&installation.records);
         // A record that does not open is in the control shard, whichever service finds it.
@@ -64,9 +66,10 @@ impl House {
         let keys = KeyNeighbours { dependents: Arc::new(Dependents::new(kms.clone())), providers };
         let acts = KmsActs::new(audit.clone(), env.clone(), &config.region, &config.account);
         kms.observe(Arc::new(acts.with_dependents(Arc::clone(&keys.dependents))));
-        let identities = Arc::new(Identities::open(&records).await.map_err(|error| damaged(&error))?);
+        let identities = Identities::open(Arc::clone(&records), session_key, env.clone()).await;
+        let identities = Arc::new(identities.map_err(|error| damaged(&error))?);
 
-        let hanging: Arc<dyn policy::IdentityPolicies> = Arc::new(policy::NoPolicies);
+        let hanging: Arc<dyn policy::IdentityPolicies> = identities.clone();
         kms.judge_by(Arc::clone(&hanging));
         let authorize: Arc<dyn policy::Authorize> = Arc::new(policy::ByIdentity::new(hanging));
         let service_keys = ServiceKeys::new(kms.clone(), audit.clone(), env.clone());
@@ -93,21 +96,12 @@ impl House {
         let authority = Arc::new(installation.authority().await?);
         let first = authority.issue(&config.region, &config.dns_suffix, certificates::now(&env))?;
         let certificate = Arc::new(CurrentCertificate::new(first));
-        let exports = ControlledExports {
-            control: control.clone(),
-            owner: owner.clone(),
-            env: env.clone(),
-            region: config.region.clone(),
-            account: config.account.clone(),
-            name_suffix: format!(".efs.{}.{}", config.region, config.dns_suffix),
-            authorize: Arc::new(policy::DefaultFileSystemPolicy),
-            audit: audit.clone(),
-        };
+        let exports = exports(&control, &owner, &audit, env.clone(), config);
         let nfs = nfs(config, exports, &certificate, server_identity)?;
         listeners.join(Arc::clone(&nfs));
         let api = ApiServer::new(ApiParts {
             services: vec![api_server::kms(kms.clone()), api_server::efs(control.clone())],
-            identities,
+            identities: identities.clone(),
             authorize,
             audit: audit.clone(),
             region: config.region.clone(),
@@ -116,7 +110,34 @@ impl House {
             limits: ApiLimits { rates: config.rates().map_err(CofferError::stopped)?, ..ApiLimits::default() },
         });
         api.annotate(keys.dependents.clone());
-        Ok(Self { installation, kms, keys, control, owner, floors, audit, listeners, nfs, api, certificate, authority })
+        Ok(Self {
+            installation,
+            kms,
+            keys,
+            control,
+            owner,
+            floors,
+            identities,
+            audit,
+            listeners,
+            nfs,
+            api,
+            certificate,
+            authority,
+        })
+    }
+}
+
+fn exports(control: &Control, owner: &Owner, audit: &AuditLog, env: env::Env, config: &Config) -> ControlledExports {
+    ControlledExports {
+        control: control.clone(),
+        owner: owner.clone(),
+        env,
+        region: config.region.clone(),
+        account: config.account.clone(),
+        name_suffix: format!(".efs.{}.{}", config.region, config.dns_suffix),
+        authorize: Arc::new(policy::DefaultFileSystemPolicy),
+        audit: audit.clone(),
     }
 }
 

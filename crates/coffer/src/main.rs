@@ -3,6 +3,7 @@
 //! This crate joins the others: it implements the small traits that `control`, `kms` and `nfs-server` declare, so that
 //! none of them needs to know the rest.
 
+mod account_create;
 mod admin;
 mod allocator;
 mod api_client;
@@ -71,6 +72,9 @@ enum Command {
     Key(KeyCommand),
     /// Check file systems while the server is stopped, and repair what can be repaired without guessing.
     Fsck(FsckArgs),
+    /// Accounts beside the first.
+    #[command(subcommand)]
+    Account(AccountCommand),
     /// The audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -136,6 +140,23 @@ struct KeyDependentsArgs {
     key: String,
     #[command(flatten)]
     report: ReportArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum AccountCommand {
+    /// Make a further account on the running server; its root's credentials go into a profile of their own.
+    Create(AccountCreateArgs),
+}
+
+#[derive(Debug, Args)]
+struct AccountCreateArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The account, twelve digits.
+    account: String,
+    /// Where the root credentials go, as an AWS profile; the file must not be there yet.
+    #[arg(long)]
+    profile: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -231,6 +252,7 @@ fn run(command: Command) -> Result<ExitCode, CofferError> {
         Command::Fs(FsCommand::Create(args)) => fs_create::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Fs(FsCommand::AcceptOlder(args)) => fs_accept_older::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Key(KeyCommand::Dependents(args)) => report(&args.report, &Request::KeyDependents { key: args.key }),
+        Command::Account(AccountCommand::Create(args)) => account_create::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Fsck(args) => Ok(fsck::run(&args)),
         Command::Audit(AuditCommand::Verify(args)) => Ok(audit_verify::run(&args)),
     }
@@ -251,6 +273,7 @@ fn report(args: &ReportArgs, request: &Request) -> Result<ExitCode, CofferError>
             }
         }
         Answer::KeyDependents(found) => print!("{}", key_dependents::render(&found)),
+        Answer::Account { .. } => return Err(CofferError::Stopped("the server answered another request".to_owned())),
         Answer::Refused { why } => return Err(CofferError::Stopped(why)),
     }
     Ok(ExitCode::SUCCESS)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use audit::{Event, Outcome};
 use aws_wire::{CallContext, Caller, Timestamp};
 use filesystem::{LeaseState, Which};
 use nfs_server::GraceStatus;
@@ -50,6 +51,39 @@ impl Reporter {
             clients: clients(nfs.clients),
             file_systems,
         }
+    }
+
+    /// Makes an account; the record in the audit log comes first.
+    async fn create_account(&self, account: String) -> Answer {
+        let refused = |error: &dyn std::fmt::Display| Answer::Refused { why: error.to_string() };
+        let wall = self.house.installation.env.wall();
+        let time = Timestamp::from_unix(wall.seconds, wall.nanoseconds);
+        let source = "organizations.amazonaws.com";
+        let mut event = Event::service(source, "CreateAccount", &self.config.region, &self.config.account, time);
+        event.identity = serde_json::json!({
+            "type": "Unknown",
+            "accountId": self.config.account,
+            "userName": "administration socket",
+        });
+        event.parameters = serde_json::json!({ "accountId": account });
+        let entry = match self.house.audit.begin(event, true).await {
+            Ok(entry) => entry,
+            Err(error) => return refused(&error),
+        };
+        let made = self.house.identities.create_account(&account).await;
+        let (outcome, answer) = match made {
+            Ok(key) => {
+                let response = serde_json::json!({ "accountId": account, "accessKeyId": key.id });
+                let secret = key.secret.to_string();
+                (Outcome::success(response), Answer::Account { access_key_id: key.id, secret })
+            }
+            Err(error) => (Outcome::failure("CreateAccountFailed", &error.to_string()), refused(&error)),
+        };
+        if let Err(error) = entry.complete(outcome) {
+            // The act is done and its begin record stands; the credentials can be had at no other time.
+            tracing::error!(%error, "the outcome of an account's creation could not be recorded");
+        }
+        answer
     }
 
     fn troubles(&self) -> Vec<String> {
@@ -240,6 +274,7 @@ impl Administer for Reporter {
                 Request::Status => Answer::Status(self.status().await),
                 Request::Hosts => Answer::Hosts { hosts: self.hosts() },
                 Request::KeyDependents { key } => self.key_dependents(&key),
+                Request::CreateAccount { account } => self.create_account(account).await,
             }
         })
     }

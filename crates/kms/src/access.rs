@@ -215,7 +215,7 @@ pub(crate) fn is_grantee(caller: &Caller, grantee: &Grantee) -> bool {
     let name = grantee.name();
     match &caller.kind {
         CallerKind::Service(principal) => name == principal,
-        CallerKind::Anonymous => false,
+        CallerKind::Anonymous | CallerKind::WebIdentity(_) => false,
         CallerKind::Root => name == caller.account || name == caller.arn.to_string(),
         CallerKind::User | CallerKind::AssumedRole => {
             name == caller.arn.to_string()

@@ -87,6 +87,7 @@ fn principal_type(kind: &CallerKind) -> &'static str {
         CallerKind::Root => "Account",
         CallerKind::User => "User",
         CallerKind::AssumedRole => "AssumedRole",
+        CallerKind::WebIdentity(_) => "FederatedUser",
         CallerKind::Service(_) => "Service",
         CallerKind::Anonymous => "Anonymous",
     }

@@ -152,8 +152,10 @@ fn named(principals: &Principals, caller: &Caller) -> Option<Named> {
             (account.unwrap_or(name) == caller.account).then_some(Named::Account)
         }
     };
-    let federated = || principals.federated.contains(&arn).then_some(Named::Caller);
-    principals.aws.iter().filter_map(one).max().or_else(federated)
+    if let CallerKind::WebIdentity(identity) = &caller.kind {
+        return principals.federated.contains(&identity.provider.to_string()).then_some(Named::Caller);
+    }
+    principals.aws.iter().filter_map(one).max()
 }
 
 #[cfg(test)]
@@ -201,6 +203,7 @@ mod tests {
                 issuer: Arn::new("iam", "", "000000000001", "role/reader"),
                 issuer_id: "AROA".to_owned(),
                 created: Timestamp::default(),
+                details: Default::default(),
             }),
             ..root.clone()
         };

@@ -37,6 +37,7 @@ impl Who {
                     issuer: Arn::new("iam", "", account, "role/ci"),
                     issuer_id: "AROA".to_owned(),
                     created: Timestamp::default(),
+                    details: Default::default(),
                 }),
                 kind: CallerKind::AssumedRole,
                 ..Caller::root(account, None)

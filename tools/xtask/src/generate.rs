@@ -90,6 +90,108 @@ const SOURCES: &[Source] = &[
             ("TagKeyList", "max", 50),
         ],
     },
+    Source {
+        model: "iam/2010-05-08",
+        output: "crates/identity/src/model/iam.rs",
+        title: "AWS IAM, API version 2010-05-08",
+        operations: &[
+            "AddClientIDToOpenIDConnectProvider",
+            "AddUserToGroup",
+            "AttachGroupPolicy",
+            "AttachRolePolicy",
+            "AttachUserPolicy",
+            "CreateAccessKey",
+            "CreateGroup",
+            "CreateOpenIDConnectProvider",
+            "CreatePolicy",
+            "CreatePolicyVersion",
+            "CreateRole",
+            "CreateUser",
+            "DeleteAccessKey",
+            "DeleteGroup",
+            "DeleteGroupPolicy",
+            "DeleteOpenIDConnectProvider",
+            "DeletePolicy",
+            "DeletePolicyVersion",
+            "DeleteRole",
+            "DeleteRolePermissionsBoundary",
+            "DeleteRolePolicy",
+            "DeleteUser",
+            "DeleteUserPermissionsBoundary",
+            "DeleteUserPolicy",
+            "DetachGroupPolicy",
+            "DetachRolePolicy",
+            "DetachUserPolicy",
+            "GetAccessKeyLastUsed",
+            "GetGroup",
+            "GetGroupPolicy",
+            "GetOpenIDConnectProvider",
+            "GetPolicy",
+            "GetPolicyVersion",
+            "GetRole",
+            "GetRolePolicy",
+            "GetUser",
+            "GetUserPolicy",
+            "ListAccessKeys",
+            "ListAttachedGroupPolicies",
+            "ListAttachedRolePolicies",
+            "ListAttachedUserPolicies",
+            "ListEntitiesForPolicy",
+            "ListGroupPolicies",
+            "ListGroups",
+            "ListGroupsForUser",
+            "ListOpenIDConnectProviderTags",
+            "ListOpenIDConnectProviders",
+            "ListPolicies",
+            "ListPolicyTags",
+            "ListPolicyVersions",
+            "ListRolePolicies",
+            "ListRoleTags",
+            "ListRoles",
+            "ListUserPolicies",
+            "ListUserTags",
+            "ListUsers",
+            "PutGroupPolicy",
+            "PutRolePermissionsBoundary",
+            "PutRolePolicy",
+            "PutUserPermissionsBoundary",
+            "PutUserPolicy",
+            "RemoveClientIDFromOpenIDConnectProvider",
+            "RemoveUserFromGroup",
+            "SetDefaultPolicyVersion",
+            "SimulateCustomPolicy",
+            "SimulatePrincipalPolicy",
+            "TagOpenIDConnectProvider",
+            "TagPolicy",
+            "TagRole",
+            "TagUser",
+            "UntagOpenIDConnectProvider",
+            "UntagPolicy",
+            "UntagRole",
+            "UntagUser",
+            "UpdateAccessKey",
+            "UpdateAssumeRolePolicy",
+            "UpdateGroup",
+            "UpdateOpenIDConnectProviderThumbprint",
+            "UpdateRole",
+            "UpdateRoleDescription",
+            "UpdateUser",
+        ],
+        corrections: &[],
+    },
+    Source {
+        model: "sts/2011-06-15",
+        output: "crates/identity/src/model/sts.rs",
+        title: "AWS STS, API version 2011-06-15",
+        operations: &[
+            "AssumeRole",
+            "AssumeRoleWithWebIdentity",
+            "GetAccessKeyInfo",
+            "GetCallerIdentity",
+            "GetSessionToken",
+        ],
+        corrections: &[("unrestrictedSessionPolicyDocumentType", "max", 2048)],
+    },
 ];
 
 /// Writes every output; with `check` it only compares.
@@ -194,10 +296,27 @@ impl<'a> Model<'a> {
             this.tables = inputs;
             let mut outputs = std::mem::take(&mut this.types);
             this.reach(target(operation, "input"), &mut outputs);
-            this.reach(target(operation, "output"), &mut outputs);
+            if !this.is_query() {
+                this.reach(target(operation, "output"), &mut outputs);
+            }
             this.types = outputs;
         }
         Ok(this)
+    }
+
+    /// Answers of the Query protocol are written element by element, so they need no types.
+    fn is_query(&self) -> bool {
+        text(self.metadata, "protocol") == "query"
+    }
+
+    /// An error's code on the wire: in the Query protocol that is a trait of its own, else the shape's name.
+    fn code<'b>(&self, name: &'b str) -> &'b str
+    where
+        'a: 'b,
+    {
+        let error = self.shapes.get(name).and_then(|shape| shape.get("error"));
+        let wire = error.and_then(|error| error.get("code")).and_then(Value::as_str);
+        wire.filter(|_| self.is_query()).unwrap_or(name)
     }
 
     fn shape(&self, name: &str) -> Result<&'a Map<String, Value>, String> {
@@ -258,6 +377,7 @@ impl<'a> Model<'a> {
         let protocol = match text(self.metadata, "protocol") {
             "json" => "Json11",
             "rest-json" => "RestJson",
+            "query" => "Query",
             other => return Err(format!("no way to speak {other}")),
         };
         let prefix = match text(self.metadata, "targetPrefix") {
@@ -289,6 +409,7 @@ impl<'a> Model<'a> {
                 .into_iter()
                 .flatten()
                 .filter_map(|error| error.get("shape").and_then(Value::as_str))
+                .map(|name| self.code(name))
                 .collect();
             push(
                 out,
@@ -484,6 +605,7 @@ impl<'a> Model<'a> {
             let shape = self.shape(name)?;
             let declared = shape.get("error").and_then(|error| error.get("httpStatusCode")).and_then(Value::as_u64);
             let status = declared.unwrap_or(if flag(shape, "fault") { 500 } else { 400 });
+            let code = self.code(name);
             let plain = ["message", "errorcode"];
             let extra: Vec<&str> = members(shape)
                 .iter()
@@ -493,7 +615,7 @@ impl<'a> Model<'a> {
             push(
                 out,
                 &format!(
-                    "/// `{name}`, HTTP {status}.\npub const {}: ErrorShape = ErrorShape {{ code: {name:?}, status: {status}, members: &{extra:?} }};",
+                    "/// `{name}`, HTTP {status}.\npub const {}: ErrorShape = ErrorShape {{ code: {code:?}, status: {status}, members: &{extra:?} }};",
                     constant(name)
                 ),
             );

@@ -76,6 +76,15 @@ impl House {
     }
 
     pub(crate) async fn with(limits: Limits, authorize: Arc<dyn Authorize>) -> Self {
+        Self::made(limits, Some(authorize)).await
+    }
+
+    /// A house in which callers may do what their own policies say.
+    pub(crate) async fn of_identities() -> Self {
+        Self::made(Limits::default(), None).await
+    }
+
+    async fn made(limits: Limits, authorize: Option<Arc<dyn Authorize>>) -> Self {
         let env = Env::real();
         let directory = tempfile::tempdir().unwrap();
         let files = FileProvider::new(directory.path().join("root.key"), directory.path().join("epoch.secret"));
@@ -86,8 +95,11 @@ impl House {
         let ring = KeyRing::open(shard.clone(), provider, env.clone()).await.unwrap();
         let records = Arc::new(SealedRecords::open(shard, &ring.records_key(), env.clone()).await.unwrap());
         let key = Identities::create(&records, ACCOUNT, &env).await.unwrap();
-        let identities = Arc::new(Identities::open(&records).await.unwrap());
+        let session_key = ring.control_subkey("identity/sessions");
+        let identities = Arc::new(Identities::open(records.clone(), session_key, env.clone()).await.unwrap());
+        let authorize = authorize.unwrap_or_else(|| Arc::new(ByIdentity::new(identities.clone())));
         let kms = Kms::open(records.clone(), ring, env.clone()).await.unwrap();
+        kms.judge_by(identities.clone());
         let control = crate::joined::control(records, kms.clone(), env.clone()).await;
         let audit = directory.path().join("audit.log");
         let log = AuditLog::open(&audit, env.clone()).unwrap();
@@ -139,11 +151,16 @@ impl House {
     }
 
     pub(crate) fn signed(&self, call: &Call<'_>) -> Vec<u8> {
+        self.signed_by(&self.signer(call.service), call)
+    }
+
+    /// The bytes of a call that somebody else signs.
+    pub(crate) fn signed_by(&self, signer: &Signer, call: &Call<'_>) -> Vec<u8> {
         let host = self.address.to_string();
         let mut headers = vec![("host", host.as_str())];
         headers.extend(call.headers.iter().copied());
         let now = Env::real().wall();
-        let added = self.signer(call.service).sign(
+        let added = signer.sign(
             call.method,
             call.path,
             call.query,

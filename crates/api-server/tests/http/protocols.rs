@@ -153,7 +153,8 @@ fn the_generated_tables_are_sound() {
             _ => {}
         }
     }
-    let services: [&Service; 2] = [&kms::model::SERVICE, &control::model::SERVICE];
+    let (iam, sts) = (&identity::model::iam::SERVICE, &identity::model::sts::SERVICE);
+    let services: [&Service; 4] = [&kms::model::SERVICE, &control::model::SERVICE, iam, sts];
     for service in services {
         service.operations.iter().filter_map(|operation| operation.input).for_each(walk);
         assert!(service.errors.iter().all(|error| (400..600).contains(&error.status)));

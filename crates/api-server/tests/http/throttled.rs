@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api_server::{Limits, Rates};
-use policy::RootMayAll;
+use policy::{ByIdentity, NoPolicies};
 use serde_json::{Value, json};
 
 use crate::house::House;
@@ -11,7 +11,7 @@ use crate::house::House;
 /// A house where each class named may be called once, and then not again in the time of a test.
 async fn house(once: &[&str]) -> House {
     let rates = Rates::new(Some(1), once.iter().map(|name| (*name, 0.001))).unwrap();
-    House::with(Limits { rates, ..Limits::default() }, Arc::new(RootMayAll)).await
+    House::with(Limits { rates, ..Limits::default() }, Arc::new(ByIdentity::new(Arc::new(NoPolicies)))).await
 }
 
 /// KMS developer guide, "Throttling": ThrottlingException with its sentence; the other classes go on.

@@ -4,6 +4,7 @@
 //! body is always hashed (`UNSIGNED-PAYLOAD` is S3's and refused here), comparison is in constant time.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use parking_lot::Mutex;
@@ -22,7 +23,7 @@ const KEYS_MAX: usize = 1024;
 const TEXT_MAX: usize = 4096;
 
 /// Who signed, and for what.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Verified {
     /// The access key.
     pub access_key_id: String,
@@ -30,6 +31,14 @@ pub struct Verified {
     pub region: String,
     /// The service of the scope.
     pub service: String,
+    /// The session token that came with temporary credentials.
+    pub token: Option<String>,
+}
+
+impl fmt::Debug for Verified {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Verified({} for {} in {})", self.access_key_id, self.service, self.region)
+    }
 }
 
 /// Signing keys by access key, hash of its secret, and scope: a key whose secret changed is another key.
@@ -75,18 +84,33 @@ impl Verifier {
         now: Timestamp,
         secrets: &dyn Secrets,
     ) -> Result<Verified, SignatureError> {
+        self.verify_in(parts, service, &[region], now, secrets)
+    }
+
+    /// Judges a request for one service that may be signed for any of these regions; the first is the server's own. A
+    /// global service is signed for `us-east-1` wherever it is.
+    pub fn verify_in(
+        &self,
+        parts: &RequestParts<'_>,
+        service: &str,
+        regions: &[&str],
+        now: Timestamp,
+        secrets: &dyn Secrets,
+    ) -> Result<Verified, SignatureError> {
         let pairs = canonical::pairs(parts.query).ok_or_else(|| incomplete("The query string is malformed."))?;
         let presented = presented(parts, &pairs)?;
-        let credential = secrets.credential(&presented.access_key_id).ok_or(SignatureError::UnknownKey)?;
+        let temporary = presented.token.as_ref().and_then(|token| secrets.temporary(&presented.access_key_id, token));
+        let credential = temporary.or_else(|| secrets.credential(&presented.access_key_id));
+        let credential = credential.ok_or(SignatureError::UnknownKey)?;
         check_session(&presented, &credential, now)?;
-        check_scope(&presented, service, region)?;
+        check_scope(&presented, service, regions)?;
         check_dates(&presented, now)?;
         check_headers(&presented, parts)?;
         let payload = payload_hash(parts)?;
         let text = canonical_text(&presented, parts, &pairs, &payload)?;
         self.check_signature(&presented, &credential, &text)?;
         let Scope { region, service, .. } = presented.scope;
-        Ok(Verified { access_key_id: presented.access_key_id, region, service })
+        Ok(Verified { access_key_id: presented.access_key_id, region, service, token: presented.token })
     }
 
     fn check_signature(
@@ -278,10 +302,10 @@ fn check_session(presented: &Presented, credential: &Credential, now: Timestamp)
     }
 }
 
-fn check_scope(presented: &Presented, service: &str, region: &str) -> Result<(), SignatureError> {
+fn check_scope(presented: &Presented, service: &str, regions: &[&str]) -> Result<(), SignatureError> {
     let scope = &presented.scope;
     let wrong = |text: String| Err(SignatureError::Scope(text));
-    if scope.region != region {
+    if !regions.contains(&scope.region.as_str()) {
         return wrong(format!("Credential should be scoped to a valid region, not '{}'. ", printable(&scope.region)));
     }
     if scope.service != service {
@@ -369,4 +393,64 @@ fn canonical_text(
     let counted = pairs.iter().filter(|(name, _)| presented.expires.is_none() || name != "X-Amz-Signature");
     let (path, query) = (canonical::path(parts.path), canonical::query(counted));
     Ok(canonical::request(parts.method, &path, &query, &headers, payload))
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::{Credential, RequestParts, Secrets, SignatureError, Verified, Verifier};
+    use crate::Timestamp;
+    use crate::sigv4::{Session, Signer};
+
+    /// One long-term key, and one that is only in its token.
+    struct Two;
+
+    fn secret() -> Zeroizing<String> {
+        Zeroizing::new("secret".to_owned())
+    }
+
+    impl Secrets for Two {
+        fn credential(&self, id: &str) -> Option<Credential> {
+            (id == "AKIAX").then(|| Credential { secret: secret(), session: None })
+        }
+
+        fn temporary(&self, id: &str, token: &str) -> Option<Credential> {
+            let session = Session { token: Zeroizing::new(token.to_owned()), expires: Timestamp::from_unix(2000, 0) };
+            (id == "ASIAX" && token == "sealed").then(|| Credential { secret: secret(), session: Some(session) })
+        }
+    }
+
+    fn judged(id: &str, token: Option<&str>, seconds: i64, regions: &[&str]) -> Result<Verified, SignatureError> {
+        let (region, service) = ("us-east-1".to_owned(), "iam".to_owned());
+        let token = token.map(str::to_owned);
+        let signer = Signer { access_key_id: id.to_owned(), secret: secret(), token, region, service };
+        let now = Timestamp::from_unix(seconds, 0);
+        let added = signer.sign("POST", "/", "", &[("host", "h")], b"", now);
+        let added = added.iter().map(|(name, value)| (*name, value.as_bytes()));
+        let headers: Vec<(&str, &[u8])> = std::iter::once(("host", b"h".as_slice())).chain(added).collect();
+        let parts = RequestParts { method: "POST", path: "/", query: "", headers: &headers, body: b"" };
+        Verifier::default().verify_in(&parts, "iam", regions, now, &Two)
+    }
+
+    /// IAM User Guide, "Regions and endpoints": a global service is signed for `us-east-1` wherever it is; others are not.
+    #[test]
+    fn a_global_service_takes_two_regions() {
+        let verified = judged("AKIAX", None, 1000, &["eu-west-1", "us-east-1"]).unwrap();
+        assert_eq!((verified.region.as_str(), verified.token), ("us-east-1", None));
+        assert!(matches!(judged("AKIAX", None, 1000, &["eu-west-1"]), Err(SignatureError::Scope(_))));
+    }
+
+    /// IAM User Guide, "Using temporary credentials": key and token belong together, and end together.
+    #[test]
+    fn a_temporary_key_is_found_by_its_token() {
+        let regions = ["us-east-1"];
+        let verified = judged("ASIAX", Some("sealed"), 1000, &regions).unwrap();
+        assert_eq!(verified.token.as_deref(), Some("sealed"));
+        assert!(!format!("{verified:?}").contains("sealed"));
+        assert_eq!(judged("ASIAX", Some("sealed"), 2000, &regions), Err(SignatureError::TokenExpired));
+        for (id, token) in [("ASIAX", None), ("ASIAX", Some("other")), ("AKIAX", Some("sealed"))] {
+            assert_eq!(judged(id, token, 1000, &regions), Err(SignatureError::UnknownKey));
+        }
+    }
 }

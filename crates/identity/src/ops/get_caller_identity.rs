@@ -3,11 +3,21 @@
 use aws_wire::CallContext;
 use aws_wire::query::Xml;
 
-/// The members of the answer.
-pub fn run(cx: &CallContext) -> Vec<Xml> {
-    vec![
+use crate::model::sts::GetCallerIdentityRequest;
+use crate::{Identities, IdentityError};
+
+/// Runs the action.
+///
+/// # Errors
+/// None of its own.
+pub async fn run(
+    _identities: &Identities,
+    cx: &CallContext,
+    _input: GetCallerIdentityRequest,
+) -> Result<Vec<Xml>, IdentityError> {
+    Ok(vec![
         Xml::Text("Arn", cx.caller.arn.to_string()),
         Xml::Text("UserId", cx.caller.principal_id.clone()),
         Xml::Text("Account", cx.caller.account.clone()),
-    ]
+    ])
 }

@@ -24,7 +24,8 @@ fn head(source: &Source) -> Option<String> {
     let first = source.lines.iter().take_while(|line| line.starts_with("//!")).map(String::as_str).collect::<String>();
     let of_nfs = home.ends_with("nfs-server");
     let wanted = if of_nfs { stem.to_uppercase() } else { camel(stem) };
-    let says = first.contains(&wanted) && (!of_nfs || first.contains("RFC"));
+    // Of `OpenIDConnect` a file's name keeps the letters, not their case.
+    let says = first.to_lowercase().contains(&wanted.to_lowercase()) && (!of_nfs || first.contains("RFC"));
     (!says).then(|| {
         format!(
             "{}: the head does not open with {wanted}{}",

@@ -1,0 +1,4 @@
+//! The services' models, generated.
+
+pub mod iam;
+pub mod sts;
