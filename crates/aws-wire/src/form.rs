@@ -102,7 +102,7 @@ fn plain(text: &str, shape: &Shape) -> Result<Value, Invalid> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::input;
+    use super::{PAIRS_MAX, input};
     use crate::shape::{Location, Member, Shape};
     use crate::validate::Invalid;
 
@@ -147,8 +147,11 @@ mod tests {
     /// House rule: what a peer can make grow is counted.
     #[test]
     fn parameters_are_counted() {
-        let form: String = (0..2001).map(|number| format!("Tags.member.{number}.Key=a&")).collect();
-        assert!(read(form.trim_end_matches('&')).is_err());
+        let pairs = |count: usize| -> Vec<(String, String)> {
+            (0..count).map(|number| (format!("Tags.member.{number}.Key"), "a".to_owned())).collect()
+        };
+        assert!(input(&pairs(PAIRS_MAX), &INPUT).is_ok());
+        assert!(input(&pairs(PAIRS_MAX + 1), &INPUT).is_err());
     }
 
     proptest::proptest! {

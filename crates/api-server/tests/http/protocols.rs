@@ -110,7 +110,12 @@ async fn kms_errors_have_their_codes() {
         ("Encrypt", "[]", "SerializationException"),
         ("Encrypt", "{\"KeyId\":5}", "SerializationException"),
         ("DescribeKey", "{\"KeyId\":\"1234abcd-12ab-34cd-56ef-1234567890ab\"}", "NotFoundException"),
-        ("DescribeKey", "{\"KeyId\":\"arn:aws:kms:us-east-1:000000000002:key/x\"}", "AccessDeniedException"),
+        ("DescribeKey", "{\"KeyId\":\"arn:aws:kms:us-east-1:000000000002:key/x\"}", "InvalidArnException"),
+        (
+            "DescribeKey",
+            "{\"KeyId\":\"arn:aws:kms:us-east-1:000000000002:key/1234abcd-12ab-34cd-56ef-1234567890ab\"}",
+            "AccessDeniedException",
+        ),
         ("ReplicateKey", "{}", "UnsupportedOperationException"),
         ("Nonsense", "{}", "UnknownOperationException"),
     ] {
