@@ -13,6 +13,7 @@ mod kms_actions;
 mod listener;
 mod reply;
 mod route;
+mod sealed;
 mod sts;
 mod watched;
 
@@ -21,3 +22,4 @@ pub use ec2::Zone;
 pub use efs_actions::efs;
 pub use kms_actions::kms;
 pub use listener::{Limits, Parts, Server};
+pub use sealed::serve_sealed;

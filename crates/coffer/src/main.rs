@@ -20,13 +20,16 @@ mod hardening;
 mod house;
 mod init;
 mod installation;
+mod key;
 mod kms_acts;
 mod leftovers;
 mod log;
 mod network;
 mod owner;
+mod passphrase;
 mod provision;
 mod report;
+mod sealed;
 mod serve;
 mod status;
 mod subnet;
@@ -68,6 +71,9 @@ enum Command {
     /// The audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// The root key and backups of keys.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
 }
 
 #[derive(Debug, Args)]
@@ -99,6 +105,9 @@ struct InitArgs {
     /// The address of the API.
     #[arg(long, default_value = "127.0.0.1:4566")]
     api_listen: SocketAddr,
+    // A file in the clear when none is named.
+    #[command(flatten)]
+    recipients: key::RecipientArgs,
 }
 
 #[derive(Debug, Args)]
@@ -207,6 +216,7 @@ fn run(command: Command) -> Result<ExitCode, CofferError> {
         Command::Fs(FsCommand::Create(args)) => fs_create::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Fs(FsCommand::AcceptOlder(args)) => fs_accept_older::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Fsck(args) => Ok(fsck::run(&args)),
+        Command::Key(command) => key::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Audit(AuditCommand::Verify(args)) => Ok(audit_verify::run(&args)),
     }
 }
@@ -225,6 +235,7 @@ fn report(args: &ReportArgs, request: &Request) -> Result<ExitCode, CofferError>
                 println!("{} {}", host.address, host.names.join(" "));
             }
         }
+        Answer::Unsealed => {}
         Answer::Refused { why } => return Err(CofferError::Stopped(why)),
     }
     Ok(ExitCode::SUCCESS)

@@ -42,6 +42,7 @@ impl Reporter {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             up_seconds: self.house.installation.env.now().since(self.started).as_secs(),
             starting: self.house.api.is_starting(),
+            sealed: None,
             troubles: self.troubles(),
             mount_targets: self.mount_targets(),
             keys: self.keys(&file_systems).await,
@@ -214,6 +215,7 @@ impl Administer for Reporter {
             match request {
                 Request::Status => Answer::Status(self.status().await),
                 Request::Hosts => Answer::Hosts { hosts: self.hosts() },
+                Request::Unseal { .. } => Answer::Refused { why: "the server is not sealed".to_owned() },
             }
         })
     }
