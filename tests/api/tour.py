@@ -27,6 +27,7 @@ ACTIONS = {
     "kms": "DeriveSharedSecret GenerateDataKeyPair GenerateDataKeyPairWithoutPlaintext GenerateMac GetPublicKey ReEncrypt Sign"
            " Verify VerifyMac CancelKeyDeletion CreateAlias CreateGrant CreateKey Decrypt DeleteAlias DescribeKey DisableKey EnableKey Encrypt"
            " GenerateDataKey GenerateDataKeyWithoutPlaintext GetKeyPolicy GetKeyRotationStatus ListAliases ListGrants"
+           " PutKeyPolicy EnableKeyRotation DisableKeyRotation RotateKeyOnDemand ListKeyRotations"
            " ListKeys ListResourceTags RevokeGrant ScheduleKeyDeletion",
     "sts": "GetCallerIdentity",
     "ec2": "DescribeAvailabilityZones",
@@ -124,6 +125,19 @@ def keys():
     policy = kms.get_key_policy(KeyId=key, PolicyName="default")
     check(f"arn:aws:iam::{ACCOUNT}:root" in policy["Policy"] and "kms:*" in policy["Policy"], "GetKeyPolicy")
     same(kms.get_key_rotation_status(KeyId=key)["KeyRotationEnabled"], False, "GetKeyRotationStatus")
+    kms.enable_key_rotation(KeyId=key, RotationPeriodInDays=90)
+    status = kms.get_key_rotation_status(KeyId=key)
+    same((status["KeyRotationEnabled"], status["RotationPeriodInDays"]), (True, 90), "EnableKeyRotation")
+    check("NextRotationDate" in status, "EnableKeyRotation gives a date")
+    refused("ValidationException", 400, kms.enable_key_rotation, KeyId=key, RotationPeriodInDays=89)
+    kms.disable_key_rotation(KeyId=key)
+    same(kms.rotate_key_on_demand(KeyId=key)["KeyId"], arn, "RotateKeyOnDemand")
+    rotations = kms.list_key_rotations(KeyId=key)["Rotations"]
+    same([entry["RotationType"] for entry in rotations], ["ON_DEMAND"], "ListKeyRotations")
+    refused("MalformedPolicyDocumentException", 400, kms.put_key_policy, KeyId=key, PolicyName="default", Policy="{}")
+    locked = policy["Policy"].replace("kms:*", "kms:Describe*")
+    refused("MalformedPolicyDocumentException", 400, kms.put_key_policy, KeyId=key, PolicyName="default", Policy=locked)
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy["Policy"])
     listed = [entry["KeyId"] for page in kms.get_paginator("list_keys").paginate(PaginationConfig={"PageSize": 1})
               for entry in page["Keys"]]
     check(key in listed and len(listed) == len(set(listed)), f"ListKeys in pages of one: {listed}")

@@ -18,7 +18,9 @@ pub fn kms(kms: Kms) -> ServiceActions {
         "DeriveSharedSecret"              derive_shared_secret               Crypto  ["KeyId"];
         "DescribeKey"                     describe_key                       Read    ["KeyId"];
         "DisableKey"                      disable_key                        Mutate  ["KeyId"];
+        "DisableKeyRotation"              disable_key_rotation               Mutate  ["KeyId"];
         "EnableKey"                       enable_key                         Mutate  ["KeyId"];
+        "EnableKeyRotation"               enable_key_rotation                Mutate  ["KeyId"];
         "Encrypt"                         encrypt                            Crypto  ["KeyId"];
         "GenerateDataKey"                 generate_data_key                  Crypto  ["KeyId"];
         "GenerateDataKeyPair"             generate_data_key_pair             Crypto  ["KeyId"];
@@ -32,6 +34,7 @@ pub fn kms(kms: Kms) -> ServiceActions {
         "ListAliases"                     list_aliases                       Read    ["KeyId"];
         "ListGrants"                      list_grants                        Read    ["KeyId"];
         "ListKeyPolicies"                 list_key_policies                  Read    ["KeyId"];
+        "ListKeyRotations"                list_key_rotations                 Read    ["KeyId"];
         "ListKeys"                        list_keys                          Read    [];
         "ListResourceTags"                list_resource_tags                 Read    ["KeyId"];
         "ListRetirableGrants"             list_retirable_grants              Read    [];
@@ -39,6 +42,7 @@ pub fn kms(kms: Kms) -> ServiceActions {
         "ReEncrypt"                       re_encrypt                         Crypto  ["DestinationKeyId"];
         "RetireGrant"                     retire_grant                       Mutate  ["KeyId"];
         "RevokeGrant"                     revoke_grant                       Mutate  ["KeyId"];
+        "RotateKeyOnDemand"               rotate_key_on_demand               Mutate  ["KeyId"];
         "ScheduleKeyDeletion"             schedule_key_deletion              Mutate  ["KeyId"];
         "Sign"                            sign                               Crypto  ["KeyId"];
         "TagResource"                     tag_resource                       Mutate  ["KeyId"];

@@ -58,6 +58,8 @@ pub(crate) enum Health {
     Starting,
     /// The audit log failed, so nothing is.
     Failed,
+    /// The root key is not there yet, so nothing is.
+    Sealed,
 }
 
 /// `/health`: 200 only when all is served.
@@ -66,6 +68,7 @@ pub(crate) fn health(health: Health, request_id: &str) -> Reply {
         Health::Good => (200, "{\"status\":\"ok\"}"),
         Health::Starting => (503, "{\"status\":\"starting\"}"),
         Health::Failed => (503, "{\"status\":\"failed\"}"),
+        Health::Sealed => (503, "{\"status\":\"sealed\"}"),
     };
     reply(status, "application/json", request_id, Bytes::from_static(text.as_bytes()))
 }

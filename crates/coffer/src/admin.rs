@@ -8,18 +8,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kms::root::Secret;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::CofferError;
 use crate::key_dependents::KeyDependents;
 use crate::status::Status;
 
 /// The longest request line, in bytes.
-const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+const REQUEST_BYTES_MAX: usize = 64 * 1024;
 /// The longest answer, in bytes.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How many administrators are heard at once.
@@ -45,6 +46,48 @@ pub(crate) enum Request {
         /// Its twelve digits.
         account: String,
     },
+    /// Opens the root key of a sealed server.
+    Unseal {
+        /// The passphrase or PIN.
+        secret: Handed,
+    },
+}
+
+/// A secret on its way through the socket: not printed, wiped, and in hexadecimal, so that no reader of JSON has to copy it
+/// to unescape it.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Handed(String);
+
+impl Handed {
+    pub(crate) fn new(secret: &Secret) -> Self {
+        let mut text = String::with_capacity(2 * secret.len());
+        for byte in secret.bytes() {
+            text.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0')));
+        }
+        Self(text)
+    }
+
+    /// The secret, unless this is none.
+    pub(crate) fn open(&self) -> Option<Secret> {
+        let mut bytes = Zeroizing::new(vec![0; self.0.len() / 2]);
+        for (to, pair) in bytes.iter_mut().zip(self.0.as_bytes().chunks(2)) {
+            *to = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        std::str::from_utf8(&bytes).ok().map(|text| Zeroizing::new(text.to_owned()))
+    }
+}
+
+impl std::fmt::Debug for Handed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Handed")
+    }
+}
+
+impl Drop for Handed {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
 }
 
 /// What the server answers.
@@ -67,6 +110,8 @@ pub(crate) enum Answer {
         /// Its secret.
         secret: String,
     },
+    /// To [`Request::Unseal`].
+    Unsealed,
     /// The request was not understood or could not be answered.
     Refused {
         /// Why.
@@ -81,6 +126,7 @@ impl std::fmt::Debug for Answer {
             Self::Status(_) => "Status",
             Self::Hosts { .. } => "Hosts",
             Self::KeyDependents(_) => "KeyDependents",
+            Self::Unsealed => "Unsealed",
             Self::Account { .. } => "Account",
             Self::Refused { .. } => "Refused",
         })
@@ -147,10 +193,17 @@ async fn exchange(mut stream: UnixStream, administer: &dyn Administer) -> std::i
     let peer = stream.peer_cred()?.uid();
     let own = own_uid();
     let answer = if peer == 0 || peer == own {
-        let (reader, _) = stream.split();
-        let mut line = String::new();
-        tokio::io::BufReader::new(reader.take(REQUEST_BYTES_MAX)).read_line(&mut line).await?;
-        match serde_json::from_str(&line) {
+        // One buffer from the first to the last byte, since it may hold a secret.
+        let mut line = Zeroizing::new(vec![0; REQUEST_BYTES_MAX]);
+        let mut length = 0;
+        while let Some(room) = line.get_mut(length..).filter(|room| !room.is_empty()) {
+            let read = stream.read(room).await?;
+            length += read;
+            if read == 0 || line.get(..length).is_some_and(|line| line.ends_with(b"\n")) {
+                break;
+            }
+        }
+        match serde_json::from_slice(line.get(..length).unwrap_or_default()) {
             Ok(request) => administer.answer(request).await,
             Err(error) => Answer::Refused { why: format!("not a request: {error}") },
         }
@@ -179,7 +232,9 @@ pub(crate) fn ask(path: &Path, request: &Request) -> Result<Answer, CofferError>
     })?;
     let io = |error: std::io::Error| CofferError::io(path, &error);
     stream.set_read_timeout(Some(EXCHANGE_MAX)).map_err(io)?;
-    let mut line = serde_json::to_vec(request).map_err(CofferError::stopped)?;
+    // Room enough, so that nothing of a secret is left behind where it grew.
+    let mut line = Zeroizing::new(Vec::with_capacity(REQUEST_BYTES_MAX));
+    serde_json::to_writer(&mut *line, request).map_err(CofferError::stopped)?;
     line.push(b'\n');
     stream.write_all(&line).map_err(io)?;
     let mut text = Zeroizing::new(String::new());
@@ -213,6 +268,10 @@ mod tests {
                     Request::Hosts => Answer::Hosts {
                         hosts: vec![Host { address: "127.77.0.4".to_owned(), names: vec!["a.example".to_owned()] }],
                     },
+                    Request::Unseal { secret } if secret.open().is_some_and(|secret| *secret == "open \"sesame\"") => {
+                        Answer::Unsealed
+                    }
+                    Request::Unseal { .. } => Answer::Refused { why: "wrong".to_owned() },
                     Request::Status | Request::KeyDependents { .. } | Request::CreateAccount { .. } => {
                         Answer::Refused { why: "not now".to_owned() }
                     }
@@ -239,6 +298,17 @@ mod tests {
         served(|path| {
             let Answer::Hosts { hosts } = ask(path, &Request::Hosts).unwrap() else { panic!("another answer") };
             assert_eq!(hosts[0].address, "127.77.0.4");
+        });
+    }
+
+    /// docs/operations.md, "A sealed server": a secret arrives as it was given and is never printed.
+    #[test]
+    fn a_secret_arrives_and_is_not_printed() {
+        served(|path| {
+            let request = |secret: &str| Request::Unseal { secret: Handed::new(&Secret::new(secret.to_owned())) };
+            assert!(matches!(ask(path, &request("open \"sesame\"")).unwrap(), Answer::Unsealed));
+            assert!(ask(path, &request("öffne dich")).unwrap_err().to_string().contains("wrong"));
+            assert!(!format!("{:?}", request("sesame")).contains("736573616d65"));
         });
     }
 

@@ -46,6 +46,8 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) limits: RequestLimits,
     #[serde(default)]
+    pub(crate) root: Root,
+    #[serde(default)]
     pub(crate) budgets: Budgets,
     #[serde(default)]
     pub(crate) log: Log,
@@ -92,6 +94,16 @@ pub(crate) struct RequestLimits {
     pub(crate) burst_seconds: Option<u32>,
     /// Calls a second by class, where not the default.
     pub(crate) requests_per_second: BTreeMap<String, f64>,
+}
+
+/// What opens the root key without anybody being asked.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Root {
+    /// Identity files of age.
+    pub(crate) identities: Vec<PathBuf>,
+    /// A file with the PIN of the PKCS#11 token.
+    pub(crate) pin_file: Option<PathBuf>,
 }
 
 /// What the whole process may use, shared by all file systems.
@@ -207,7 +219,20 @@ impl Config {
         self.admin_socket.clone().unwrap_or_else(|| self.data.join("admin.sock"))
     }
 
+    /// The name of the systemd credential that the root key is, if it is one: `root_key = "credential:NAME"`.
+    pub(crate) fn root_credential(&self) -> Option<&str> {
+        self.root_key.to_str()?.strip_prefix("credential:")
+    }
+
     fn validate(&self) -> Result<(), String> {
+        if let Some(name) = self.root_credential() {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+            if name.is_empty() || name.starts_with('.') || !name.bytes().all(plain) {
+                return Err(format!(
+                    "root_key = \"credential:{name}\": a credential's name has letters, digits, - _ and ."
+                ));
+            }
+        }
         if self.account.len() != 12 || !self.account.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(format!("account = {:?}: an account is twelve digits", self.account));
         }

@@ -8,6 +8,7 @@ use audit::AuditLog;
 use control::{Control, Parts as ControlParts, Subnet, Subnets, Zone};
 use identity::Identities;
 use kms::Kms;
+use kms::root::RootProvider;
 use nfs_server::{Limits as NfsLimits, Server as NfsServer, ServerParts};
 
 use crate::CofferError;
@@ -49,9 +50,15 @@ pub(crate) struct House {
 }
 
 impl House {
-    /// Opens the installation and joins the services; nothing is listening yet.
+    /// Opens the installation and joins the services; nothing is listening yet. For a command: whoever runs it is asked for a
+    /// passphrase or PIN that is needed.
     pub(crate) async fn open(config: &Config) -> Result<Self, CofferError> {
-        let (installation, ring) = Installation::open(config).await?;
+        Self::open_with(config, Arc::new(installation::open_provider(config)?)).await
+    }
+
+    /// The same with a provider whose root key is to be had.
+    pub(crate) async fn open_with(config: &Config, provider: Arc<dyn RootProvider>) -> Result<Self, CofferError> {
+        let (installation, ring) = Installation::open_with(config, provider).await?;
         let env = installation.env.clone();
         let audit = AuditLog::open(&installation::audit_log(config), env.clone()).map_err(CofferError::stopped)?;
         let handle_wrapping = ring.control_subkey("control/handle keys");

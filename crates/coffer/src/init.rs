@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use identity::Identities;
+use kms::root::Recipient;
 use zeroize::Zeroizing;
 
 use crate::config::{self, Config, NewPaths};
@@ -65,7 +66,11 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), CofferError> {
 }
 
 async fn create(args: &InitArgs, config: &Config, files: &Files) -> Result<(), CofferError> {
-    let (installation, ring) = Installation::create(config).await?;
+    let mut recipients = args.recipients.recipients(config)?;
+    if recipients.is_empty() {
+        recipients.push(Recipient::File);
+    }
+    let (installation, ring) = Installation::create(config, &recipients).await?;
     let access_key = Identities::create(&installation.records, &args.account, &installation.env).await;
     let access_key = access_key.map_err(CofferError::stopped)?;
     let authority = installation.authority().await?;

@@ -12,7 +12,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kms::root::{FileProvider, RootProvider};
+use kms::root::{FileProvider, Openers, Recipient, RootError, RootProvider};
 use kms::{KeyRing, KeyRingError};
 use serde::{Deserialize, Serialize};
 use storage::{Budgets, Change, DirectoryLock, Engine, SealedRecords, Shard};
@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 use crate::CofferError;
 use crate::certificates::{self, Authority};
 use crate::config::Config;
+use crate::passphrase;
 
 /// Where the certificate authority is kept in the sealed records.
 const AUTHORITY_RECORD: &str = "coffer/authority";
@@ -65,13 +66,13 @@ pub(crate) struct Installation {
 
 impl Installation {
     /// Makes a new one: the key files, the control shard, the certificate authority.
-    pub(crate) async fn create(config: &Config) -> Result<(Self, KeyRing), CofferError> {
+    pub(crate) async fn create(config: &Config, recipients: &[Recipient]) -> Result<(Self, KeyRing), CofferError> {
         let env = env::Env::real();
         private_directory(&config.data)?;
         let lock = DirectoryLock::acquire(&config.data).map_err(CofferError::stopped)?;
         private_directory(&file_systems_directory(config))?;
-        let provider = FileProvider::new(&config.root_key, &config.epoch_secret);
-        provider.create(&env).map_err(CofferError::stopped)?;
+        let provider = provider(config)?;
+        provider.create_for(recipients, 1, &env).map_err(CofferError::stopped)?;
         let provider: Arc<dyn RootProvider> = Arc::new(provider);
         let engine = engine(config, &env)?;
         let (shard, _) = engine.create(&control_directory(config)).await.map_err(CofferError::stopped)?;
@@ -84,15 +85,22 @@ impl Installation {
         Ok((installation, ring))
     }
 
-    /// Opens the one that `coffer init` made.
+    /// Opens the one that `coffer init` made, for a command: whoever runs it is asked for a passphrase or PIN that is needed.
     pub(crate) async fn open(config: &Config) -> Result<(Self, KeyRing), CofferError> {
+        Self::open_with(config, Arc::new(open_provider(config)?)).await
+    }
+
+    /// The same with a provider whose root key is to be had.
+    pub(crate) async fn open_with(
+        config: &Config,
+        provider: Arc<dyn RootProvider>,
+    ) -> Result<(Self, KeyRing), CofferError> {
         let env = env::Env::real();
         let directory = control_directory(config);
         must_be_there(&directory, config)?;
         let lock = DirectoryLock::acquire(&config.data).map_err(CofferError::stopped)?;
         let engine = engine(config, &env)?;
         let (shard, _) = engine.open(&directory).await.map_err(CofferError::stopped)?;
-        let provider: Arc<dyn RootProvider> = Arc::new(FileProvider::new(&config.root_key, &config.epoch_secret));
         let (installation, ring) = Self::with_shard(config, env, engine, shard, provider, lock).await?;
         installation.must_be_of(config).await?;
         Ok((installation, ring))
@@ -173,8 +181,42 @@ impl Installation {
     }
 }
 
+/// What opens the root key unasked, by the configuration.
+pub(crate) fn openers(config: &Config) -> Openers {
+    Openers { identities: config.root.identities.clone(), pin_file: config.root.pin_file.clone() }
+}
+
+/// The provider that the configuration names; nothing is read yet.
+pub(crate) fn provider(config: &Config) -> Result<FileProvider, CofferError> {
+    let root_key = match config.root_credential() {
+        None => config.root_key.clone(),
+        Some(name) => {
+            let missing = || {
+                CofferError::Stopped(format!(
+                    "root_key = \"credential:{name}\", but CREDENTIALS_DIRECTORY is not set: start this by systemd with \
+                     LoadCredential={name}:FILE or LoadCredentialEncrypted={name}:FILE (commands: systemd-run -P -p …)"
+                ))
+            };
+            let directory = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|directory| !directory.is_empty());
+            PathBuf::from(directory.ok_or_else(missing)?).join(name)
+        }
+    };
+    Ok(FileProvider::new(root_key, &config.epoch_secret).with_openers(openers(config)))
+}
+
+/// The provider with its root key at hand; whoever runs the command is asked for what that takes.
+pub(crate) fn open_provider(config: &Config) -> Result<FileProvider, CofferError> {
+    let provider = provider(config)?;
+    if let Err(RootError::Sealed { .. }) = provider.load() {
+        let secret = passphrase::obtain(None, "Passphrase or PIN of the root key")?;
+        provider.unseal(&secret).map_err(CofferError::stopped)?;
+    }
+    // Whatever else is wrong is told where it is needed.
+    Ok(provider)
+}
+
 /// Not root and not there are two things: whoever may not look must not be told to make a new installation.
-fn must_be_there(directory: &Path, config: &Config) -> Result<(), CofferError> {
+pub(crate) fn must_be_there(directory: &Path, config: &Config) -> Result<(), CofferError> {
     match std::fs::read_dir(directory) {
         Ok(_) if Engine::exists(directory) => Ok(()),
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CofferError::io(directory, &error)),
@@ -211,7 +253,7 @@ impl Drop for Kept {
     }
 }
 
-fn engine(config: &Config, env: &env::Env) -> Result<Engine, CofferError> {
+pub(crate) fn engine(config: &Config, env: &env::Env) -> Result<Engine, CofferError> {
     let mib = |count: usize| (count as u64) << 20;
     let budgets = Budgets {
         cache_bytes: mib(config.budgets.engine_cache_mib),

@@ -23,14 +23,17 @@ mod hardening;
 mod house;
 mod init;
 mod installation;
+mod key;
 mod key_dependents;
 mod kms_acts;
 mod leftovers;
 mod log;
 mod network;
 mod owner;
+mod passphrase;
 mod provision;
 mod report;
+mod sealed;
 mod serve;
 mod status;
 mod subnet;
@@ -67,9 +70,6 @@ enum Command {
     /// File systems, through the signed API.
     #[command(subcommand)]
     Fs(FsCommand),
-    /// KMS keys.
-    #[command(subcommand)]
-    Key(KeyCommand),
     /// Check file systems while the server is stopped, and repair what can be repaired without guessing.
     Fsck(FsckArgs),
     /// Accounts beside the first.
@@ -78,6 +78,9 @@ enum Command {
     /// The audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// The root key and backups of keys.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
 }
 
 #[derive(Debug, Args)]
@@ -109,6 +112,9 @@ struct InitArgs {
     /// The address of the API.
     #[arg(long, default_value = "127.0.0.1:4566")]
     api_listen: SocketAddr,
+    // A file in the clear when none is named.
+    #[command(flatten)]
+    recipients: key::RecipientArgs,
 }
 
 #[derive(Debug, Args)]
@@ -126,20 +132,6 @@ enum FsCommand {
     Create(FsCreateArgs),
     /// Accept that an older copy of a file system was put back; the server must be stopped, and the audit log keeps it.
     AcceptOlder(AcceptOlderArgs),
-}
-
-#[derive(Debug, Subcommand)]
-enum KeyCommand {
-    /// Show which file systems seal when a KMS key is disabled or deleted.
-    Dependents(KeyDependentsArgs),
-}
-
-#[derive(Debug, Args)]
-struct KeyDependentsArgs {
-    /// Key id, key ARN, alias name or alias ARN.
-    key: String,
-    #[command(flatten)]
-    report: ReportArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -251,9 +243,9 @@ fn run(command: Command) -> Result<ExitCode, CofferError> {
         Command::Hosts(args) => report(&args, &Request::Hosts),
         Command::Fs(FsCommand::Create(args)) => fs_create::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Fs(FsCommand::AcceptOlder(args)) => fs_accept_older::run(&args).map(|()| ExitCode::SUCCESS),
-        Command::Key(KeyCommand::Dependents(args)) => report(&args.report, &Request::KeyDependents { key: args.key }),
         Command::Account(AccountCommand::Create(args)) => account_create::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Fsck(args) => Ok(fsck::run(&args)),
+        Command::Key(command) => key::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Audit(AuditCommand::Verify(args)) => Ok(audit_verify::run(&args)),
     }
 }
@@ -273,6 +265,7 @@ fn report(args: &ReportArgs, request: &Request) -> Result<ExitCode, CofferError>
             }
         }
         Answer::KeyDependents(found) => print!("{}", key_dependents::render(&found)),
+        Answer::Unsealed => {}
         Answer::Account { .. } => return Err(CofferError::Stopped("the server answered another request".to_owned())),
         Answer::Refused { why } => return Err(CofferError::Stopped(why)),
     }

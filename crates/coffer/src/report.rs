@@ -44,6 +44,7 @@ impl Reporter {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             up_seconds: self.house.installation.env.now().since(self.started).as_secs(),
             starting: self.house.api.is_starting(),
+            sealed: None,
             troubles: self.troubles(),
             mount_targets: self.mount_targets(),
             keys: self.keys(&file_systems).await,
@@ -275,6 +276,7 @@ impl Administer for Reporter {
                 Request::Hosts => Answer::Hosts { hosts: self.hosts() },
                 Request::KeyDependents { key } => self.key_dependents(&key),
                 Request::CreateAccount { account } => self.create_account(account).await,
+                Request::Unseal { .. } => Answer::Refused { why: "the server is not sealed".to_owned() },
             }
         })
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kms::root::{FileProvider, RootError, RootProvider};
 use nfs_server::exports::FileSystemId;
 use storage::Shard;
 use tokio::net::{TcpListener, UnixListener};
@@ -15,6 +16,7 @@ use crate::certificates;
 use crate::config::Config;
 use crate::house::House;
 use crate::report::Reporter;
+use crate::sealed::{self, Front};
 use crate::{CofferError, hardening, installation, leftovers, log};
 use crate::{admin, allocator};
 
@@ -57,7 +59,7 @@ impl Stop {
 async fn serve(config: Config) -> Result<(), CofferError> {
     let mut stop = Stop::listen()?;
     let house = tokio::select! {
-        opened = House::open(&config) => Arc::new(opened?),
+        opened = open(&config) => Arc::new(opened?),
         () = stop.asked() => return Ok(()),
     };
     let api_listener = TcpListener::bind(config.api.listen).await.map_err(|error| {
@@ -106,6 +108,35 @@ async fn serve(config: Config) -> Result<(), CofferError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Opens the house; where its root key is not to be had, waits for it sealed.
+async fn open(config: &Config) -> Result<House, CofferError> {
+    let provider = Arc::new(installation::provider(config)?);
+    let mut front: Option<Front> = None;
+    loop {
+        if let Err(RootError::Sealed { why, .. }) = look(&provider).await? {
+            if let Some(front) = front.take() {
+                front.end().await;
+            }
+            front = Some(sealed::wait(config, &provider, why).await?);
+        }
+        let opened = House::open_with(config, Arc::clone(&provider) as Arc<dyn RootProvider>).await;
+        if opened.is_err() && matches!(look(&provider).await?, Err(RootError::Sealed { .. })) {
+            // A replacement of the root key was interrupted: the one in force has other recipients.
+            continue;
+        }
+        if let Some(front) = front {
+            front.end().await;
+        }
+        return opened;
+    }
+}
+
+/// Whether the root key is to be had. A token is asked in its own time.
+async fn look(provider: &Arc<FileProvider>) -> Result<Result<(), RootError>, CofferError> {
+    let provider = Arc::clone(provider);
+    tokio::task::spawn_blocking(move || provider.load().map(drop)).await.map_err(CofferError::stopped)
 }
 
 /// What goes on beside the API and NFS. Whoever asks how it goes is answered from the first moment on.

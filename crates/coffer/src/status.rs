@@ -16,6 +16,9 @@ pub(crate) struct Status {
     /// Whether it still finishes what the server before left half done; mount targets are attached after that.
     #[serde(default)]
     pub(crate) starting: bool,
+    /// Why the root key is not there, if it is not: nothing is served until it is.
+    #[serde(default)]
+    pub(crate) sealed: Option<String>,
     /// What keeps the whole server from its work: cause and cure.
     #[serde(default)]
     pub(crate) troubles: Vec<String>,
@@ -113,6 +116,11 @@ pub(crate) struct ClientStatus {
 pub(crate) fn render(status: &Status) -> String {
     let starting = if status.starting { ", starting: clients are not let in yet" } else { "" };
     let mut text = format!("coffer {}, up {}{starting}\n", status.version, duration(status.up_seconds));
+    if let Some(why) = &status.sealed {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "SEALED: {why}");
+        return text;
+    }
     // Writing to a String cannot fail.
     for trouble in &status.troubles {
         let _ = writeln!(text, "trouble: {trouble}");

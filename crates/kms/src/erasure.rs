@@ -11,7 +11,7 @@ use crate::keyring::KeyRingError;
 use crate::kms::{Kms, Turn};
 use crate::managed::DAY_SECONDS;
 use crate::observer::Act;
-use crate::record::{CustodyRecord, KeyRecord, KeyState, MaterialRecord, Seconds, Version};
+use crate::record::{CustodyRecord, KeyRecord, KeyState, MaterialRecord, Rotated, Seconds, Version};
 use crate::root::RootError;
 use crate::state::Edit;
 use crate::{KeyChange, KmsError};
@@ -146,12 +146,25 @@ impl Kms {
             return Ok(());
         }
         let mut key: KeyRecord = (*key).clone();
-        let mut material: MaterialRecord = (*material).clone();
-        material.versions.push(self.new_version(&key));
         key.rotation.next = now + i64::from(key.rotation.period_days) * DAY_SECONDS;
-        tracing::info!(key = %key.arn(), versions = material.versions.len(), "rotated the KMS key");
+        self.add_version(&turn, key, &material, Rotated::Automatic).await
+    }
+
+    /// The new version and the key's record as it is then, together.
+    pub(crate) async fn add_version(
+        &self,
+        turn: &Turn,
+        key: KeyRecord,
+        material: &MaterialRecord,
+        rotated: Rotated,
+    ) -> Result<(), KmsError> {
+        let mut material = material.clone();
+        material.versions.push(self.new_version(&key, Some(rotated)));
+        let (arn, versions) = (key.arn(), material.versions.len());
         let act = Act::on("RotateKey", &key);
-        self.observed(act, turn.write(vec![Edit::PutMaterial(material), Edit::PutKey(key)])).await
+        self.observed(act, turn.write(vec![Edit::PutMaterial(material), Edit::PutKey(key)])).await?;
+        tracing::info!(key = arn, versions, ?rotated, "rotated the KMS key");
+        Ok(())
     }
 
     /// Moves to the next epoch: everything that survives is wrapped again, and then the old secret is destroyed. Goes on

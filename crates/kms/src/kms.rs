@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::keyring::KeyRing;
 use crate::observer::{Act, Observer};
-use crate::record::{KeyRecord, MaterialRecord, Seconds, Version};
+use crate::record::{KeyRecord, MaterialRecord, Rotated, Seconds, Version};
 use crate::state::{Edit, State};
 use crate::wrapped::{UnwrapError, Wrapped};
 use crate::{EncryptionContext, KmsError, blob, material, uuid};
@@ -218,10 +218,10 @@ impl Kms {
     }
 
     /// Fresh material for a KMS key.
-    pub(crate) fn new_version(&self, key: &KeyRecord) -> Version {
+    pub(crate) fn new_version(&self, key: &KeyRecord, rotated: Option<Rotated>) -> Version {
         let id = hex::encode(self.env().random::<32>());
         let wrapped = self.ring().wrap_key(&Key::random(self.env()), &material_aad(key, &id));
-        Version { id, created: self.now(), wrapped }
+        Version { id, created: self.now(), wrapped, rotated }
     }
 
     /// Encrypts under the newest version of a KMS key.

@@ -72,7 +72,7 @@ impl Kms {
             kind: Kind::Symmetric,
             public_key: None,
         };
-        let material = MaterialRecord { key: key.id.clone(), versions: vec![self.new_version(&key)] };
+        let material = MaterialRecord { key: key.id.clone(), versions: vec![self.new_version(&key, None)] };
         let alias = AliasRecord {
             account: account.to_owned(),
             region: region.to_owned(),

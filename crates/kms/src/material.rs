@@ -92,13 +92,13 @@ impl Kms {
     /// The first version of a KMS key. Call it with the right to change state, so that the epoch stays what it is.
     pub(crate) fn first_version(&self, key: &KeyRecord, fresh: &Fresh) -> Version {
         let bytes = match fresh {
-            Fresh::Symmetric => return self.new_version(key),
+            Fresh::Symmetric => return self.new_version(key, None),
             Fresh::Mac(mac) => mac.expose(),
             Fresh::Pair(private, _) => private.expose_pkcs8(),
         };
         let id = hex::encode(self.env().random::<32>());
         let wrapped = self.ring().seal(bytes, &aad(key, &id));
-        Version { id, created: self.now(), wrapped }
+        Version { id, created: self.now(), wrapped, rotated: None }
     }
 
     /// Seals a version that is no 32-byte key again, under the current epoch.

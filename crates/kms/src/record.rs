@@ -107,6 +107,18 @@ pub(crate) struct Version {
     pub(crate) id: String,
     pub(crate) created: Seconds,
     pub(crate) wrapped: Wrapped,
+    /// What made it; none for the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rotated: Option<Rotated>,
+}
+
+/// Why a KMS key got another version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Rotated {
+    /// Its time had come.
+    Automatic,
+    /// RotateKeyOnDemand.
+    OnDemand,
 }
 
 /// A name for a KMS key.

@@ -15,7 +15,9 @@ pub(crate) enum Action {
     DeriveSharedSecret,
     DescribeKey,
     DisableKey,
+    DisableKeyRotation,
     EnableKey,
+    EnableKeyRotation,
     Encrypt,
     GenerateDataKey,
     GenerateDataKeyPair,
@@ -28,11 +30,13 @@ pub(crate) enum Action {
     ListAliases,
     ListGrants,
     ListKeyPolicies,
+    ListKeyRotations,
     ListResourceTags,
     PutKeyPolicy,
     ReEncrypt,
     RetireGrant,
     RevokeGrant,
+    RotateKeyOnDemand,
     ScheduleKeyDeletion,
     Sign,
     TagResource,
@@ -99,6 +103,10 @@ const fn row(action: Action) -> [Answer; 4] {
         | Action::TagResource
         | Action::UntagResource
         | Action::UpdateKeyDescription => [Go,         Go,         Deletion, Go],
+        Action::EnableKeyRotation
+        | Action::DisableKeyRotation   => [Go,         Disabled,   Deletion, Unsupported],
+        Action::RotateKeyOnDemand      => [Go,         Disabled,   Deletion, Import],
+        Action::ListKeyRotations       => [Go,         Go,         Go,       Go],
         Action::GetKeyRotationStatus   => [Go,         Go,         Go,       Unsupported],
     }
 }

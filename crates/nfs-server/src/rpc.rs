@@ -154,7 +154,7 @@ fn content(behind_sequence: &[u8]) -> u64 {
 }
 
 /// The answer of a server that this caller may not use.
-fn refused(header: ReplyHeader, args: &Compound4Args, status: NfsStat4) -> Reply {
+pub(crate) fn refused(header: ReplyHeader, args: &Compound4Args, status: NfsStat4) -> Reply {
     let mut out = CompoundEncoder::new(header.encoder(), &args.tag);
     match args.operations.first() {
         _ if args.minorversion != 1 => out.fail(NfsStat4::MinorVersMismatch),
