@@ -95,7 +95,7 @@ fn refusal(target: bool, path: &str) -> (Option<&'static Service>, ApiError) {
     } else if path.starts_with(&version) {
         (Some(&control::model::SERVICE), ApiError::of(&control::model::errors::INTERNAL_SERVER_ERROR, WHY))
     } else {
-        (Some(&crate::sts::SERVICE), ApiError::new("ServiceUnavailable", 503, WHY))
+        (Some(&identity::model::sts::SERVICE), ApiError::new("ServiceUnavailable", 503, WHY))
     }
 }
 

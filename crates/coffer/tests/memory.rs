@@ -143,7 +143,8 @@ async fn keys(installed: &Installed, file_system: &str, chosen: &str) -> Keys {
         }
     }
     assert!(versions >= 2, "the chosen key and the service's key have material");
-    let context = [("aws:elasticfilesystem:filesystem:id".to_owned(), file_system.to_owned())].into();
+    let context: std::collections::BTreeMap<String, String> =
+        [("aws:elasticfilesystem:filesystem:id".to_owned(), file_system.to_owned())].into();
     let context = EncryptionContext::new(context).unwrap();
     let service = CallContext {
         caller: Caller::service("000000000001", "elasticfilesystem.us-east-1.amazonaws.com"),

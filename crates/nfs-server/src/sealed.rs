@@ -155,7 +155,7 @@ mod tests {
         let (mut stream, task) = served(true).await;
         for _ in 0..2 {
             let mut encoder = call(nfs4::PROGRAM, nfs4::PROCEDURE_COMPOUND);
-            Compound4Args::new(Opaque::default(), vec![ArgOp::Putrootfh, ArgOp::Getfh]).encode(&mut encoder);
+            Compound4Args::new(Opaque::default(), vec![ArgOp::Putrootfh(()), ArgOp::Getfh(())]).encode(&mut encoder);
             let reply = exchange(&mut stream, &encoder.into_bytes()).await;
             let result: Compound4Res = decode_all(Bytes::from(reply).slice(24..)).unwrap();
             assert_eq!(result.status, NfsStat4::Delay);
