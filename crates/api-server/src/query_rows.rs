@@ -13,7 +13,7 @@ macro_rules! query_rows {
                     Box::pin(async move {
                         let input = $crate::action::input(aws_wire::shape::Protocol::Query, value)?;
                         let result = identity::ops::$file::run(&identities, &cx, input).await?;
-                        let operation = model::SERVICE.operation($name).ok_or_else($crate::sts_actions::unknown)?;
+                        let operation = model::SERVICE.operation($name).ok_or_else($crate::xml::unknown)?;
                         Ok($crate::xml::answer($namespace, operation, result, &cx, $crate::Class::$class))
                     })
                 },

@@ -136,7 +136,7 @@ fn by_form<'a>(services: &'a [ServiceActions], request: &Incoming) -> Result<Rou
     let query = |service: &Service| matches!(service.protocol, Protocol::Query | Protocol::Ec2Query);
     let found = services.iter().find(|actions| query(actions.service) && actions.service.api_version == version);
     let Some(actions) = found else {
-        return Err(Lost { service: Some(&identity::model::sts::SERVICE), error: crate::sts_actions::unknown() });
+        return Err(Lost { service: Some(&identity::model::sts::SERVICE), error: crate::xml::unknown() });
     };
     if actions.service.operation(action).is_none() {
         return Err(Lost { service: Some(actions.service), error: (actions.refuse)(&printable(action)) });

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use aws_wire::{ApiError, Arn};
+use aws_wire::Arn;
 use identity::Identities;
 
 use crate::action::ServiceActions;
 use crate::query_rows::query_rows;
+use crate::xml;
 
 /// The namespace of its answers.
 pub(crate) const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
@@ -32,11 +33,6 @@ pub(crate) fn actions(identities: &Arc<Identities>) -> ServiceActions {
         resource_kind: "AWS::IAM::Role",
         decides: false,
         actions,
-        refuse: |_| unknown(),
+        refuse: |_| xml::unknown(),
     }
-}
-
-/// What the Query protocol says to an action it does not have.
-pub(crate) fn unknown() -> ApiError {
-    ApiError::new("InvalidAction", 400, "Could not find operation for the given action and version")
 }

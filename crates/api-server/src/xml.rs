@@ -2,7 +2,7 @@
 
 use aws_wire::query::{self, Xml};
 use aws_wire::shape::Operation;
-use aws_wire::{CallContext, validate};
+use aws_wire::{ApiError, CallContext, validate};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
@@ -10,6 +10,11 @@ use crate::action::{Answer, Class};
 
 /// What no record shows.
 const SECRETS: [&str; 2] = ["SecretAccessKey", "SessionToken"];
+
+/// What the Query protocol says to an action it does not have.
+pub(crate) fn unknown() -> ApiError {
+    ApiError::new("InvalidAction", 400, "Could not find operation for the given action and version")
+}
 
 /// An answer; the elements are wiped, for there may be a secret among them.
 pub(crate) fn answer(

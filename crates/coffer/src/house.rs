@@ -99,16 +99,8 @@ impl House {
         let exports = exports(&control, &owner, &audit, env.clone(), config);
         let nfs = nfs(config, exports, &certificate, server_identity)?;
         listeners.join(Arc::clone(&nfs));
-        let api = ApiServer::new(ApiParts {
-            services: vec![api_server::kms(kms.clone()), api_server::efs(control.clone())],
-            identities: identities.clone(),
-            authorize,
-            audit: audit.clone(),
-            region: config.region.clone(),
-            zones: api_zones(config),
-            env,
-            limits: ApiLimits { rates: config.rates().map_err(CofferError::stopped)?, ..ApiLimits::default() },
-        });
+        let services = vec![api_server::kms(kms.clone()), api_server::efs(control.clone())];
+        let api = api(config, services, Arc::clone(&identities), authorize, audit.clone(), env)?;
         api.annotate(keys.dependents.clone());
         Ok(Self {
             installation,
@@ -126,6 +118,27 @@ impl House {
             authority,
         })
     }
+}
+
+/// The API server over its services.
+fn api(
+    config: &Config,
+    services: Vec<api_server::ServiceActions>,
+    identities: Arc<Identities>,
+    authorize: Arc<dyn policy::Authorize>,
+    audit: AuditLog,
+    env: env::Env,
+) -> Result<ApiServer, CofferError> {
+    Ok(ApiServer::new(ApiParts {
+        services,
+        identities,
+        authorize,
+        audit,
+        region: config.region.clone(),
+        zones: api_zones(config),
+        env,
+        limits: ApiLimits { rates: config.rates().map_err(CofferError::stopped)?, ..ApiLimits::default() },
+    }))
 }
 
 fn exports(control: &Control, owner: &Owner, audit: &AuditLog, env: env::Env, config: &Config) -> ControlledExports {
