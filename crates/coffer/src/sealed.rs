@@ -146,7 +146,9 @@ impl Administer for Warden {
                     sealed: Some(self.why().await),
                     ..Status::default()
                 }),
-                Request::Hosts | Request::KeyDependents { .. } | Request::CreateAccount { .. } => Answer::Refused { why: "the server is sealed: `coffer key unseal`".to_owned() },
+                Request::Hosts | Request::KeyDependents { .. } | Request::CreateAccount { .. } => {
+                    Answer::Refused { why: "the server is sealed: `coffer key unseal`".to_owned() }
+                }
                 Request::Unseal { secret } => match secret.open() {
                     Some(secret) => self.unseal(secret).await,
                     None => Answer::Refused { why: "not a secret".to_owned() },

@@ -55,7 +55,7 @@ impl Open {
             keys.join("epoch.secret"),
         );
         let config = Config::parse(Path::new("coffer.toml"), &text).unwrap();
-        let (made, ring) = Installation::create(&config, &[]).await.unwrap();
+        let (made, ring) = Installation::create(&config, &[kms::root::Recipient::File]).await.unwrap();
         let key = Identities::create(&made.records, account, &made.env).await.unwrap();
         drop(ring);
         made.close().await;
