@@ -279,6 +279,10 @@ impl House {
             self.complete(entry, Outcome::failure(error.code, &error.message), &cx);
             Err(error)
         };
+        if service.signing_name == "iam" && identity::is_own_session(&cx) {
+            // IAM User Guide, "Requesting temporary security credentials": no call of IAM without a second factor.
+            return refused(aws_wire::sigv4::SignatureError::UnknownKey.api_error(service.protocol), entry);
+        }
         if let Decision::Deny(why) = decision {
             let error = ApiError::denied(service.protocol, &cx.caller.arn.to_string(), &iam);
             let mut outcome = Outcome::failure(error.code, &error.message);
@@ -290,10 +294,6 @@ impl House {
             Ok(input) => input,
             Err(error) => return refused(error, entry),
         };
-        if service.signing_name == "iam" && identity::is_own_session(&cx) {
-            // IAM User Guide, "Requesting temporary security credentials": no call of IAM without a second factor.
-            return refused(aws_wire::sigv4::SignatureError::UnknownKey.api_error(service.protocol), entry);
-        }
         let Some(action) = action else { return refused((found.actions.refuse)(&found.name), entry) };
         let key_known = !entry_has_no_key(found.actions, &arn);
         match (action.handler)(cx.clone(), input).await {

@@ -211,6 +211,7 @@ mod tests {
         let root = Caller::root("000000000001", None);
         assert_eq!(decide(&root, "000000000001"), Decision::Allow);
         assert_eq!(decide(&root, ""), Decision::Allow);
+        assert_eq!(decide(&root, "aws"), Decision::Allow);
         assert!(matches!(decide(&root, "000000000002"), Decision::Deny(_)));
         let service = Caller::service("000000000001", "elasticfilesystem.us-east-1.amazonaws.com");
         assert!(matches!(decide(&service, "000000000001"), Decision::Deny(_)));

@@ -152,8 +152,9 @@ fn rule(
         return Ok(Basis::Grant);
     }
     let owner = resource.map_or(request.resource.account.as_str(), |policy| policy.owner);
-    // A resource without an account (`arn:aws:iam:::...`) belongs to whoever asks.
-    let at_home = owner.is_empty() || owner == caller.account;
+    // A resource without an account (`arn:aws:iam:::...`) belongs to whoever asks, and AWS's own (`arn:aws:iam::aws:policy/...`)
+    // to everybody.
+    let at_home = matches!(owner, "" | "aws") || owner == caller.account;
     match (own, at_home) {
         (None, true) => by_identity,
         (None, false) => Err(Refusal::Missing(Part::Resource)),
