@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use aws_lc_rs::digest;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{AuditError, files};
 
@@ -38,11 +38,10 @@ impl Head {
         Self { sequence: 0, hash: ORIGIN.to_owned() }
     }
 
-    /// Appends a line for `body` to `out` and moves on.
-    pub(crate) fn append(&mut self, body: &Map<String, Value>, out: &mut Vec<u8>) {
+    /// Appends a line for an object, which is given as text, to `out` and moves on.
+    pub(crate) fn append(&mut self, body: &str, out: &mut Vec<u8>) {
         let sequence = self.sequence + 1;
-        let text = Value::Object(body.clone()).to_string();
-        let members = text.strip_prefix('{').unwrap_or_default();
+        let members = body.strip_prefix('{').unwrap_or_default();
         let rest = format!("\"sequence\":{sequence},\"previous\":\"{}\",{members}", self.hash);
         let hash = hash(rest.as_bytes());
         out.extend_from_slice(b"{\"hash\":\"");

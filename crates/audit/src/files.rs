@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use crate::AuditError;
 use crate::chain::{self, Head};
@@ -97,7 +97,7 @@ pub(crate) fn first_line(head: &mut Head, out: &mut Vec<u8>) {
     let mut body = Map::new();
     body.insert("phase".to_owned(), PHASE.into());
     body.insert("closed".to_owned(), closed_suffix(head).trim_start_matches('.').into());
-    head.append(&body, out);
+    head.append(&Value::Object(body).to_string(), out);
 }
 
 fn closed_suffix(head: &Head) -> String {

@@ -61,7 +61,7 @@ impl AuditLog {
             let mut body = Map::new();
             body.insert("phase".to_owned(), "recovery".into());
             body.insert("tornBytes".to_owned(), tail.torn.len().into());
-            log.0.queue.push(Message { body: Some(body), durable: None })?;
+            log.0.queue.push(Message { body: Some(Value::Object(body).to_string()), durable: None })?;
         }
         Ok(log)
     }
@@ -169,12 +169,13 @@ impl Drop for Entry {
 }
 
 /// `sequence` and `previous` come first in the line; `eventID` stands outside the record too, for whoever pairs lines.
-fn line(phase: &str, event_id: &str, record: Map<String, Value>) -> Map<String, Value> {
+fn line(phase: &str, event_id: &str, record: Map<String, Value>) -> String {
     let mut body = Map::new();
     body.insert("phase".to_owned(), phase.into());
     body.insert("eventID".to_owned(), event_id.into());
     body.insert("record".to_owned(), Value::Object(record));
-    body
+    // Written out by the caller: callers are many, and the thread that writes is one.
+    Value::Object(body).to_string()
 }
 
 #[cfg(test)]

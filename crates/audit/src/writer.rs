@@ -1,4 +1,7 @@
 //! The thread that writes: it takes all that waits, writes it at once, syncs once if somebody waits for that.
+//!
+//! While lines keep coming, those that nobody waits for stay a moment and go with the next that somebody waits for: so a
+//! call wakes this thread once, for its beginning, and not again for its end.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,7 +13,6 @@ use std::time::Duration;
 
 use env::{Env, Instant};
 use parking_lot::{Condvar, Mutex};
-use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::AuditError;
@@ -19,11 +21,15 @@ use crate::files::{self, Rotated};
 
 /// Lines that nobody waits for are synced after this time.
 const IDLE_SYNC: Duration = Duration::from_secs(1);
+/// So long a line that nobody waits for may stay unwritten.
+const LINGER: Duration = Duration::from_millis(10);
+/// With so many lines none stays any longer.
+const LINGER_LINES: usize = 256;
 
 /// A line to write, and who waits for it to be durable.
 pub(crate) struct Message {
-    /// The line; none for a mere wait.
-    pub(crate) body: Option<Map<String, Value>>,
+    /// The line's object as text; none for a mere wait.
+    pub(crate) body: Option<String>,
     pub(crate) durable: Option<oneshot::Sender<Result<(), AuditError>>>,
 }
 
@@ -39,6 +45,10 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct Waiting {
     messages: Vec<Message>,
+    /// Somebody waits, or there are many lines: they are written now.
+    urgent: bool,
+    /// The thread waits for any line, not only for an urgent one.
+    resting: bool,
     closed: bool,
     failed: bool,
 }
@@ -62,8 +72,12 @@ impl Queue {
         if waiting.failed || waiting.closed {
             return Err(AuditError::Failed);
         }
+        let urgent = message.durable.is_some() || waiting.messages.len() >= LINGER_LINES;
         waiting.messages.push(message);
-        self.changed.notify_one();
+        waiting.urgent |= urgent;
+        if urgent || waiting.resting {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 
@@ -72,14 +86,21 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// All that waits; `None` after the last when closed. An empty answer means that nothing came within `patience`.
-    fn take(&self, patience: Duration) -> Option<Vec<Message>> {
+    /// All that waits; `None` after the last when closed. `busy`: lines came just now, so those that nobody waits for may
+    /// linger. With it, whether nothing came within `patience`.
+    fn take(&self, patience: Duration, busy: bool) -> Option<(Vec<Message>, bool)> {
         let mut waiting = self.waiting.lock();
-        if waiting.messages.is_empty() && !waiting.closed {
-            self.changed.wait_for(&mut waiting, patience);
+        let linger = busy && patience > LINGER;
+        let mut nothing_came = false;
+        if !waiting.urgent && !waiting.closed && (linger || waiting.messages.is_empty()) {
+            waiting.resting = !linger;
+            let waited = self.changed.wait_for(&mut waiting, if linger { LINGER } else { patience });
+            waiting.resting = false;
+            nothing_came = waited.timed_out() && !linger;
         }
+        waiting.urgent = false;
         let messages = mem::take(&mut waiting.messages);
-        if messages.is_empty() && waiting.closed { None } else { Some(messages) }
+        if messages.is_empty() && waiting.closed { None } else { Some((messages, nothing_came)) }
     }
 }
 
@@ -121,15 +142,20 @@ impl Target {
 /// Writes until the queue closes or the file fails.
 pub(crate) fn run(mut target: Target, env: &Env, queue: &Queue) {
     let mut unsynced: Option<Instant> = None;
+    let mut busy = false;
     loop {
         let age = |since: Instant| env.now().since(since);
         let patience = unsynced.map_or(IDLE_SYNC, |since| IDLE_SYNC.saturating_sub(age(since)));
-        let Some(messages) = queue.take(patience) else { break };
+        let Some((messages, nothing_came)) = queue.take(patience, busy) else { break };
+        busy = !messages.is_empty();
+        if messages.is_empty() && !nothing_came {
+            continue;
+        }
         let mut bytes = Vec::new();
-        let bodies = messages.iter().filter_map(|message| message.body.as_ref());
+        let bodies = messages.iter().filter_map(|message| message.body.as_deref());
         bodies.for_each(|body| target.head.append(body, &mut bytes));
         // What nobody waits for is durable soon all the same, also when lines never cease to come.
-        let late = unsynced.is_some_and(|since| messages.is_empty() || age(since) >= IDLE_SYNC);
+        let late = unsynced.is_some_and(|since| nothing_came || age(since) >= IDLE_SYNC);
         let wanted = late || messages.iter().any(|message| message.durable.is_some());
         let outcome = target.write(&bytes, wanted);
         queue.syncs.fetch_add(u64::from(wanted), Ordering::Relaxed);

@@ -10,7 +10,7 @@ use policy::{CallerPolicies, Conditions, Document, IdentityPolicies, Refusal, Re
 
 use crate::kms::Kms;
 use crate::record::{GrantRecord, Grantee, KeyRecord};
-use crate::{EncryptionContext, KmsError, grants, policy_document};
+use crate::{EncryptionContext, KmsError, policy_document};
 
 /// What a key's policy is called in explanations.
 const POLICY_NAME: &str = "default";
@@ -203,9 +203,10 @@ impl Kms {
     /// Whether a grant lets the caller do this.
     fn granted(&self, cx: &CallContext, key: &KeyRecord, action: &str, context: &EncryptionContext) -> bool {
         self.read(|state| {
-            state
-                .grants_of(&key.id)
-                .any(|grant| grants::applies(grant, action, context) && is_grantee(&cx.caller, &grant.grantee))
+            let grants = state.grants.get(&key.id);
+            grants.is_some_and(|grants| {
+                grants.allowing(action, context).any(|grant| is_grantee(&cx.caller, &grant.grantee))
+            })
         })
     }
 }

@@ -73,7 +73,7 @@ impl Kms {
     pub async fn retire_service_grant(&self, grant: &ServiceGrant) -> Result<(), KmsError> {
         let Some(key) = self.key_of_arn(&grant.key_arn) else { return Ok(()) };
         let turn = self.turn().await;
-        let there = self.read(|state| state.grants_of(&key.id).any(|found| found.id == grant.grant_id));
+        let there = self.read(|state| state.grant(&key.id, &grant.grant_id).is_some());
         if there { self.end_grant(&turn, &key, &grant.grant_id).await } else { Ok(()) }
     }
 
@@ -81,7 +81,7 @@ impl Kms {
     #[must_use]
     pub fn service_grants(&self, service: &str, context: &EncryptionContext) -> Vec<ServiceGrant> {
         self.read(|state| {
-            let grants = state.grants.values().flat_map(|grants| grants.values());
+            let grants = state.grants.values().flat_map(|grants| grants.for_context(context));
             grants
                 .filter(|grant| grant.grantee.name() == service)
                 .filter(|grant| grant.constraints.equals.as_ref() == Some(context.pairs()))

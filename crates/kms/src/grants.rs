@@ -1,10 +1,12 @@
 //! Grants: permission to use one KMS key, with constraints, names and tokens. KMS developer guide, "Grants in AWS KMS".
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::grant_index::KeyGrants;
 use crate::kms::{Kms, Turn};
 use crate::record::{Constraints, GrantRecord, Grantee, KeyRecord};
 use crate::state::Edit;
@@ -59,12 +61,28 @@ fn sorted(operations: &[String]) -> Vec<&str> {
 }
 
 /// Whether a grant lets its grantee do `operation` with this encryption context.
-pub(crate) fn applies(grant: &GrantRecord, operation: &str, context: &EncryptionContext) -> bool {
-    // Constraints do not apply to operations without an encryption context; a child grant is held against them apart.
-    let constrained = !matches!(operation, "DescribeKey" | "RetireGrant" | "CreateGrant");
-    // A thousand file systems under one key are a thousand grants to one service: the context tells them apart soonest.
-    (!constrained || satisfies(&grant.constraints, context))
+fn applies(grant: &GrantRecord, operation: &str, context: &EncryptionContext) -> bool {
+    (!is_constrained(operation) || satisfies(&grant.constraints, context))
         && grant.operations.iter().any(|granted| granted == operation)
+}
+
+/// Constraints do not apply to operations without an encryption context; a child grant is held against them apart.
+fn is_constrained(operation: &str) -> bool {
+    !matches!(operation, "DescribeKey" | "RetireGrant" | "CreateGrant")
+}
+
+impl KeyGrants {
+    /// Those that let their grantees do `operation` with this encryption context.
+    pub(crate) fn allowing(
+        &self,
+        operation: &str,
+        context: &EncryptionContext,
+    ) -> impl Iterator<Item = &Arc<GrantRecord>> {
+        let constrained = is_constrained(operation);
+        let some = constrained.then(|| self.for_context(context)).into_iter().flatten();
+        let all = (!constrained).then(|| self.iter()).into_iter().flatten();
+        some.chain(all).filter(move |grant| applies(grant, operation, context))
+    }
 }
 
 fn satisfies(constraints: &Constraints, context: &EncryptionContext) -> bool {
@@ -147,7 +165,7 @@ impl Kms {
         check(&terms, key)?;
         let (count, same) = self.read(|state| {
             let same = terms.name.is_some().then(|| state.grants_of(&key.id).find(|grant| terms.equal(grant)).cloned());
-            (state.grants.get(&key.id).map_or(0, BTreeMap::len), same.flatten())
+            (state.grants.get(&key.id).map_or(0, KeyGrants::len), same.flatten())
         });
         if let Some(same) = same {
             return Ok((same.id.clone(), self.grant_token(&same)?));
@@ -175,7 +193,7 @@ impl Kms {
 
     /// Ends a grant; whoever depends on it is told.
     pub(crate) async fn end_grant(&self, turn: &Turn, key: &KeyRecord, id: &str) -> Result<(), KmsError> {
-        let grant = self.read(|state| state.grants_of(&key.id).find(|grant| grant.id == id).cloned());
+        let grant = self.read(|state| state.grant(&key.id, id).cloned());
         let change = KeyChange::GrantEnded(grant.and_then(|grant| bound_to(&grant)));
         turn.write_and_tell(vec![Edit::DeleteGrant { key: key.id.clone(), id: id.to_owned() }], key, change).await
     }

@@ -15,6 +15,7 @@ mod custody;
 mod erasure;
 mod error;
 mod foreign;
+mod grant_index;
 mod grants;
 mod keyring;
 mod kind;

@@ -2,7 +2,6 @@
 
 use aws_wire::Arn;
 
-use crate::grants;
 use crate::kms::Kms;
 use crate::{EncryptionContext, ServiceGrant};
 
@@ -37,9 +36,9 @@ impl Kms {
         let Some(key) = self.key_of_arn(&grant.key_arn) else { return false };
         self.read(|state| {
             let by = |id: &str| id == grant.grant_id;
-            let mut helping = state
-                .grants_of(&key.id)
-                .filter(|found| found.grantee.name() == principal && grants::applies(found, "Decrypt", context));
+            let Some(grants) = state.grants.get(&key.id) else { return false };
+            let mut helping =
+                grants.allowing("Decrypt", context).filter(|found| found.grantee.name() == principal);
             helping.next().is_some_and(|first| by(&first.id)) && helping.next().is_none()
         })
     }

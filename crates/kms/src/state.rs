@@ -7,6 +7,7 @@ use policy::Document;
 use storage::{Change, SealedRecords};
 
 use crate::KmsError;
+use crate::grant_index::KeyGrants;
 use crate::record::{
     AliasRecord, CustodyRecord, ErasureRecord, GrantRecord, KeyRecord, MaterialRecord, decode, encode,
 };
@@ -22,8 +23,8 @@ pub(crate) struct State {
     pub(crate) policies: HashMap<String, Arc<Document>>,
     pub(crate) material: HashMap<String, Arc<MaterialRecord>>,
     pub(crate) aliases: BTreeMap<AliasPlace, Arc<AliasRecord>>,
-    /// By KMS key, then by grant id.
-    pub(crate) grants: BTreeMap<String, BTreeMap<String, Arc<GrantRecord>>>,
+    /// By KMS key.
+    pub(crate) grants: BTreeMap<String, KeyGrants>,
     pub(crate) custody: BTreeMap<String, Arc<CustodyRecord>>,
     pub(crate) erasure: Option<ErasureRecord>,
 }
@@ -80,7 +81,12 @@ impl State {
 
     /// The grants of a KMS key, by id.
     pub(crate) fn grants_of(&self, key: &str) -> impl Iterator<Item = &Arc<GrantRecord>> {
-        self.grants.get(key).into_iter().flat_map(BTreeMap::values)
+        self.grants.get(key).into_iter().flat_map(KeyGrants::iter)
+    }
+
+    /// One grant of a KMS key.
+    pub(crate) fn grant(&self, key: &str, id: &str) -> Option<&Arc<GrantRecord>> {
+        self.grants.get(key)?.get(id)
     }
 
     /// The aliases of a KMS key.
@@ -149,7 +155,7 @@ impl Edit {
                 state.aliases.insert(alias_place(&record), Arc::new(record));
             }
             Self::PutGrant(record) => {
-                state.grants.entry(record.key.clone()).or_default().insert(record.id.clone(), Arc::new(record));
+                state.grants.entry(record.key.clone()).or_default().put(record);
             }
             Self::PutCustody(record) => {
                 state.custody.insert(record.name.clone(), Arc::new(record));

@@ -30,12 +30,13 @@ impl House {
 
     /// Builds the programs that a run needs; the guest's own programs are always of the same profile.
     pub(crate) fn build(&self, profile: Profile) -> Result<(), String> {
-        let mut arguments = vec!["build", "--quiet"];
-        if profile == Profile::Release {
-            arguments.push("--release");
-        }
-        arguments.extend(["-p", "coffer", "-p", "mount-efs", "-p", "linux-client", "-p", "loadgen"]);
-        shown(Command::new(cargo()).args(&arguments).current_dir(&self.root))
+        let arguments = match profile {
+            // Cargo chooses the features of a dependency by all that is built with it. With the workspace and one target that
+            // has dev-dependencies these are the tests' own, so that nothing is compiled a second time.
+            Profile::Dev => "build --quiet --workspace --bins --example measure_kms",
+            Profile::Release => "build --quiet --release -p coffer -p mount-efs -p linux-client -p loadgen",
+        };
+        shown(Command::new(cargo()).args(arguments.split(' ')).current_dir(&self.root))
     }
 
     /// A program that was built.

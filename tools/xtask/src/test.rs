@@ -80,7 +80,9 @@ fn cargo_step(house: &House, arguments: &[&str]) -> Result<String, String> {
 
 fn documents(house: &House) -> Result<String, String> {
     let mut command = Command::new(cargo());
-    command.args(["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"]);
+    // With an example, for the reason that the build has one: see `House::build`.
+    command.args(["doc", "--workspace", "--lib", "--bins", "--example", "measure_kms", "--no-deps"]);
+    command.args(["--document-private-items", "--quiet"]);
     command.env("RUSTDOCFLAGS", "-D warnings").current_dir(&house.root);
     shown(&mut command).map(|()| String::new())
 }

@@ -14,6 +14,9 @@ use crate::{
 /// How often a sealed file system asks for a key again that is not reachable, and first for one that was refused.
 const SEALED_RETRY: Duration = Duration::from_secs(2);
 
+/// Renewals come at whole multiples of this, or of a sixteenth of a shorter lease.
+const TOGETHER: Duration = Duration::from_secs(1);
+
 /// A refusal stands until somebody changes it, and that is told by a notice: each next question waits twice as long, up
 /// to this.
 const REFUSED_RETRY_MAX: Duration = Duration::from_secs(60);
@@ -82,7 +85,10 @@ impl Core {
         // File systems that were opened together do not go on asking together.
         let jitter = u64::from_be_bytes(self.env.random()) % (lease / 8).max(1);
         let start = self.keys.start(which).nanoseconds();
-        let first = Instant::from_nanoseconds((start + lease / 2).saturating_sub(jitter));
+        // Those that ask in the same second ask at once: one sync of the audit log does for all of them.
+        let together = u64::try_from(TOGETHER.as_nanos()).unwrap_or(0).min(lease / 16).max(1);
+        let first = (start + lease / 2).saturating_sub(jitter);
+        let first = Instant::from_nanoseconds(first - first % together);
         if first > now { first } else { (now + self.keys.lease / 12).min(expires) }
     }
 

@@ -27,7 +27,7 @@ pub async fn run(kms: &Kms, cx: &CallContext, input: model::RetireGrantRequest) 
         }
     };
     let grant = kms
-        .read(|state| state.grants_of(&key.id).find(|grant| grant.id == id).cloned())
+        .read(|state| state.grant(&key.id, &id).cloned())
         .ok_or_else(|| KmsError::NotFound(format!("Grant ID {id} not found")))?;
     if !may_retire(cx, &grant) {
         kms.allow(cx, &key, "RetireGrant", &EncryptionContext::default())?;

@@ -14,7 +14,7 @@ pub async fn run(kms: &Kms, cx: &CallContext, input: model::RevokeGrantRequest) 
     kms.allow(cx, &key, "RevokeGrant", &EncryptionContext::default())?;
     state_table::check(Action::RevokeGrant, &key)?;
     check_id(&input.grant_id)?;
-    if !kms.read(|state| state.grants_of(&key.id).any(|grant| grant.id == input.grant_id)) {
+    if kms.read(|state| state.grant(&key.id, &input.grant_id).is_none()) {
         return Err(KmsError::NotFound(format!("Grant ID {} not found", input.grant_id)));
     }
     dry(input.dry_run)?;

@@ -1,11 +1,9 @@
 //! What somebody who may write the data directory can do: nothing that is served. Architecture, promise 2 and section 5.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test may panic")]
 
-mod rig;
-
+use crate::rig::Rig;
 use bytes::Bytes;
 use filesystem::{FileSystem, FsError, NewObject, Stability};
-use rig::Rig;
 use storage::{Batch, Keyspace, Scan};
 
 type Records = Vec<(Bytes, Bytes)>;

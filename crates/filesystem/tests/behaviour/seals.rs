@@ -1,8 +1,6 @@
 //! Seals while work is going on: Architecture section 5, "A seal".
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod rig;
-
 use std::{
     sync::{
         Arc,
@@ -11,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use crate::rig::{Caller, GIVEN, Keys, REFUSED, Rig, UNREACHABLE, name_of};
 use bytes::Bytes;
 use crypto::Key;
 use env::{Env, Simulation};
@@ -18,7 +17,6 @@ use filesystem::{
     Budget, Context, FileSystem, FsError, KeySource, KeyTrouble, LeaseState, NewObject, ReplyKey, SealCause,
     SetAttributes, Settings, Stability, Which,
 };
-use rig::{Caller, GIVEN, Keys, REFUSED, Rig, UNREACHABLE, name_of};
 use storage::{BoxFuture, faulty::PutFault, faulty::ReadFault};
 
 const REFUSAL: Option<FsError> = Some(FsError::Sealed(SealCause::Refused));

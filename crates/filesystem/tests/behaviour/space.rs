@@ -2,12 +2,10 @@
 //! the reserve"): nobody is cut off, what is there is read, and room is made by removing.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-mod rig;
-
 use std::time::Duration;
 
+use crate::rig::Rig;
 use filesystem::{FileSystem, FsError, Stability};
-use rig::Rig;
 use storage::{
     CommitError, Space,
     faulty::{CommitFault, Faults},

@@ -1,13 +1,11 @@
 //! What the file systems of a process keep in memory, counted and bounded (Architecture section 4, "Process budgets").
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-mod rig;
-
 use std::time::Duration;
 
+use crate::rig::{Rig, name_of};
 use env::Env;
 use filesystem::{Budget, FileSystem, FsError, Settings, Stability};
-use rig::{Rig, name_of};
 use storage::memory::Memory;
 
 fn quick() -> Settings {
@@ -42,7 +40,7 @@ async fn file_systems_share_their_bounds() {
     for number in 0..280 {
         rig.file(&root, &format!("f{number}")).await.unwrap();
     }
-    let cx = rig::Caller::root();
+    let cx = crate::rig::Caller::root();
     let theirs = other.root().await.unwrap();
     for number in 0..280 {
         let name = format!("g{number}");

@@ -2,12 +2,10 @@
 //! section 18.32, FILE_SYNC4; section 18.3), and what a crash leaves is as if it had never been written.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-mod rig;
-
 use std::{sync::Arc, time::Duration};
 
+use crate::rig::Rig;
 use filesystem::{FsError, Node, RemoveWhat, Result, Stability};
-use rig::Rig;
 use storage::{
     StorageError,
     faulty::{Faults, PutFault, ReadFault},
@@ -108,13 +106,16 @@ async fn a_refused_rename_waits_for_what_it_was_refused_for() {
     let target = rig.mkdir(&root, "target").await.unwrap();
     rig.mkdir(&root, "source").await.unwrap();
     faults.hold_commits();
-    let cx = rig::Caller::root();
-    rig.fs.link(&cx.cx(), &file, &target, &rig::name_of("g")).await.unwrap();
+    let cx = crate::rig::Caller::root();
+    rig.fs.link(&cx.cx(), &file, &target, &crate::rig::name_of("g")).await.unwrap();
     let refused = tokio::spawn({
         let (rig, root) = (rig.clone(), root.clone());
         async move {
-            let cx = rig::Caller::root();
-            let refused = rig.fs.rename(&cx.cx(), &root, &rig::name_of("source"), &root, &rig::name_of("target")).await;
+            let cx = crate::rig::Caller::root();
+            let refused = rig
+                .fs
+                .rename(&cx.cx(), &root, &crate::rig::name_of("source"), &root, &crate::rig::name_of("target"))
+                .await;
             (refused.err(), rig.fs.durable(&cx.watermark).await)
         }
     });
@@ -127,9 +128,9 @@ async fn a_refused_rename_waits_for_what_it_was_refused_for() {
     let hold = rig.fs.hold_open(&file);
     rig.remove(&root, "f").await.unwrap();
     faults.hold_commits();
-    rig.fs.remove(&cx.cx(), &target, &rig::name_of("g"), RemoveWhat::Any).await.unwrap();
-    let seen = rig::Caller::root();
-    let refused = rig.fs.link(&seen.cx(), &file, &root, &rig::name_of("again")).await;
+    rig.fs.remove(&cx.cx(), &target, &crate::rig::name_of("g"), RemoveWhat::Any).await.unwrap();
+    let seen = crate::rig::Caller::root();
+    let refused = rig.fs.link(&seen.cx(), &file, &root, &crate::rig::name_of("again")).await;
     assert_eq!(refused.err(), Some(FsError::NotFound));
     let early = tokio::time::timeout(Duration::from_millis(20), rig.fs.durable(&seen.watermark)).await;
     assert!(early.is_err(), "the refusal is told before the removal is durable");

@@ -2,16 +2,14 @@
 //! ... ends the opening"; section 5, "Lease"): clients wait, keys are kept, and nothing is lost.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-mod rig;
-
 use std::{sync::Arc, time::Duration};
 
+use crate::rig::{Caller, Rig};
 use bytes::Bytes;
 use env::{Env, Simulation};
 use filesystem::{
     Budget, Context, FsError, LeaseState, ReplyKey, SealCause, SetAttributes, Settings, Stability, WallTime,
 };
-use rig::{Caller, Rig};
 use storage::faulty::{Call, Verdict};
 
 const HOUR: i64 = 3600;

@@ -1,8 +1,6 @@
 //! Disks that are full or damaged, under the real engine, and what clients see (Architecture section 3 and 4).
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-mod rig;
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -10,9 +8,9 @@ use std::{
     time::Duration,
 };
 
+use crate::rig::Rig;
 use env::Env;
 use filesystem::{FileSystem, FsError, Stability, fsck};
-use rig::Rig;
 use storage::{Budgets, Engine};
 
 const MIB: u64 = 1 << 20;

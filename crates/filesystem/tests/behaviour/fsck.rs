@@ -2,18 +2,16 @@
 //! without guessing is made on purpose, found, repaired and gone; what cannot be is told and left alone.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-mod rig;
-
 use std::sync::{Arc, Mutex};
 
+use crate::rig::{
+    Rig,
+    forger::{self, key_of},
+};
 use bytes::Bytes;
 use filesystem::{
     FileSystem, FsError, Stability,
     fsck::{self, Finding, Observer, Options, Phase, Problem, Progress, Repair, Repairing, Report, Unobserved},
-};
-use rig::{
-    Rig,
-    forger::{self, key_of},
 };
 use storage::{
     BoxFuture, CommitError, Keyspace, Sealed,

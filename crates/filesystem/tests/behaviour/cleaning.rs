@@ -2,8 +2,6 @@
 //! (Architecture section 3, "Cleaner and packer").
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test may panic")]
 
-mod rig;
-
 use std::{
     sync::{
         Arc,
@@ -12,8 +10,8 @@ use std::{
     time::Duration,
 };
 
+use crate::rig::{GIVEN, REFUSED, Rig, forger};
 use filesystem::{FsError, Node, Settings, Stability};
-use rig::{GIVEN, REFUSED, Rig, forger};
 use storage::Keyspace;
 
 const BLOCK: usize = 4096;

@@ -1,15 +1,13 @@
 //! Objects without names and truncations left for later (Architecture section 3, "Large work", "Unlinked but open").
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-mod rig;
-
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use crate::rig::{GIVEN, REFUSED, Rig};
 use filesystem::{FsError, Settings, Stability};
-use rig::{GIVEN, REFUSED, Rig};
 use storage::faulty::{PutFault, ReadFault};
 
 /// Architecture section 3, "Unlinked but open": an object that is being collected is gone for everybody at once; nobody

@@ -2,14 +2,12 @@
 //! before metadata", "Write verifier") and section 5 ("A seal flushes dirty data for at most 10 s").
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-mod rig;
-
 use std::{sync::atomic::Ordering, time::Duration};
 
+use crate::rig::{Caller, GIVEN, REFUSED, Rig};
 use bytes::Bytes;
 use env::Env;
 use filesystem::{Budget, FsError, LeaseState, SealCause, Settings, Stability};
-use rig::{Caller, GIVEN, REFUSED, Rig};
 use storage::{
     CommitError, StorageError,
     faulty::{CommitFault, Faults, PutFault, ReadFault},

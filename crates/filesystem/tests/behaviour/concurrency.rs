@@ -1,12 +1,10 @@
 //! Many callers at once, on several threads.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-mod rig;
-
 use std::sync::Arc;
 
+use crate::rig::Rig;
 use filesystem::{FsError, NewObject, Stability};
-use rig::Rig;
 
 /// Architecture section 3, "Operations and the committer": operations on the same objects from all sides neither deadlock
 /// nor leave two records that disagree.

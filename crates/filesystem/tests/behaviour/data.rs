@@ -1,11 +1,9 @@
 //! Contents: writing, committing, reading, truncating, holes, orphans, and what a crash leaves.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test may panic")]
 
-mod rig;
-
+use crate::rig::{Caller, Rig, name_of};
 use bytes::Bytes;
 use filesystem::{FsError, SetAttributes, Stability};
-use rig::{Caller, Rig, name_of};
 
 /// Bytes that differ everywhere.
 fn pattern(seed: u64, length: usize) -> Vec<u8> {

@@ -1,17 +1,15 @@
 //! Key leases, seals, stored replies and records: Architecture section 5 "Lease" and "A seal", section 3 "Durable replies".
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-mod rig;
-
 use std::{sync::atomic::Ordering, time::Duration};
 
+use crate::rig::{Caller, GIVEN, REFUSED, Rig, SILENT, UNREACHABLE, name_of};
 use bytes::Bytes;
 use env::Env;
 use filesystem::{
     Budget, Context, FileSystem, FsError, LeaseState, NewObject, ReplyKey, SealCause, SetAttributes, Settings,
     Stability,
 };
-use rig::{Caller, GIVEN, REFUSED, Rig, SILENT, UNREACHABLE, name_of};
 
 async fn until(rig: &Rig, what: impl Fn(&LeaseState) -> bool) {
     let mut watch = rig.fs.lease_watch();

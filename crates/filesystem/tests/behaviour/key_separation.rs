@@ -2,14 +2,12 @@
 //! section 5; threat model, "a disabled key".
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test may panic")]
 
-mod rig;
-
 use std::sync::Arc;
 
+use crate::rig::Rig;
 use bytes::Bytes;
 use crypto::Key;
 use filesystem::{FileSystem, FsError, KeySource, KeyTrouble, NewObject, Parts, Stability, Which};
-use rig::Rig;
 use storage::BoxFuture;
 
 /// From one byte, which lies inline, to what fills extents of its own.

@@ -4,13 +4,11 @@
 //! The refusal is a limit on file sizes for this whole process, so this test has a program of its own.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod rig;
-
 use std::time::Duration;
 
+use crate::rig::Rig;
 use env::Env;
 use filesystem::{FileSystem, FsError, Stability, fsck};
-use rig::Rig;
 use storage::{Budgets, Engine, StorageError};
 
 /// Lets every write of this process fail, or none.

@@ -1,11 +1,9 @@
 //! Names: creating, finding, listing, renaming, linking, removing, and their errors.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test may panic")]
 
-mod rig;
-
+use crate::rig::{Caller, Rig, name_of};
 use bytes::Bytes;
 use filesystem::{CreateHow, FsError, Kind, NewObject, RemoveWhat, SetAttributes, Settings};
-use rig::{Caller, Rig, name_of};
 
 /// Architecture section 3: what was acknowledged is there after a crash, names and attributes alike.
 #[tokio::test]

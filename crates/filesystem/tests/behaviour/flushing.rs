@@ -1,8 +1,6 @@
 //! Flushes: where they end, what they share, and what of them a crash shows (Architecture section 3, "Data").
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-mod rig;
-
 use std::{
     sync::{
         Arc,
@@ -11,8 +9,8 @@ use std::{
     time::Duration,
 };
 
+use crate::rig::{Caller, Rig, name_of};
 use filesystem::{FsError, SetAttributes, Settings, Stability};
-use rig::{Caller, Rig, name_of};
 use storage::{
     Keyspace, StorageError,
     faulty::{PutFault, ReadFault},
