@@ -17,10 +17,11 @@ use storage::{SealedRecords, Shard};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::KmsError;
+use crate::imported::is_complete;
 use crate::keyring::{KeyRing, KeyRingError, open_under};
 use crate::kms::{Kms, material_aad};
 use crate::material::sealed_aad;
-use crate::record::{AliasRecord, GrantRecord, KeyRecord, KeyState, MaterialRecord, Version};
+use crate::record::{AliasRecord, GrantRecord, KeyRecord, KeyState, MaterialRecord, Origin, Version};
 use crate::root::{EpochSecret, FileProvider, Recipient, RootProvider as _};
 use crate::state::{Edit, read_record};
 
@@ -181,10 +182,14 @@ impl Kms {
             for version in material.all_mut() {
                 self.adopt(&key, version, backup)?;
             }
-            if key.state != KeyState::PendingImport {
-                // Nothing opens by an import alone: whoever imported a key also enables it.
+            // Nothing opens by an import alone: whoever imported a key also enables it, or imports what material it lacks.
+            let lacks_material = key.origin == Origin::External && !is_complete(&material, self.now());
+            if lacks_material {
+                key.state = KeyState::PendingImport;
+            } else if key.state != KeyState::PendingImport {
                 key.state = KeyState::Disabled;
             }
+            key.before_expiry = None;
             let mut edits = vec![Edit::PutMaterial(material)];
             let free = |alias: &&AliasRecord| {
                 let place = (alias.account.clone(), alias.region.clone(), alias.name.clone());

@@ -6,6 +6,7 @@ mod support;
 
 use std::time::Duration;
 
+use kms::backup::Backup;
 use kms::model::{AlgorithmSpec, ExpirationModelType, ImportState, KeyMaterialState, KeyState, WrappingKeySpec};
 use kms::{KeyChange, Kms, model, ops};
 use support::import::{Parameters, delete, import, imported, new_external, parameters, usual};
@@ -473,6 +474,61 @@ async fn rotation_takes_the_material_that_waits() {
     for blob in [&old, &new] {
         assert_eq!(decrypt(&kms, blob, &[]).await.unwrap(), b"plaintext");
     }
+}
+
+/// The backup of one server's keys.
+async fn backup_of(kms: &Kms) -> Backup {
+    Backup::parse(&kms.backup().await.unwrap()).unwrap()
+}
+
+/// docs/operations.md, "Backups of keys": imported keys come back from a backup, into another installation too, and know their
+/// material there; one that lacked material waits for it; so do key pairs and HMAC keys come back.
+#[tokio::test]
+async fn imported_keys_come_back_from_a_backup() {
+    let world = World::new(132).await;
+    let kms = world.open().await;
+    let (key, token) = imported(&kms, 1).await;
+    let blob = encrypt(&kms, &key, &[]).await;
+    let waiting = import(&kms, token.new_material(&key, 2)).await.unwrap();
+    let (lacking, _) = imported(&kms, 3).await;
+    let lacking_blob = encrypt(&kms, &lacking, &[]).await;
+    delete(&kms, &lacking, None).await.unwrap();
+    schedule(&kms, &lacking, 7).await;
+    let input = model::CreateKeyRequest {
+        key_spec: Some(model::KeySpec::Hmac256),
+        key_usage: Some(model::KeyUsageType::GenerateVerifyMac),
+        ..model::CreateKeyRequest::default()
+    };
+    let mac_key = ops::create_key::run(&kms, &root(), input).await.unwrap().key_metadata.unwrap().key_id;
+    let mac = mac_of(&kms, &mac_key).await;
+    let backup = backup_of(&kms).await;
+
+    let other = World::new(133).await;
+    let kms = other.open().await;
+    assert_eq!(kms.import_keys(&backup).await.unwrap().len(), 3);
+    assert_eq!(state(&kms, &key).await, KeyState::Disabled);
+    support::enable(&kms, &key).await;
+    assert_eq!(decrypt(&kms, &blob, &[]).await.unwrap(), b"plaintext");
+    assert_eq!(rotate(&kms, &key).await, "ok");
+    assert_eq!(describe(&kms, &key).await.current_key_material_id, Some(waiting));
+    assert_eq!(state(&kms, &lacking).await, KeyState::PendingImport);
+    let token = usual(&kms, &lacking).await;
+    assert_eq!(code(import(&kms, token.request(&lacking, 4)).await), "IncorrectKeyMaterialException");
+    import(&kms, token.request(&lacking, 3)).await.unwrap();
+    assert_eq!(decrypt(&kms, &lacking_blob, &[]).await.unwrap(), b"plaintext");
+    support::enable(&kms, &mac_key).await;
+    assert_eq!(mac_of(&kms, &mac_key).await, mac);
+}
+
+async fn mac_of(kms: &Kms, key: &str) -> Vec<u8> {
+    let input = model::GenerateMacRequest {
+        key_id: key.to_owned(),
+        mac_algorithm: model::MacAlgorithmSpec::HmacSha256,
+        message: aws_wire::SecretBlob::new(b"message".to_vec()),
+        dry_run: None,
+        grant_tokens: None,
+    };
+    ops::generate_mac::run(kms, &root(), input).await.unwrap().mac.unwrap().0
 }
 
 /// KMS developer guide, "AWS KMS condition keys": the conditions of imports see what the request says.
