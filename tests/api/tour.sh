@@ -80,6 +80,24 @@ oaep=(--key-id "$rsa" --encryption-algorithm RSAES_OAEP_SHA_256)
 run kms encrypt "${oaep[@]}" --plaintext fileb://plain --query CiphertextBlob | base64 -d > sealed-rsa
 run kms decrypt "${oaep[@]}" --ciphertext-blob fileb://sealed-rsa --query Plaintext | base64 -d > opened-rsa
 same "$(cat opened-rsa)" 'a secret of the CLI' 'decrypt with RSA'
+external=$(run kms create-key --origin EXTERNAL --query KeyMetadata.KeyId)
+run kms get-parameters-for-import --key-id "$external" --wrapping-algorithm RSAES_OAEP_SHA_256 --wrapping-key-spec RSA_3072 \
+  --query '[PublicKey,ImportToken]' > parameters
+cut -f1 parameters | base64 -d > wrapping.spki
+cut -f2 parameters | base64 -d > token
+head -c 32 /dev/urandom > material
+openssl pkeyutl -encrypt -pubin -keyform DER -inkey wrapping.spki -in material -out wrapped-material \
+  -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha256
+import=(--key-id "$external" --import-token fileb://token --encrypted-key-material fileb://wrapped-material)
+refused ValidationException kms import-key-material "${import[@]}"
+import+=(--expiration-model KEY_MATERIAL_DOES_NOT_EXPIRE --query KeyMaterialId)
+material=$(run kms import-key-material "${import[@]}")
+run kms encrypt --key-id "$external" --plaintext fileb://plain --query CiphertextBlob | base64 -d > sealed-import
+same "$(run kms delete-imported-key-material --key-id "$external" --query KeyMaterialId)" "$material" delete-imported-key-material
+refused KMSInvalidStateException kms decrypt --ciphertext-blob fileb://sealed-import
+same "$(run kms import-key-material "${import[@]}")" "$material" 'the same material again'
+run kms decrypt --ciphertext-blob fileb://sealed-import --query Plaintext | base64 -d > opened-import
+same "$(cat opened-import)" 'a secret of the CLI' 'decrypt with imported material'
 agrees=$(run kms create-key --key-spec ECC_NIST_P256 --key-usage KEY_AGREEMENT --query KeyMetadata.KeyId)
 agree=(--key-id "$agrees" --key-agreement-algorithm ECDH --public-key fileb://signer.spki)
 same "$(run kms derive-shared-secret "${agree[@]}" --query SharedSecret | base64 -d | wc -c)" 32 derive-shared-secret

@@ -17,9 +17,11 @@ use storage::{SealedRecords, Shard};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::KmsError;
-use crate::keyring::{KeyRing, KeyRingError};
+use crate::imported::is_complete;
+use crate::keyring::{KeyRing, KeyRingError, open_under};
 use crate::kms::{Kms, material_aad};
-use crate::record::{AliasRecord, GrantRecord, KeyRecord, KeyState, MaterialRecord, Version};
+use crate::material::sealed_aad;
+use crate::record::{AliasRecord, GrantRecord, KeyRecord, KeyState, MaterialRecord, Origin, Version};
 use crate::root::{EpochSecret, FileProvider, Recipient, RootProvider as _};
 use crate::state::{Edit, read_record};
 
@@ -177,13 +179,17 @@ impl Kms {
             if here(&id) {
                 continue;
             }
-            for version in &mut material.versions {
+            for version in material.all_mut() {
                 self.adopt(&key, version, backup)?;
             }
-            if key.state != KeyState::PendingImport {
-                // Nothing opens by an import alone: whoever imported a key also enables it.
+            // Nothing opens by an import alone: whoever imported a key also enables it, or imports what material it lacks.
+            let lacks_material = key.origin == Origin::External && !is_complete(&material, self.now());
+            if lacks_material {
+                key.state = KeyState::PendingImport;
+            } else if key.state != KeyState::PendingImport {
                 key.state = KeyState::Disabled;
             }
+            key.before_expiry = None;
             let mut edits = vec![Edit::PutMaterial(material)];
             let free = |alias: &&AliasRecord| {
                 let place = (alias.account.clone(), alias.region.clone(), alias.name.clone());
@@ -201,11 +207,20 @@ impl Kms {
     }
 
     fn adopt(&self, key: &KeyRecord, version: &mut Version, backup: &Backup) -> Result<(), BackupError> {
-        let aad = material_aad(key, &version.id);
+        // Imported material that was deleted before the backup was made.
+        let Some(wrapped) = &version.wrapped else { return Ok(()) };
         let damaged = || BackupError::Malformed(format!("the material of {} does not open", key.arn()));
-        let domain = backup.domains.get(&version.wrapped.epoch).ok_or_else(damaged)?;
-        let opened = domain.unwrap(&version.wrapped.sealed, &aad).map_err(|_| damaged())?;
-        version.wrapped = self.ring().wrap_key(&opened, &aad);
+        let domain = backup.domains.get(&wrapped.epoch).ok_or_else(damaged)?;
+        let again = if key.kind.is_symmetric() {
+            let aad = material_aad(key, &version.id);
+            let opened = domain.unwrap(&wrapped.sealed, &aad).map_err(|_| damaged())?;
+            self.ring().wrap_key(&opened, &aad)
+        } else {
+            let aad = sealed_aad(key, &version.id);
+            let opened = open_under(domain, &wrapped.sealed, &aad).map_err(|_| damaged())?;
+            self.ring().seal(&opened, &aad)
+        };
+        version.wrapped = Some(again);
         Ok(())
     }
 }

@@ -17,6 +17,8 @@ mod error;
 mod foreign;
 mod grant_index;
 mod grants;
+mod import;
+mod imported;
 mod keyring;
 mod kind;
 mod kms;
