@@ -65,7 +65,18 @@ impl Coffer {
 
     /// A server as `coffer init` makes it, on a free port of loopback, running.
     pub(crate) fn on_loopback(house: &House, profile: Profile, place: &Path) -> Result<Self, String> {
+        Self::on_loopback_under(house, profile, place, &[])
+    }
+
+    /// The same under programs that watch it or change its world.
+    pub(crate) fn on_loopback_under(
+        house: &House,
+        profile: Profile,
+        place: &Path,
+        under: &[String],
+    ) -> Result<Self, String> {
         let mut coffer = Self::of_loopback(house, profile, place)?;
+        coffer.under = under.to_vec();
         // A part of loopback of its own, so that servers side by side do not take each other's addresses.
         let [high, low] = [(std::process::id() >> 8) & 0xff, std::process::id() & 0xff];
         coffer.configure(
