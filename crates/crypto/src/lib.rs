@@ -10,6 +10,7 @@
 mod ecc;
 mod eddsa;
 mod key;
+mod key_wrap;
 mod locked;
 mod mac;
 mod pair;

@@ -3,8 +3,9 @@
 
 use crypto::{Hash, Oaep, PairKind, Scheme};
 
+use crate::imported::wrong_origin;
 use crate::kind::Kind;
-use crate::record::KeyRecord;
+use crate::record::{KeyRecord, Origin};
 use crate::{KmsError, model};
 
 /// How a key encrypts.
@@ -124,4 +125,10 @@ pub(crate) fn check_symmetric(key: &KeyRecord, action: &str) -> Result<(), KmsEr
 /// KMS developer guide, "Rotating AWS KMS keys": symmetric encryption keys only.
 pub(crate) fn check_rotates(key: &KeyRecord) -> Result<(), KmsError> {
     if key.kind.is_symmetric() { Ok(()) } else { Err(wrong_spec(key)) }
+}
+
+/// The same by the calendar: not with imported material, of which the next cannot be made here.
+pub(crate) fn check_rotates_by_itself(key: &KeyRecord) -> Result<(), KmsError> {
+    check_rotates(key)?;
+    if key.origin == Origin::AwsKms { Ok(()) } else { Err(wrong_origin(key)) }
 }

@@ -20,9 +20,10 @@ impl From<&KmsError> for ApiError {
             // In no error list of the model: model validation answers with it for every action.
             KmsError::Validation(_) => Self::new("ValidationException", 400, text),
             KmsError::Disabled(_) => Self::of(&errors::DISABLED_EXCEPTION, text),
-            KmsError::PendingDeletion(_) | KmsError::PendingImport(_) | KmsError::NotPendingDeletion(_) => {
-                Self::of(&errors::KMS_INVALID_STATE_EXCEPTION, text)
-            }
+            KmsError::PendingDeletion(_)
+            | KmsError::PendingImport(_)
+            | KmsError::NotPendingDeletion(_)
+            | KmsError::MaterialState(_) => Self::of(&errors::KMS_INVALID_STATE_EXCEPTION, text),
             // No text, as at AWS: nothing may tell which part was wrong.
             KmsError::InvalidCiphertext => Self::of(&errors::INVALID_CIPHERTEXT_EXCEPTION, ""),
             KmsError::IncorrectKey => Self::of(&errors::INCORRECT_KEY_EXCEPTION, text),
@@ -38,6 +39,9 @@ impl From<&KmsError> for ApiError {
             KmsError::Tag(_) => Self::of(&errors::TAG_EXCEPTION, text),
             KmsError::InvalidMarker => Self::of(&errors::INVALID_MARKER_EXCEPTION, text),
             KmsError::InvalidGrantToken => Self::of(&errors::INVALID_GRANT_TOKEN_EXCEPTION, text),
+            KmsError::InvalidImportToken => Self::of(&errors::INVALID_IMPORT_TOKEN_EXCEPTION, text),
+            KmsError::ExpiredImportToken => Self::of(&errors::EXPIRED_IMPORT_TOKEN_EXCEPTION, text),
+            KmsError::IncorrectKeyMaterial(_) => Self::of(&errors::INCORRECT_KEY_MATERIAL_EXCEPTION, text),
             KmsError::InvalidGrantId => Self::of(&errors::INVALID_GRANT_ID_EXCEPTION, text),
             KmsError::MalformedPolicy(_) => Self::of(&errors::MALFORMED_POLICY_DOCUMENT_EXCEPTION, text),
             KmsError::Unsupported(_) => Self::of(&errors::UNSUPPORTED_OPERATION_EXCEPTION, text),

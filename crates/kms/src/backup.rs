@@ -177,7 +177,7 @@ impl Kms {
             if here(&id) {
                 continue;
             }
-            for version in &mut material.versions {
+            for version in material.all_mut() {
                 self.adopt(&key, version, backup)?;
             }
             if key.state != KeyState::PendingImport {
@@ -201,11 +201,13 @@ impl Kms {
     }
 
     fn adopt(&self, key: &KeyRecord, version: &mut Version, backup: &Backup) -> Result<(), BackupError> {
+        // Imported material that was deleted before the backup was made.
+        let Some(wrapped) = &version.wrapped else { return Ok(()) };
         let aad = material_aad(key, &version.id);
         let damaged = || BackupError::Malformed(format!("the material of {} does not open", key.arn()));
-        let domain = backup.domains.get(&version.wrapped.epoch).ok_or_else(damaged)?;
-        let opened = domain.unwrap(&version.wrapped.sealed, &aad).map_err(|_| damaged())?;
-        version.wrapped = self.ring().wrap_key(&opened, &aad);
+        let domain = backup.domains.get(&wrapped.epoch).ok_or_else(damaged)?;
+        let opened = domain.unwrap(&wrapped.sealed, &aad).map_err(|_| damaged())?;
+        version.wrapped = Some(self.ring().wrap_key(&opened, &aad));
         Ok(())
     }
 }

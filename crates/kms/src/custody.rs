@@ -6,6 +6,7 @@
 use aws_wire::CallContext;
 use crypto::Key;
 use policy::Conditions;
+use zeroize::Zeroizing;
 
 use crate::algorithm::check_symmetric;
 use crate::grants::Terms;
@@ -172,11 +173,16 @@ impl Kms {
     }
 
     pub(crate) fn custody(&self, name: &str) -> Result<Vec<u8>, KmsError> {
+        self.open_custody(name).map(|blob| blob.to_vec())
+    }
+
+    /// The same where what is kept is itself a secret.
+    pub(crate) fn open_custody(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, KmsError> {
         for _ in 0..3 {
             let record = self.read(|state| state.custody.get(name).cloned());
             let record = record.ok_or_else(|| KmsError::NotFound(format!("No data key is kept as {name}.")))?;
             match self.ring().open_sealed(&record.wrapped, &custody_aad(name)) {
-                Ok(blob) => return Ok(blob.to_vec()),
+                Ok(blob) => return Ok(blob),
                 // The epoch moved on between look and open: look again.
                 Err(UnwrapError::EpochGone) => {}
                 Err(UnwrapError::OpenFailed) => break,

@@ -11,7 +11,8 @@ use crate::keyring::KeyRingError;
 use crate::kms::{Kms, Turn};
 use crate::managed::DAY_SECONDS;
 use crate::observer::Act;
-use crate::record::{CustodyRecord, KeyRecord, KeyState, MaterialRecord, Rotated, Seconds, Version};
+use crate::import::import_key_ends;
+use crate::record::{CustodyRecord, KeyRecord, KeyState, MaterialRecord, Origin, Rotated, Seconds, Version};
 use crate::root::RootError;
 use crate::state::Edit;
 use crate::{KeyChange, KmsError};
@@ -60,11 +61,16 @@ impl Kms {
                     Ok(())
                 }
             };
+            let done = match key.origin {
+                Origin::AwsKms => done,
+                Origin::External => done.and(self.expire_imports(&key).await),
+            };
             if let Err(cause) = &done {
                 tracing::error!(%cause, key = %key.arn(), "work on a KMS key failed; the others go on");
             }
             outcome = outcome.and(done);
         }
+        outcome = outcome.and(self.destroy_import_keys().await);
         let erasure = self.read(|state| state.erasure);
         if erasure.is_some_and(|erasure| now >= erasure.since + SHARED_SECONDS || now < erasure.since) {
             outcome = outcome.and(self.finish_erasure().await);
@@ -75,21 +81,27 @@ impl Kms {
     /// Deletes a KMS key that has been due for a while: the time of day decides when it falls due, and a wrong one must
     /// not delete at once what nothing brings back.
     async fn delete_overdue(&self, key: &KeyRecord) -> Result<(), KmsError> {
-        let now = self.env().now();
-        let since = *self.overdue().lock().entry(key.id.clone()).or_insert_with(|| {
-            tracing::warn!(
-                key = %key.arn(),
-                minutes = STILL_DUE.as_secs() / 60,
-                "the KMS key's deletion is due; if the clock is right it is deleted when this time has passed"
-            );
-            now
-        });
-        if now.since(since) < STILL_DUE {
+        if !self.is_still_due(&key.id, key) {
             return Ok(());
         }
         self.delete_key(&key.id).await?;
         self.overdue().lock().remove(&key.id);
         Ok(())
+    }
+
+    /// Whether what `mark` names has been due for long enough, by the clock that nobody sets. The first look begins it.
+    pub(crate) fn is_still_due(&self, mark: &str, key: &KeyRecord) -> bool {
+        let now = self.env().now();
+        let since = *self.overdue().lock().entry(mark.to_owned()).or_insert_with(|| {
+            tracing::warn!(
+                key = %key.arn(),
+                minutes = STILL_DUE.as_secs() / 60,
+                "a deletion is due, of the KMS key or of material in it; if the clock is right it is done when this time has \
+                 passed"
+            );
+            now
+        });
+        now.since(since) >= STILL_DUE
     }
 
     fn until_next(&self) -> Duration {
@@ -101,7 +113,14 @@ impl Kms {
                 KeyState::Enabled if key.rotation.enabled => Some(key.rotation.next),
                 _ => None,
             });
-            keys.chain(state.erasure.map(|erasure| erasure.since + SHARED_SECONDS)).min()
+            let external = state.keys.values().filter(|key| key.origin == Origin::External);
+            let material = external.filter_map(|key| state.material.get(&key.id));
+            // Of what is due already the next look comes by itself.
+            let imports = material
+                .flat_map(|material| material.all().filter_map(|version| version.imported.as_ref()?.valid_to))
+                .chain(import_key_ends(state))
+                .filter(|date| *date > now);
+            keys.chain(imports).chain(state.erasure.map(|erasure| erasure.since + SHARED_SECONDS)).min()
         });
         let wait = next.map_or(LOOK_AGAIN, |next| Duration::from_secs(u64::try_from(next - now).unwrap_or(0)));
         wait.min(LOOK_AGAIN)
@@ -186,7 +205,8 @@ impl Kms {
         let epoch = self.ring().epoch();
         // The records are shared and nobody else changes them: the work is done without the lock, in steps.
         let (material, custody): (Vec<_>, Vec<_>) = self.read(|state| {
-            let old = |material: &&Arc<MaterialRecord>| material.versions.iter().any(|one| one.wrapped.epoch != epoch);
+            let is_old = |one: &Version| one.wrapped.as_ref().is_some_and(|wrapped| wrapped.epoch != epoch);
+            let old = |material: &&Arc<MaterialRecord>| material.all().any(is_old);
             // Material without its key is what an interrupted deletion of an older version left: it is not to survive.
             let with_key =
                 |material: &Arc<MaterialRecord>| Some((state.keys.get(&material.key)?.clone(), material.clone()));
@@ -209,10 +229,10 @@ impl Kms {
     }
 
     fn rewrap_material(&self, key: &KeyRecord, record: &MaterialRecord) -> Result<Edit, KmsError> {
-        let mut versions = Vec::with_capacity(record.versions.len());
-        for version in &record.versions {
-            versions.push(Version { wrapped: self.rewrap_version(key, version)?, ..version.clone() });
+        let mut again = record.clone();
+        for version in again.all_mut() {
+            version.wrapped = self.rewrap_version(key, version)?;
         }
-        Ok(Edit::PutMaterial(MaterialRecord { key: record.key.clone(), versions }))
+        Ok(Edit::PutMaterial(again))
     }
 }

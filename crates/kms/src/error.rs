@@ -25,6 +25,9 @@ pub enum KmsError {
     /// The KMS key waits for imported material; its ARN.
     #[error("{0} is pending import.")]
     PendingImport(String),
+    /// The KMS key's material is not as the action needs it.
+    #[error("{0}")]
+    MaterialState(String),
     /// The KMS key does not wait for its deletion; its ARN.
     #[error("{0} is not pending deletion.")]
     NotPendingDeletion(String),
@@ -64,6 +67,15 @@ pub enum KmsError {
     /// A grant token that was not issued here or was changed.
     #[error("the grant token is not valid")]
     InvalidGrantToken,
+    /// An import token that was not issued here for this KMS key, or was changed.
+    #[error("the import token is not valid for this KMS key")]
+    InvalidImportToken,
+    /// An import token whose day is over.
+    #[error("the import token has expired; get another one, with its public key, by GetParametersForImport")]
+    ExpiredImportToken,
+    /// Imported material that is not what the KMS key takes now.
+    #[error("{0}")]
+    IncorrectKeyMaterial(String),
     /// Not the form of a grant id.
     #[error("The grant ID is not valid.")]
     InvalidGrantId,
@@ -116,6 +128,10 @@ impl KmsError {
             | Self::Tag(_)
             | Self::InvalidMarker
             | Self::InvalidGrantToken
+            | Self::InvalidImportToken
+            | Self::ExpiredImportToken
+            | Self::IncorrectKeyMaterial(_)
+            | Self::MaterialState(_)
             | Self::InvalidGrantId
             | Self::MalformedPolicy(_)
             | Self::Unsupported(_)

@@ -221,7 +221,7 @@ impl Kms {
     pub(crate) fn new_version(&self, key: &KeyRecord, rotated: Option<Rotated>) -> Version {
         let id = hex::encode(self.env().random::<32>());
         let wrapped = self.ring().wrap_key(&Key::random(self.env()), &material_aad(key, &id));
-        Version { id, created: self.now(), wrapped, rotated }
+        Version { id, created: self.now(), wrapped: Some(wrapped), rotated, imported: None }
     }
 
     /// Encrypts under the newest version of a KMS key.
@@ -274,7 +274,9 @@ impl Kms {
             // A key goes together with its material, so this is damage and not a wrong ciphertext.
             let material = material.ok_or_else(|| KmsError::Damaged(format!("{}: it has no material", key.arn())))?;
             let version = choose(&material).ok_or(KmsError::InvalidCiphertext)?;
-            match self.ring().unwrap_key(&version.wrapped, &material_aad(key, &version.id)) {
+            // Imported material may have been deleted since the key's state was looked at.
+            let wrapped = version.wrapped.as_ref().ok_or_else(|| KmsError::PendingImport(key.arn()))?;
+            match self.ring().unwrap_key(wrapped, &material_aad(key, &version.id)) {
                 Ok(opened) => return work(&version, &opened),
                 Err(UnwrapError::EpochGone) => {}
                 Err(UnwrapError::OpenFailed) => break,
@@ -283,17 +285,18 @@ impl Kms {
         Err(KmsError::Damaged(format!("{}: its material does not open", key.arn())))
     }
 
-    /// Wraps a version again under the current epoch.
-    pub(crate) fn rewrap_version(&self, key: &KeyRecord, version: &Version) -> Result<Wrapped, KmsError> {
+    /// Wraps a version again under the current epoch; none if there is nothing to wrap.
+    pub(crate) fn rewrap_version(&self, key: &KeyRecord, version: &Version) -> Result<Option<Wrapped>, KmsError> {
+        let Some(wrapped) = &version.wrapped else { return Ok(None) };
         if !key.kind.is_symmetric() {
-            return self.reseal_version(key, version);
+            return self.reseal_version(key, &version.id, wrapped).map(Some);
         }
         let aad = material_aad(key, &version.id);
         let opened = self
             .ring()
-            .unwrap_key(&version.wrapped, &aad)
+            .unwrap_key(wrapped, &aad)
             .map_err(|_| KmsError::Damaged(format!("{}: its material does not open", key.arn())))?;
-        Ok(self.ring().wrap_key(&opened, &aad))
+        Ok(Some(self.ring().wrap_key(&opened, &aad)))
     }
 }
 

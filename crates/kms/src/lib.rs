@@ -16,6 +16,8 @@ mod erasure;
 mod error;
 mod foreign;
 mod grants;
+mod import;
+mod imported;
 mod keyring;
 mod kind;
 mod kms;

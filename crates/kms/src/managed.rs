@@ -9,7 +9,7 @@ use crate::kind::Kind;
 use crate::kms::Kms;
 use crate::observer::Act;
 use crate::policy_document;
-use crate::record::{AliasRecord, KeyRecord, KeyState, Manager, MaterialRecord, Rotation};
+use crate::record::{AliasRecord, KeyRecord, KeyState, Manager, MaterialRecord, Origin, Rotation};
 use crate::state::Edit;
 
 /// One service whose key exists for every account.
@@ -71,8 +71,10 @@ impl Kms {
             },
             kind: Kind::Symmetric,
             public_key: None,
+            origin: Origin::AwsKms,
+            before_expiry: None,
         };
-        let material = MaterialRecord { key: key.id.clone(), versions: vec![self.new_version(&key, None)] };
+        let material = MaterialRecord::of(&key, self.new_version(&key, None));
         let alias = AliasRecord {
             account: account.to_owned(),
             region: region.to_owned(),

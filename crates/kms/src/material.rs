@@ -98,13 +98,13 @@ impl Kms {
         };
         let id = hex::encode(self.env().random::<32>());
         let wrapped = self.ring().seal(bytes, &aad(key, &id));
-        Version { id, created: self.now(), wrapped, rotated: None }
+        Version { id, created: self.now(), wrapped: Some(wrapped), rotated: None, imported: None }
     }
 
     /// Seals a version that is no 32-byte key again, under the current epoch.
-    pub(crate) fn reseal_version(&self, key: &KeyRecord, version: &Version) -> Result<Wrapped, KmsError> {
-        let aad = aad(key, &version.id);
-        let bytes = self.ring().open_sealed(&version.wrapped, &aad);
+    pub(crate) fn reseal_version(&self, key: &KeyRecord, id: &str, wrapped: &Wrapped) -> Result<Wrapped, KmsError> {
+        let aad = aad(key, id);
+        let bytes = self.ring().open_sealed(wrapped, &aad);
         let bytes = bytes.map_err(|_| KmsError::Damaged(format!("{}: its material does not open", key.arn())))?;
         Ok(self.ring().seal(&bytes, &aad))
     }
@@ -114,8 +114,10 @@ impl Kms {
         for _ in 0..3 {
             let material = self.read(|state| state.material.get(&key.id).cloned());
             let version = material.as_ref().and_then(|material| material.versions.last());
-            let version = version.ok_or_else(|| KmsError::Damaged(format!("{}: it has no material", key.arn())))?;
-            match self.ring().open_sealed(&version.wrapped, &aad(key, &version.id)) {
+            let version = version.and_then(|version| Some((&version.id, version.wrapped.as_ref()?)));
+            let (id, wrapped) =
+                version.ok_or_else(|| KmsError::Damaged(format!("{}: it has no material", key.arn())))?;
+            match self.ring().open_sealed(wrapped, &aad(key, id)) {
                 Ok(bytes) => return Ok(bytes),
                 Err(UnwrapError::EpochGone) => {}
                 Err(UnwrapError::OpenFailed) => break,

@@ -2,6 +2,7 @@
 
 use aws_wire::Timestamp;
 
+use crate::imported;
 use crate::kms::Kms;
 use crate::model;
 use crate::record::{KeyRecord, KeyState, Manager, Seconds};
@@ -24,10 +25,9 @@ pub(crate) fn of(kms: &Kms, key: &KeyRecord) -> model::KeyMetadata {
         KeyState::PendingDeletion { deletion } => Some(timestamp(deletion)),
         KeyState::Enabled | KeyState::Disabled | KeyState::PendingImport => None,
     };
-    let newest = kms.read(|state| {
-        let material = state.material.get(&key.id)?;
-        material.versions.last().map(|version| version.id.clone())
-    });
+    let material = kms.read(|state| state.material.get(&key.id).cloned());
+    let newest = material.as_ref().and_then(|material| material.versions.last()).map(|version| version.id.clone());
+    let expiry = material.as_ref().and_then(|material| imported::expiry(material, kms.now()));
     // KMS API, KeyMetadata: of symmetric encryption keys only.
     let newest = newest.filter(|_| key.kind.is_symmetric());
     model::KeyMetadata {
@@ -39,6 +39,8 @@ pub(crate) fn of(kms: &Kms, key: &KeyRecord) -> model::KeyMetadata {
         deletion_date: deletion,
         description: Some(key.description.clone()),
         enabled: Some(key.state == KeyState::Enabled),
+        expiration_model: expiry.map(|(model, _)| model),
+        valid_to: expiry.and_then(|(_, valid_to)| valid_to).map(timestamp),
         encryption_algorithms: key.kind.encryption_algorithms(),
         key_agreement_algorithms: key.kind.key_agreement_algorithms(),
         mac_algorithms: key.kind.mac_algorithms(),
@@ -52,7 +54,7 @@ pub(crate) fn of(kms: &Kms, key: &KeyRecord) -> model::KeyMetadata {
         key_state: Some(state_name(key.state)),
         key_usage: Some(key.kind.usage()),
         multi_region: Some(false),
-        origin: Some(model::OriginType::AwsKms),
+        origin: Some(key.origin.name()),
         ..model::KeyMetadata::default()
     }
 }

@@ -8,7 +8,9 @@ use crate::record::KeyRecord;
 /// Something that happens without a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Act {
-    /// `CreateKey` (a service's key, on its first use), `DeleteKey`, `RotateKey`, or `ReplaceEpochSecret`.
+    /// `CreateKey` (a service's key, on its first use), `DeleteKey`, `RotateKey`, `ReplaceEpochSecret`; of imported
+    /// material `ExpireKeyMaterial` (its date has come), `RestoreKeyMaterial` (it has not, after all) and
+    /// `DeleteExpiredKeyMaterial`.
     pub name: &'static str,
     /// The KMS key's ARN, account and region; none when it concerns all.
     pub key: Option<(String, String, String)>,

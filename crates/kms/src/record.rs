@@ -58,6 +58,40 @@ pub(crate) struct KeyRecord {
     /// Of a key whose material is a key pair.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) public_key: Option<StoredPublicKey>,
+    /// Records without it are of keys whose material was made here.
+    #[serde(default, skip_serializing_if = "Origin::is_own")]
+    pub(crate) origin: Origin,
+    /// The state that the key had when the day of imported material came; while the material is still there it comes back
+    /// where the clock is set right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) before_expiry: Option<KeyState>,
+}
+
+/// Where the material of a KMS key comes from. KMS API, KeyMetadata, `Origin`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Origin {
+    /// It is made here.
+    #[default]
+    #[serde(rename = "AWS_KMS")]
+    AwsKms,
+    /// It is imported.
+    #[serde(rename = "EXTERNAL")]
+    External,
+}
+
+impl Origin {
+    /// The API's name.
+    pub(crate) fn name(self) -> crate::model::OriginType {
+        match self {
+            Self::AwsKms => crate::model::OriginType::AwsKms,
+            Self::External => crate::model::OriginType::External,
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+    fn is_own(&self) -> bool {
+        *self == Self::AwsKms
+    }
 }
 
 impl KeyRecord {
@@ -67,7 +101,7 @@ impl KeyRecord {
 
     /// What conditions call the key's kind.
     pub(crate) fn kind_names(&self) -> KindNames {
-        KindNames { spec: self.kind.spec().as_str(), usage: self.kind.usage().as_str(), origin: "AWS_KMS" }
+        KindNames { spec: self.kind.spec().as_str(), usage: self.kind.usage().as_str(), origin: self.origin.name().as_str() }
     }
 }
 
@@ -98,6 +132,40 @@ pub(crate) struct Rotation {
 pub(crate) struct MaterialRecord {
     pub(crate) key: String,
     pub(crate) versions: Vec<Version>,
+    /// Imported material that the next rotation makes the last version; until then it belongs to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pending: Option<Version>,
+    /// Of a key with imported material: what the ids of its versions are made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) salt: Option<IdSalt>,
+}
+
+impl MaterialRecord {
+    /// Of a key whose material was made here.
+    pub(crate) fn of(key: &KeyRecord, first: Version) -> Self {
+        Self { key: key.id.clone(), versions: vec![first], pending: None, salt: None }
+    }
+
+    /// Every version with material that is kept, the one that waits for a rotation too.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Version> {
+        self.versions.iter().chain(&self.pending)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut Version> {
+        self.versions.iter_mut().chain(&mut self.pending)
+    }
+}
+
+/// 32 random bytes without which the id of imported material says nothing about it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct IdSalt(#[serde(with = "as_base64")] pub(crate) Vec<u8>);
+
+impl std::fmt::Debug for IdSalt {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("IdSalt")
+    }
 }
 
 /// One version of a KMS key's material.
@@ -106,10 +174,37 @@ pub(crate) struct Version {
     /// 64 hexadecimal digits; the first half is the version tag of blobs.
     pub(crate) id: String,
     pub(crate) created: Seconds,
-    pub(crate) wrapped: Wrapped,
+    /// None while imported material is deleted: its id stays, and the same material may come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) wrapped: Option<Wrapped>,
     /// What made it; none for the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rotated: Option<Rotated>,
+    /// Of imported material.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) imported: Option<Imported>,
+}
+
+/// What the import of material said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Imported {
+    /// When it expires, if ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) valid_to: Option<Seconds>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+}
+
+impl Version {
+    /// Whether its day has come, if it is imported material that expires.
+    pub(crate) fn is_expired(&self, now: Seconds) -> bool {
+        self.imported.as_ref().and_then(|imported| imported.valid_to).is_some_and(|valid_to| valid_to <= now)
+    }
+
+    /// Whether there is material that has not expired.
+    pub(crate) fn is_there(&self, now: Seconds) -> bool {
+        self.wrapped.is_some() && !self.is_expired(now)
+    }
 }
 
 /// Why a KMS key got another version.
@@ -220,5 +315,16 @@ mod tests {
             "description":"","policy":"","tags":{},"rotation":{"enabled":false,"period_days":365,"next":0}}"#;
         let record: KeyRecord = serde_json::from_str(json).unwrap();
         assert_eq!((record.kind, record.public_key), (Kind::Symmetric, None));
+        assert_eq!((record.origin, record.before_expiry), (Origin::AwsKms, None));
+    }
+
+    /// docs/on-disk-format.md, KMS records: material from before there were imports is all there, and was made here.
+    #[test]
+    fn a_material_record_without_imports_is_read() {
+        let json = r#"{"key":"k","versions":[{"id":"i","created":0,"wrapped":{"epoch":1,"sealed":"AA=="}}]}"#;
+        let record: MaterialRecord = serde_json::from_str(json).unwrap();
+        assert_eq!((&record.pending, &record.salt), (&None, &None));
+        assert!(record.versions.iter().all(|version| version.imported.is_none() && version.is_there(i64::MAX)));
+        assert_eq!(serde_json::to_string(&record).unwrap(), json);
     }
 }

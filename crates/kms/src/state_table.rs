@@ -12,6 +12,7 @@ pub(crate) enum Action {
     CreateGrant,
     Decrypt,
     DeleteAlias,
+    DeleteImportedKeyMaterial,
     DeriveSharedSecret,
     DescribeKey,
     DisableKey,
@@ -26,7 +27,9 @@ pub(crate) enum Action {
     GenerateMac,
     GetKeyPolicy,
     GetKeyRotationStatus,
+    GetParametersForImport,
     GetPublicKey,
+    ImportKeyMaterial,
     ListAliases,
     ListGrants,
     ListKeyPolicies,
@@ -93,7 +96,9 @@ const fn row(action: Action) -> [Answer; 4] {
         | Action::RevokeGrant
         | Action::ListAliases
         | Action::ListResourceTags
-        | Action::DeleteAlias          => [Go,         Go,         Go,       Go],
+        | Action::DeleteAlias
+        | Action::DeleteImportedKeyMaterial
+                                       => [Go,         Go,         Go,       Go],
         Action::EnableKey
         | Action::DisableKey           => [Go,         Go,         Deletion, Import],
         Action::ScheduleKeyDeletion    => [Go,         Go,         Deletion, Go],
@@ -105,6 +110,8 @@ const fn row(action: Action) -> [Answer; 4] {
         | Action::UpdateKeyDescription => [Go,         Go,         Deletion, Go],
         Action::EnableKeyRotation
         | Action::DisableKeyRotation   => [Go,         Disabled,   Deletion, Unsupported],
+        Action::GetParametersForImport
+        | Action::ImportKeyMaterial    => [Go,         Go,         Deletion, Go],
         Action::RotateKeyOnDemand      => [Go,         Disabled,   Deletion, Import],
         Action::ListKeyRotations       => [Go,         Go,         Go,       Go],
         Action::GetKeyRotationStatus   => [Go,         Go,         Go,       Unsupported],

@@ -6,7 +6,8 @@ use aws_wire::CallContext;
 use policy::Conditions;
 
 use crate::kind::{Kind, requested_spec};
-use crate::record::{KeyRecord, KeyState, Manager, MaterialRecord, Rotation};
+use crate::material::Fresh;
+use crate::record::{KeyRecord, KeyState, Manager, MaterialRecord, Origin, Rotation};
 use crate::state::Edit;
 use crate::{Kms, KmsError, access, metadata, model, policy_document, tags};
 
@@ -32,12 +33,15 @@ pub async fn run(
         .with("kms:MultiRegion", (input.multi_region == Some(true)).to_string())
         .with("kms:BypassPolicyLockoutSafetyCheck", bypass.to_string());
     kms.allow_here(cx, "CreateKey", "*", facts)?;
-    refuse_other_origins(&input)?;
+    let origin = origin_of(&input, kind)?;
     let mut given = BTreeMap::new();
     tags::add(&mut given, input.tags.unwrap_or_default())?;
     let policy = input.policy.unwrap_or_else(|| policy_document::default_of(&cx.account));
     let document = policy_document::read(&policy)?;
-    let fresh = kms.new_material(kind).await?;
+    let fresh = match origin {
+        Origin::AwsKms => Some(kms.new_material(kind).await?),
+        Origin::External => None,
+    };
     let turn = kms.turn().await;
     let count = kms
         .read(|state| state.keys.values().filter(|key| key.account == cx.account && key.region == cx.region).count());
@@ -49,35 +53,47 @@ pub async fn run(
         account: cx.account.clone(),
         region: cx.region.clone(),
         manager: Manager::Customer,
-        state: KeyState::Enabled,
+        state: if origin == Origin::External { KeyState::PendingImport } else { KeyState::Enabled },
         created: kms.now(),
         description: input.description.unwrap_or_default(),
         policy,
         tags: given,
         rotation: Rotation { enabled: false, period_days: ROTATION_DAYS, next: 0 },
         kind,
-        public_key: fresh.public_key(),
+        public_key: fresh.as_ref().and_then(Fresh::public_key),
+        origin,
+        before_expiry: None,
     };
     if !bypass {
         kms.check_lockout(cx, &key, &document)?;
     }
-    let material = MaterialRecord { key: key.id.clone(), versions: vec![kms.first_version(&key, &fresh)] };
+    let material = match &fresh {
+        Some(fresh) => MaterialRecord::of(&key, kms.first_version(&key, fresh)),
+        None => kms.no_material_yet(&key),
+    };
     turn.write(vec![Edit::PutMaterial(material), Edit::PutKey(key.clone())]).await?;
     Ok(model::CreateKeyResponse { key_metadata: Some(metadata::of(kms, &key)) })
 }
 
-/// Material of our own making, in one region and in no other store, is what there is.
-fn refuse_other_origins(input: &model::CreateKeyRequest) -> Result<(), KmsError> {
+/// Material of our own making and imported material, in one region and in no other store, is what there is.
+fn origin_of(input: &model::CreateKeyRequest, kind: Kind) -> Result<Origin, KmsError> {
     let unsupported = |what: &str| Err(KmsError::Unsupported(format!("{what} is not supported.")));
-    match input.origin {
-        None | Some(model::OriginType::AwsKms) => {}
+    let origin = match input.origin {
+        None | Some(model::OriginType::AwsKms) => Origin::AwsKms,
+        Some(model::OriginType::External) if kind.is_symmetric() => Origin::External,
+        Some(model::OriginType::External) => {
+            return Err(KmsError::Unsupported(format!(
+                "Origin EXTERNAL is supported for KMS keys of KeySpec SYMMETRIC_DEFAULT only, not {}.",
+                kind.spec().as_str()
+            )));
+        }
         Some(origin) => return unsupported(&format!("Origin {}", origin.as_str())),
-    }
+    };
     if input.custom_key_store_id.is_some() || input.xks_key_id.is_some() {
         return unsupported("A custom key store");
     }
     if input.multi_region == Some(true) {
         return unsupported("MultiRegion");
     }
-    Ok(())
+    Ok(origin)
 }

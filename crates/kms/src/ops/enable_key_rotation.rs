@@ -3,7 +3,7 @@
 use aws_wire::CallContext;
 use policy::Conditions;
 
-use crate::algorithm::check_rotates;
+use crate::algorithm::check_rotates_by_itself;
 use crate::managed::DAY_SECONDS;
 use crate::record::{KeyRecord, Rotation};
 use crate::resolve::Spelling;
@@ -42,7 +42,7 @@ pub(crate) async fn change(
     let turn = kms.turn().await;
     let key = kms.find(cx, key_id, Spelling::Key).await?;
     kms.allow_with(cx, &key, name, &EncryptionContext::default(), facts)?;
-    check_rotates(&key)?;
+    check_rotates_by_itself(&key)?;
     state_table::check(action, &key)?;
     let rotation = to(key.rotation);
     if rotation != key.rotation {

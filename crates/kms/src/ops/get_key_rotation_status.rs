@@ -2,7 +2,7 @@
 
 use aws_wire::CallContext;
 
-use crate::algorithm::check_rotates;
+use crate::algorithm::check_rotates_by_itself;
 use crate::metadata::timestamp;
 use crate::record::KeyState;
 use crate::resolve::Spelling;
@@ -17,7 +17,7 @@ pub async fn run(
 ) -> Result<model::GetKeyRotationStatusResponse, KmsError> {
     let key = kms.find(cx, &input.key_id, Spelling::Key).await?;
     kms.allow(cx, &key, "GetKeyRotationStatus", &EncryptionContext::default())?;
-    check_rotates(&key)?;
+    check_rotates_by_itself(&key)?;
     state_table::check(Action::GetKeyRotationStatus, &key)?;
     // While the key waits for its deletion the answer is no; it is as before when the deletion is cancelled.
     let waiting = matches!(key.state, KeyState::PendingDeletion { .. });

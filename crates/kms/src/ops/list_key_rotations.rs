@@ -1,11 +1,14 @@
 //! ListKeyRotations: the completed rotations of a KMS key. KMS API, ListKeyRotations.
 
+use std::cmp::Ordering;
+
 use aws_wire::CallContext;
 
 use crate::algorithm::check_rotates;
+use crate::imported::model_of;
 use crate::metadata::timestamp;
 use crate::page::{self, Asked};
-use crate::record::{Rotated, Version};
+use crate::record::{Rotated, Seconds, Version};
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
 use crate::{EncryptionContext, Kms, KmsError, model};
@@ -29,13 +32,18 @@ pub async fn run(
         most: 1000,
     };
     let arn = key.arn();
-    let material = kms.read(|state| state.material.get(&key.id).cloned());
-    let versions = material.as_ref().map_or(&[][..], |material| &material.versions);
-    let last = versions.len().saturating_sub(1);
-    let wanted = versions.iter().enumerate().filter(|(_, version)| all || version.rotated.is_some());
+    let material = kms.material_of(&key)?;
+    let last = material.versions.len().saturating_sub(1);
+    let state = |at: usize| match at.cmp(&last) {
+        Ordering::Less => model::KeyMaterialState::NonCurrent,
+        Ordering::Equal if !material.versions.is_empty() => model::KeyMaterialState::Current,
+        Ordering::Equal | Ordering::Greater => model::KeyMaterialState::PendingRotation,
+    };
+    let now = kms.now();
+    let wanted = material.all().enumerate().filter(|(_, version)| all || version.rotated.is_some());
     let page = page::cut(
         &asked,
-        wanted.map(|(at, version)| (format!("{at:08}"), entry(&arn, version, all.then_some(at == last)))),
+        wanted.map(|(at, version)| (format!("{at:08}"), entry(&arn, version, all.then(|| state(at)), now))),
     )?;
     Ok(model::ListKeyRotationsResponse {
         rotations: Some(page.items),
@@ -44,19 +52,29 @@ pub async fn run(
     })
 }
 
-/// `current` says whether it is the version that encrypts, where the request asks for that.
-fn entry(arn: &str, version: &Version, current: Option<bool>) -> model::RotationsListEntry {
+/// `state` says what the version is for, where the request asks for that.
+fn entry(
+    arn: &str,
+    version: &Version,
+    state: Option<model::KeyMaterialState>,
+    now: Seconds,
+) -> model::RotationsListEntry {
+    let imported = version.imported.as_ref();
+    let there = version.is_there(now);
+    let valid_to = imported.and_then(|imported| imported.valid_to).filter(|_| there);
     model::RotationsListEntry {
+        expiration_model: imported.filter(|_| there).map(|_| model_of(valid_to)),
+        import_state: imported
+            .map(|_| if there { model::ImportState::Imported } else { model::ImportState::PendingImport }),
+        key_material_description: imported.and_then(|imported| imported.description.clone()),
+        valid_to: valid_to.map(timestamp),
         key_id: Some(arn.to_owned()),
         key_material_id: Some(version.id.clone()),
-        key_material_state: current.map(|current| {
-            if current { model::KeyMaterialState::Current } else { model::KeyMaterialState::NonCurrent }
-        }),
+        key_material_state: state,
         rotation_date: version.rotated.map(|_| timestamp(version.created)),
         rotation_type: version.rotated.map(|rotated| match rotated {
             Rotated::Automatic => model::RotationType::Automatic,
             Rotated::OnDemand => model::RotationType::OnDemand,
         }),
-        ..model::RotationsListEntry::default()
     }
 }

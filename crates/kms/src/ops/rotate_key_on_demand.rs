@@ -3,7 +3,7 @@
 use aws_wire::CallContext;
 
 use crate::algorithm::check_rotates;
-use crate::record::Rotated;
+use crate::record::{Origin, Rotated};
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
 use crate::{EncryptionContext, Kms, KmsError, model};
@@ -22,14 +22,17 @@ pub async fn run(
     kms.allow(cx, &key, "RotateKeyOnDemand", &EncryptionContext::default())?;
     check_rotates(&key)?;
     state_table::check(Action::RotateKeyOnDemand, &key)?;
-    let material = kms.read(|state| state.material.get(&key.id).cloned());
-    let material = material.ok_or_else(|| KmsError::Damaged(format!("{}: it has no material", key.arn())))?;
+    let material = kms.material_of(&key)?;
     let on_demand = material.versions.iter().filter(|version| version.rotated == Some(Rotated::OnDemand)).count();
     if on_demand >= ON_DEMAND_MAX {
         return Err(KmsError::LimitExceeded(format!(
             "{} has been rotated on demand {ON_DEMAND_MAX} times, the most that a KMS key may be.",
             key.arn()
         )));
+    }
+    if key.origin == Origin::External {
+        kms.rotate_to_import(&turn, &key).await?;
+        return Ok(model::RotateKeyOnDemandResponse { key_id: Some(key.arn()) });
     }
     // The date of the next automatic rotation stays as it is.
     kms.add_version(&turn, (*key).clone(), &material, Rotated::OnDemand).await?;
