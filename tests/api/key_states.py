@@ -109,13 +109,13 @@ def new_key(kind):
     return kms.create_key(**KINDS[kind])["KeyMetadata"]
 
 
-def import_into(key, material):
+def import_into(key, material, kind="EXISTING_KEY_MATERIAL"):
     """What ImportKeyMaterial takes: the material under a fresh wrapping key."""
     given = kms.get_parameters_for_import(KeyId=key, WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048")
     wrapping = serialization.load_der_public_key(given["PublicKey"])
     wrapped = wrapping.encrypt(material, padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None))
     return {"KeyId": key, "ImportToken": given["ImportToken"], "EncryptedKeyMaterial": wrapped,
-            "ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
+            "ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE", "ImportType": kind}
 
 
 class Subject:
@@ -127,7 +127,7 @@ class Subject:
         self.key, self.arn = made["KeyId"], made["Arn"]
         self.material, self.spare_import = os.urandom(32), None
         if kind == "X":
-            self.restore()
+            kms.import_key_material(**import_into(self.key, self.material, "NEW_KEY_MATERIAL"))
         self.aliases = 0
         self.other = new_key(kind)["KeyId"]
         self.symmetric = new_key("S")["KeyId"]
@@ -163,6 +163,7 @@ class Subject:
         return name
 
     def restore(self):
+        """Brings the current material back."""
         kms.import_key_material(**import_into(self.key, self.material))
 
     def state(self):
@@ -217,6 +218,7 @@ class Subject:
             "ReplicateKey": lambda: {**key, "ReplicaRegion": "eu-west-9"},
             "RetireGrant": lambda: grant,
             "RevokeGrant": lambda: grant,
+            "RotateKeyOnDemand": self.rotate_request,
             "ScheduleKeyDeletion": lambda: {**key, "PendingWindowInDays": 7},
             "Sign": lambda: self.sign,
             "TagResource": lambda: {**key, "Tags": [{"TagKey": "part", "TagValue": state}]},
@@ -233,10 +235,17 @@ class Subject:
     def import_request(self):
         if self.kind != "X":
             return {"KeyId": self.key, "ImportToken": b"t", "EncryptedKeyMaterial": b"m" * 256}
-        # A token is not to be had while the key waits for its deletion; one of before then lives on.
+        # A token is not to be had while the key waits for its deletion; one of before lives on.
         if self.state() != "PendingDeletion":
             self.spare_import = import_into(self.key, self.material)
         return self.spare_import
+
+    def rotate_request(self):
+        # What is imported makes the next version.
+        if self.kind == "X" and self.state() == "Enabled":
+            self.material = os.urandom(32)
+            kms.import_key_material(**import_into(self.key, self.material, "NEW_KEY_MATERIAL"))
+        return {"KeyId": self.key}
 
 
 def boto3_method(operation):

@@ -65,18 +65,7 @@ impl Coffer {
 
     /// A server as `coffer init` makes it, on a free port of loopback, running.
     pub(crate) fn on_loopback(house: &House, profile: Profile, place: &Path) -> Result<Self, String> {
-        Self::on_loopback_under(house, profile, place, &[])
-    }
-
-    /// The same under programs that watch it or change its world.
-    pub(crate) fn on_loopback_under(
-        house: &House,
-        profile: Profile,
-        place: &Path,
-        under: &[String],
-    ) -> Result<Self, String> {
         let mut coffer = Self::of_loopback(house, profile, place)?;
-        coffer.under = under.to_vec();
         // A part of loopback of its own, so that servers side by side do not take each other's addresses.
         let [high, low] = [(std::process::id() >> 8) & 0xff, std::process::id() & 0xff];
         coffer.configure(
@@ -262,6 +251,11 @@ impl Coffer {
         let _ = process.kill();
         let _ = process.wait();
         Err("the server did not stop within 30 s of SIGTERM".to_owned())
+    }
+
+    /// From the next start on it runs under these programs, which leave it its process.
+    pub(crate) fn run_under(&mut self, programs: Vec<String>) {
+        self.under = programs;
     }
 
     /// Lets it outlive the program that starts it.

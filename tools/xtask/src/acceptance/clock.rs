@@ -1,21 +1,26 @@
 //! What KMS does when its dates come: deletions and rotations, on the server itself, whose clock is moved by libfaketime.
 
+mod moved;
+mod used;
+
+use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use self::moved::Clock;
+use self::used::{Used, decrypt, encrypt, rotations};
+use super::Scale;
+use super::work::AT;
 use crate::api::{Api, text};
+use crate::canary::files;
 use crate::coffer::Coffer;
-use crate::house::{House, Profile, output};
-use crate::install;
-
-/// The case's name.
-pub(crate) const NAME: &str = "a moved clock";
+use crate::house::output;
+use crate::stage::{Mount, Server, Stage};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -29,42 +34,37 @@ const LOOK_LIMIT: Duration = Duration::from_secs(40);
 
 /// A deletion falls due and happens only when the key has been due for an hour by the clock that nobody sets; then nothing
 /// brings the key back, not even a copy of the data directory with the root key. Rotations come every period, old ciphertexts
-/// go on, and a key that was disabled catches up when it is enabled.
-pub(crate) fn dates_come(house: &House, profile: Profile) -> Result<String, String> {
-    if profile == Profile::Release {
-        house.build(profile)?;
-    }
-    let place = house.fresh("a-moved-clock")?;
-    let outcome = play(house, profile, &place);
-    match &outcome {
-        Ok(_) => drop(fs::remove_dir_all(&place)),
-        Err(_) => eprintln!("  what it left is in {}", place.display()),
-    }
-    outcome
-}
-
-fn play(house: &House, profile: Profile, place: &Path) -> Result<String, String> {
-    let clock = Clock::at(place.join("clock"))?;
-    let mut world = World { coffer: Coffer::on_loopback_under(house, profile, place, &clock.environment()?)?, clock };
-    let doomed = Used::new(&world.api()?, "doomed")?;
-    let kept = Used::new(&world.api()?, "kept")?;
-    let (turning, resting) = (Used::new(&world.api()?, "turning")?, Used::new(&world.api()?, "resting")?);
+/// and files go on and nothing of them is rewritten, and a key that was disabled catches up when it is enabled.
+pub(crate) fn dates_come(stage: &mut Stage, _: &Scale) -> Result<String, String> {
+    let clock = Clock::at(stage.place.join("clock"))?;
+    let mut world = World { stage, clock };
+    world.restart_under(world.clock.all()?)?;
+    let api = world.api()?;
+    let doomed = Used::new(&api, "doomed")?;
+    let kept = Used::new(&api, "kept")?;
+    let (turning, resting) = (Used::new(&api, "turning")?, Used::new(&api, "resting")?);
     for key in [&turning, &resting] {
-        let input = json!({ "KeyId": key.id, "RotationPeriodInDays": PERIOD_DAYS });
-        world.api()?.kms("EnableKeyRotation", &input)?;
+        api.kms("EnableKeyRotation", &json!({ "KeyId": key.id, "RotationPeriodInDays": PERIOD_DAYS }))?;
     }
-    world.api()?.kms("DisableKey", &json!({ "KeyId": resting.id }))?;
-    let scheduled = json!({ "KeyId": doomed.id, "PendingWindowInDays": WINDOW_DAYS });
-    world.api()?.kms("ScheduleKeyDeletion", &scheduled)?;
-    let old = world.copy(&place.join("old"))?;
+    api.kms("DisableKey", &json!({ "KeyId": resting.id }))?;
+    api.kms("ScheduleKeyDeletion", &json!({ "KeyId": doomed.id, "PendingWindowInDays": WINDOW_DAYS }))?;
+    let files = api.create_file_system("turning", Some(&turning.id))?.id;
+    world.mounted(
+        &files,
+        "head -c 9000000 /dev/urandom > /mnt/large && cp /mnt/large $AT/large && echo small > $AT/small",
+    )?;
+    let old = world.copy("old")?;
+    let contents = digests(&old.join("data/fs"))?;
 
-    let erased = world.deletion(&doomed, &kept)?;
+    let (deleted, erased) = world.deletion(&doomed, &kept)?;
     let (blobs, versions) = world.rotations(&turning)?;
     world.catches_up(&resting)?;
     kept.opens(&world.api()?)?;
-    // A restart in the future reads the same.
-    world.coffer.stop()?;
-    world.coffer.start()?;
+    // What a restart in the future reads is the same.
+    let newest = world.copy("newest")?;
+    if digests(&newest.join("data/fs"))? != contents {
+        return Err("rotations of its key rewrote something of a file system".to_owned());
+    }
     for (blob, version) in blobs.iter().zip(&versions) {
         let found = decrypt(&world.api()?, &turning.id, blob)?;
         if found != *version {
@@ -72,43 +72,66 @@ fn play(house: &House, profile: Profile, place: &Path) -> Result<String, String>
         }
     }
     doomed.is_gone(&world.api()?)?;
-    world.coffer.stop()?;
+    world.mounted(&files, "cmp /mnt/large $AT/large && grep -qx small $AT/small && echo more > $AT/more")?;
+    world.stage.coffer()?.stop()?;
     let audited = world.audited(&doomed, &turning)?;
-    world.coffer.fsck()?;
+    world.coffer()?.fsck()?;
     world.old_copies(&old, &doomed)?;
     Ok(format!(
         "deleted {} min after its date and erased {} s later; {ROTATIONS} rotations of {PERIOD_DAYS} days and one caught up; \
          {audited}; the old copy is refused",
-        erased.0.as_secs() / 60,
-        erased.1.as_secs()
+        deleted.as_secs() / 60,
+        erased.as_secs()
     ))
 }
 
 /// A server whose clocks are ahead of this machine's.
-struct World {
-    coffer: Coffer,
+struct World<'a> {
+    stage: &'a mut Stage,
     clock: Clock,
 }
 
-impl World {
+impl World<'_> {
+    fn coffer(&self) -> Result<&Coffer, String> {
+        match &self.stage.server {
+            Server::Coffer(coffer) => Ok(coffer),
+            Server::Ganesha { .. } | Server::Other(_) => Err("this needs Coffer".to_owned()),
+        }
+    }
+
     /// The API, by requests of the server's time.
     fn api(&self) -> Result<Api, String> {
-        Ok(self.coffer.api()?.ahead(self.clock.ahead))
+        Ok(self.coffer()?.api()?.ahead(self.clock.ahead))
+    }
+
+    fn restart_under(&mut self, programs: Vec<String>) -> Result<(), String> {
+        let coffer = self.stage.coffer()?;
+        coffer.stop()?;
+        coffer.run_under(programs);
+        coffer.start()
+    }
+
+    /// Runs a script in a client that has the file system at `$AT` meanwhile: not over TLS, since the client's clock is not
+    /// moved and certificates have dates, and no longer, since its leases end with the first move.
+    fn mounted(&self, id: &str, script: &str) -> Result<(), String> {
+        self.stage.mount(0, AT, &Mount { file_system: id, clear: true, ..Mount::default() })?;
+        self.stage.check(0, &format!("set -e\nAT={AT}\n{script}\nsync\numount {AT}")).map(drop)
     }
 
     /// The data directory and the epoch secret as they are now, with the server stopped.
-    fn copy(&mut self, to: &Path) -> Result<PathBuf, String> {
-        self.coffer.stop()?;
-        fs::create_dir_all(to).map_err(|error| format!("{}: {error}", to.display()))?;
-        for from in [self.coffer.data(), self.epoch_secret()] {
-            output(Command::new("cp").arg("-a").arg(&from).arg(to))?;
+    fn copy(&mut self, name: &str) -> Result<PathBuf, String> {
+        let (to, secret, coffer) = (self.stage.place.join(name), self.epoch_secret()?, self.stage.coffer()?);
+        coffer.stop()?;
+        fs::create_dir_all(&to).map_err(|error| format!("{}: {error}", to.display()))?;
+        for from in [coffer.data(), secret] {
+            output(Command::new("cp").arg("-a").arg(&from).arg(&to))?;
         }
-        self.coffer.start()?;
-        Ok(to.to_owned())
+        coffer.start()?;
+        Ok(to)
     }
 
-    fn epoch_secret(&self) -> PathBuf {
-        self.coffer.place().join("keys/epoch.secret")
+    fn epoch_secret(&self) -> Result<PathBuf, String> {
+        Ok(self.coffer()?.place().join("keys/epoch.secret"))
     }
 
     /// Waits until the server, whose clock was moved, has done what it does then.
@@ -130,43 +153,60 @@ impl World {
         std::thread::sleep(Duration::from_millis(7500));
     }
 
-    fn state(&self, key: &Used) -> Result<String, String> {
-        text(&self.api()?.kms("DescribeKey", &json!({ "KeyId": key.id }))?, &["KeyMetadata", "KeyState"])
+    /// Whether a line since then has all these words.
+    fn logged(&self, mark: u64, words: &[&str]) -> Result<bool, String> {
+        let log = self.coffer()?.logged_since(mark);
+        Ok(log.lines().any(|line| words.iter().all(|word| line.contains(word))))
+    }
+
+    /// The deletion is due at its date and not before.
+    fn falls_due(&mut self, doomed: &Used, due: Duration) -> Result<(), String> {
+        let mark = self.coffer()?.log_mark();
+        self.clock.move_to(due - HOUR)?;
+        self.look();
+        if self.logged(mark, &["deletion is due", &doomed.id])? {
+            return Err("a deletion was due before its date".to_owned());
+        }
+        self.clock.move_to(due + MINUTE)?;
+        self.until("the deletion falls due", || self.logged(mark, &["deletion is due", &doomed.id]))
+    }
+
+    fn still_waits(&self, doomed: &Used) -> Result<(), String> {
+        let found = self.api()?.kms("DescribeKey", &json!({ "KeyId": doomed.id }))?;
+        let state = text(&found, &["KeyMetadata", "KeyState"])?;
+        if state == "PendingDeletion" { Ok(()) } else { Err(format!("too early, the key is {state}")) }
     }
 
     /// The key is deleted when it is, and no earlier. Gives how long after its date that was, and after what time more its
     /// erasure was complete, both at most, by the server's clock.
     fn deletion(&mut self, doomed: &Used, kept: &Used) -> Result<(Duration, Duration), String> {
         let due = DAY * WINDOW_DAYS;
-        let mark = self.coffer.log_mark();
-        let named = |coffer: &Coffer, words: &str| {
-            coffer.logged_since(mark).lines().any(|line| line.contains(words) && line.contains(&doomed.id))
-        };
-        self.clock.move_to(due - HOUR)?;
+        // A time of day that is wrong lets it fall due and deletes nothing.
+        self.restart_under(self.clock.wall_alone()?)?;
+        self.falls_due(doomed, due)?;
+        self.clock.move_to(due + HOUR * 5)?;
         self.look();
-        if named(&self.coffer, "deletion is due") {
-            return Err("a deletion was due before its date".to_owned());
-        }
-        self.clock.move_to(due + MINUTE)?;
-        self.until("the deletion falls due", || Ok(named(&self.coffer, "deletion is due")))?;
-        // A clock that was set wrong says so too, so this deletes nothing yet.
+        self.still_waits(doomed)?;
+        self.clock.move_to(Duration::ZERO)?;
+        self.restart_under(self.clock.all()?)?;
+
+        let mark = self.coffer()?.log_mark();
+        self.falls_due(doomed, due)?;
         self.clock.move_to(due + HOUR / 2)?;
         self.look();
-        let state = self.state(doomed)?;
-        if state != "PendingDeletion" {
-            return Err(format!("half an hour after it fell due the key is {state}"));
-        }
+        self.still_waits(doomed)?;
         let most = due + MINUTE + HOUR + MINUTE;
         self.clock.move_to(most)?;
-        self.until("the deletion", || Ok(named(&self.coffer, "the KMS key is deleted")))?;
+        self.until("the deletion", || self.logged(mark, &["the KMS key is deleted", &doomed.id]))?;
         doomed.is_gone(&self.api()?)?;
         kept.opens(&self.api()?)?;
-        let before = fs::read(self.epoch_secret()).map_err(|error| format!("the epoch secret: {error}"))?;
+        let path = self.epoch_secret()?;
+        let before = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let rest = MINUTE * 2;
         self.clock.move_to(most + rest)?;
-        let replaced = || Ok(fs::read(self.epoch_secret()).is_ok_and(|after| after != before));
+        let replaced = || Ok(fs::read(&path).is_ok_and(|after| after != before));
         self.until("another epoch secret", replaced)?;
-        self.until("the next epoch", || Ok(self.coffer.logged_since(mark).contains("the epoch moved on")))?;
+        self.until("the next epoch", || self.logged(mark, &["the epoch moved on"]))?;
         Ok((most - due, rest))
     }
 
@@ -238,8 +278,8 @@ impl World {
 
     /// The audit log verifies and has the deletion, the erasure and the rotations.
     fn audited(&self, doomed: &Used, turning: &Used) -> Result<String, String> {
-        self.coffer.administer(&["audit", "verify"])?;
-        let path = self.coffer.data().join("audit.log");
+        self.coffer()?.administer(&["audit", "verify"])?;
+        let path = self.coffer()?.data().join("audit.log");
         let log = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let count = |event: &str, key: Option<&Used>| {
@@ -270,124 +310,36 @@ impl World {
     /// The old data directory with the root key does not open; with the epoch secret of its own time it would, so it is the
     /// destroyed secret that keeps it shut.
     fn old_copies(&mut self, old: &Path, doomed: &Used) -> Result<(), String> {
-        let data = self.coffer.data();
-        let moved = self.coffer.place().join("newest");
-        fs::rename(&data, &moved).map_err(|error| format!("{}: {error}", data.display()))?;
+        let (data, secret) = (self.coffer()?.data(), self.epoch_secret()?);
+        let aside = data.with_extension("of-the-end");
+        fs::rename(&data, &aside).map_err(|error| format!("{}: {error}", data.display()))?;
         output(Command::new("cp").arg("-a").arg(old.join("data")).arg(&data))?;
-        match self.coffer.start() {
+        match self.stage.coffer()?.start() {
             Ok(()) => return Err("a server started on a data directory from before a deletion".to_owned()),
             Err(why) if why.contains("older copy, from before an erasure") => {}
             Err(why) => return Err(format!("the old data directory was refused for another reason: {why}")),
         }
-        // The proof of this test: a clock that does not complete the deletion at once, and the secret that is destroyed.
+        // The proof of this test: with a clock of that time, which deletes nothing, and the secret that was destroyed.
         self.clock.move_to(Duration::ZERO)?;
-        fs::copy(old.join("epoch.secret"), self.epoch_secret())
-            .map_err(|error| format!("the epoch secret: {error}"))?;
-        self.coffer.start().map_err(|why| format!("the copy is not whole, so it proves nothing: {why}"))?;
-        self.api()?.kms("CancelKeyDeletion", &json!({ "KeyId": doomed.id }))?;
-        self.api()?.kms("EnableKey", &json!({ "KeyId": doomed.id }))?;
-        doomed.opens(&self.api()?)?;
-        self.coffer.stop()
+        fs::copy(old.join("epoch.secret"), &secret).map_err(|error| format!("{}: {error}", secret.display()))?;
+        let started = self.stage.coffer()?.start();
+        started.map_err(|why| format!("the copy is not whole, so it proves nothing: {why}"))?;
+        let api = self.api()?;
+        api.kms("CancelKeyDeletion", &json!({ "KeyId": doomed.id }))?;
+        api.kms("EnableKey", &json!({ "KeyId": doomed.id }))?;
+        doomed.opens(&api)?;
+        self.stage.coffer()?.stop()
     }
 }
 
-/// A key that encrypted something, with an alias.
-struct Used {
-    id: String,
-    alias: String,
-    blob: String,
-}
-
-const PLAINTEXT: &[u8] = b"before the clock moved";
-
-impl Used {
-    fn new(api: &Api, name: &str) -> Result<Self, String> {
-        let id = api.create_key(name)?;
-        let alias = format!("alias/{name}");
-        api.kms("CreateAlias", &json!({ "AliasName": alias, "TargetKeyId": id }))?;
-        let blob = encrypt(api, &id)?;
-        Ok(Self { id, alias, blob })
+/// Every file below a directory, by a hash of what is in it.
+fn digests(directory: &Path) -> Result<BTreeMap<PathBuf, u64>, String> {
+    let mut found = BTreeMap::new();
+    for path in files(directory)?.into_iter().filter(|path| path.is_file()) {
+        let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        found.insert(path.strip_prefix(directory).unwrap_or(&path).to_owned(), hasher.finish());
     }
-
-    /// What it encrypted is decrypted, by its alias.
-    fn opens(&self, api: &Api) -> Result<(), String> {
-        decrypt(api, &self.alias, &self.blob).map(drop)
-    }
-
-    /// Neither the key nor its alias is there, and what it encrypted is refused.
-    fn is_gone(&self, api: &Api) -> Result<(), String> {
-        for name in [&self.id, &self.alias] {
-            refused(api, "DescribeKey", &json!({ "KeyId": name }), "NotFoundException")?;
-            let input = json!({ "KeyId": name, "CiphertextBlob": self.blob });
-            refused(api, "Decrypt", &input, "NotFoundException")?;
-        }
-        refused(api, "CancelKeyDeletion", &json!({ "KeyId": self.id }), "NotFoundException")?;
-        // A blob that names no key says no more than one that does not open.
-        refused(api, "Decrypt", &json!({ "CiphertextBlob": self.blob }), "InvalidCiphertextException")
-    }
-}
-
-fn refused(api: &Api, action: &str, input: &Value, code: &str) -> Result<(), String> {
-    match api.kms(action, input) {
-        Ok(answer) => Err(format!("{action} of a deleted key answers {answer}")),
-        Err(why) if why.contains(code) => Ok(()),
-        Err(why) => Err(format!("{code} was wanted: {why}")),
-    }
-}
-
-fn encrypt(api: &Api, key: &str) -> Result<String, String> {
-    let input = json!({ "KeyId": key, "Plaintext": STANDARD.encode(PLAINTEXT) });
-    text(&api.kms("Encrypt", &input)?, &["CiphertextBlob"])
-}
-
-/// Decrypts and compares; gives the version that did it.
-fn decrypt(api: &Api, key: &str, blob: &str) -> Result<String, String> {
-    let opened = api.kms("Decrypt", &json!({ "KeyId": key, "CiphertextBlob": blob }))?;
-    if STANDARD.decode(text(&opened, &["Plaintext"])?).map_err(|error| error.to_string())? != PLAINTEXT {
-        return Err(format!("{key} decrypts to something else"));
-    }
-    text(&opened, &["KeyMaterialId"])
-}
-
-/// The types of the key's rotations.
-fn rotations(api: &Api, key: &Used) -> Result<Vec<String>, String> {
-    let listed = api.kms("ListKeyRotations", &json!({ "KeyId": key.id }))?;
-    let entries = listed.get("Rotations").and_then(Value::as_array).cloned().unwrap_or_default();
-    entries.iter().map(|entry| text(entry, &["RotationType"])).collect()
-}
-
-/// What a process under libfaketime takes its time from: all its clocks, the one that nobody sets included.
-struct Clock {
-    file: PathBuf,
-    ahead: Duration,
-}
-
-impl Clock {
-    fn at(file: PathBuf) -> Result<Self, String> {
-        let mut clock = Self { file, ahead: Duration::ZERO };
-        clock.move_to(Duration::ZERO)?;
-        Ok(clock)
-    }
-
-    /// The program under which the server runs.
-    fn environment(&self) -> Result<Vec<String>, String> {
-        Ok(vec![
-            "env".to_owned(),
-            format!("LD_PRELOAD={}", install::faketime()?.display()),
-            format!("FAKETIME_TIMESTAMP_FILE={}", self.file.display()),
-            // Read at every look at a clock, so that it moves at once.
-            "FAKETIME_NO_CACHE=1".to_owned(),
-        ])
-    }
-
-    /// So far ahead of this machine's.
-    fn move_to(&mut self, ahead: Duration) -> Result<(), String> {
-        let failed = |error: std::io::Error| format!("{}: {error}", self.file.display());
-        let new = self.file.with_extension("new");
-        fs::write(&new, format!("+{}\n", ahead.as_secs())).map_err(failed)?;
-        // In one step: a clock is never read half written.
-        fs::rename(&new, &self.file).map_err(failed)?;
-        self.ahead = ahead;
-        Ok(())
-    }
+    if found.is_empty() { Err(format!("{}: no file", directory.display())) } else { Ok(found) }
 }
