@@ -13,7 +13,7 @@ import botocore
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes, keywrap, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 
 ENDPOINT = os.environ["COFFER_ENDPOINT"]
@@ -27,7 +27,7 @@ ACTIONS = {
     "kms": "DeriveSharedSecret GenerateDataKeyPair GenerateDataKeyPairWithoutPlaintext GenerateMac GetPublicKey ReEncrypt Sign"
            " Verify VerifyMac CancelKeyDeletion CreateAlias CreateGrant CreateKey Decrypt DeleteAlias DescribeKey DisableKey EnableKey Encrypt"
            " GenerateDataKey GenerateDataKeyWithoutPlaintext GetKeyPolicy GetKeyRotationStatus ListAliases ListGrants"
-           " PutKeyPolicy EnableKeyRotation DisableKeyRotation RotateKeyOnDemand ListKeyRotations"
+           " GetParametersForImport ImportKeyMaterial DeleteImportedKeyMaterial PutKeyPolicy EnableKeyRotation DisableKeyRotation RotateKeyOnDemand ListKeyRotations"
            " ListKeys ListResourceTags RevokeGrant ScheduleKeyDeletion",
     "sts": "GetCallerIdentity",
     "ec2": "DescribeAvailabilityZones",
@@ -153,8 +153,57 @@ def keys():
     data(key, arn)
     grants(key, arn)
     key_pairs(key, arn)
+    imports(key)
     states(key, arn)
     return arn
+
+
+def imports(own):
+    """KMS developer guide, "Importing key material": material of one's own, wrapped as a client wraps it."""
+    made = kms.create_key(Origin="EXTERNAL")["KeyMetadata"]
+    key = made["KeyId"]
+    same((made["Origin"], made["KeyState"], made["Enabled"]), ("EXTERNAL", "PendingImport", False), "CreateKey EXTERNAL")
+    refused("KMSInvalidStateException", 400, kms.encrypt, KeyId=key, Plaintext=b"x")
+    refused("UnsupportedOperationException", 400, kms.create_key, Origin="EXTERNAL", KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
+    get = dict(WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048")
+    refused("UnsupportedOperationException", 400, kms.get_parameters_for_import, KeyId=own, **get)
+    refused("UnsupportedOperationException", 400, kms.get_parameters_for_import, KeyId=key, **{**get, "WrappingAlgorithm": "RSAES_PKCS1_V1_5"})
+
+    def wrapped(material, algorithm, spec, name):
+        parameters = status(kms.get_parameters_for_import(KeyId=key, WrappingAlgorithm=algorithm, WrappingKeySpec=spec), 200)
+        public = serialization.load_der_public_key(parameters["PublicKey"])
+        oaep = padding.OAEP(mgf=padding.MGF1(name), algorithm=name, label=None)
+        if algorithm.startswith("RSAES"):
+            sealed = public.encrypt(material, oaep)
+        else:
+            aes = os.urandom(32)
+            sealed = public.encrypt(aes, oaep) + keywrap.aes_key_wrap_with_padding(aes, material)
+        return dict(KeyId=key, ImportToken=parameters["ImportToken"], EncryptedKeyMaterial=sealed)
+
+    material, stays = os.urandom(32), dict(ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE")
+    first = wrapped(material, "RSAES_OAEP_SHA_1", "RSA_2048", hashes.SHA1())
+    refused("ValidationException", 400, kms.import_key_material, **first)
+    refused("InvalidImportTokenException", 400, kms.import_key_material, **{**first, "ImportToken": b"none"}, **stays)
+    refused("InvalidCiphertextException", 400, kms.import_key_material, **{**first, "EncryptedKeyMaterial": b"none"}, **stays)
+    named = status(kms.import_key_material(**first, **stays), 200)["KeyMaterialId"]
+    same(kms.describe_key(KeyId=key)["KeyMetadata"]["CurrentKeyMaterialId"], named, "CurrentKeyMaterialId of an import")
+    blob = kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    other = wrapped(os.urandom(32), "RSA_AES_KEY_WRAP_SHA_256", "RSA_3072", hashes.SHA256())
+    refused("IncorrectKeyMaterialException", 400, kms.import_key_material, **other, **stays)
+    kms.import_key_material(**other, **stays, ImportType="NEW_KEY_MATERIAL", KeyMaterialDescription="next")
+    waiting = kms.list_key_rotations(KeyId=key, IncludeKeyMaterial="ALL_KEY_MATERIAL")["Rotations"][1]
+    same((waiting["KeyMaterialState"], waiting["ImportState"], waiting["KeyMaterialDescription"]),
+         ("PENDING_ROTATION", "IMPORTED", "next"), "new material")
+    kms.rotate_key_on_demand(KeyId=key)
+    refused("KMSInvalidStateException", 400, kms.rotate_key_on_demand, KeyId=key)
+    same(status(kms.delete_imported_key_material(KeyId=key, KeyMaterialId=named), 200)["KeyMaterialId"], named, "what is deleted")
+    refused("KMSInvalidStateException", 400, kms.decrypt, CiphertextBlob=blob)
+    until = int(time.time()) + 86400
+    again = wrapped(material, "RSA_AES_KEY_WRAP_SHA_1", "RSA_4096", hashes.SHA1())
+    same(kms.import_key_material(**again, ValidTo=until)["KeyMaterialId"], named, "the same material")
+    same(kms.decrypt(CiphertextBlob=blob)["Plaintext"], b"x", "after the material came back")
+    found = kms.describe_key(KeyId=key)["KeyMetadata"]
+    same((found["ExpirationModel"], int(found["ValidTo"].timestamp())), ("KEY_MATERIAL_EXPIRES", until), "ValidTo")
 
 
 def aliases(key, arn):

@@ -15,6 +15,7 @@ pub fn kms(kms: Kms) -> ServiceActions {
         "CreateKey"                       create_key                         Mutate  [];
         "Decrypt"                         decrypt                            Crypto  ["KeyId"];
         "DeleteAlias"                     delete_alias                       Mutate  ["AliasName"];
+        "DeleteImportedKeyMaterial"       delete_imported_key_material       Mutate  ["KeyId"];
         "DeriveSharedSecret"              derive_shared_secret               Crypto  ["KeyId"];
         "DescribeKey"                     describe_key                       Read    ["KeyId"];
         "DisableKey"                      disable_key                        Mutate  ["KeyId"];
@@ -30,7 +31,9 @@ pub fn kms(kms: Kms) -> ServiceActions {
         "GenerateRandom"                  generate_random                    Crypto  [];
         "GetKeyPolicy"                    get_key_policy                     Read    ["KeyId"];
         "GetKeyRotationStatus"            get_key_rotation_status            Read    ["KeyId"];
+        "GetParametersForImport"          get_parameters_for_import          Crypto  ["KeyId"];
         "GetPublicKey"                    get_public_key                     Read    ["KeyId"];
+        "ImportKeyMaterial"               import_key_material                Mutate  ["KeyId"];
         "ListAliases"                     list_aliases                       Read    ["KeyId"];
         "ListGrants"                      list_grants                        Read    ["KeyId"];
         "ListKeyPolicies"                 list_key_policies                  Read    ["KeyId"];

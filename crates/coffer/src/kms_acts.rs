@@ -27,7 +27,7 @@ impl KmsActs {
         Self { audit, env, region: region.to_owned(), account: account.to_owned(), dependents: None }
     }
 
-    /// A deletion names what seals with the key.
+    /// A deletion, and the end of imported material, name what seals with the key.
     pub(crate) fn with_dependents(self, dependents: Arc<Dependents>) -> Self {
         Self { dependents: Some(dependents), ..self }
     }
@@ -43,7 +43,9 @@ impl KmsActs {
             account: account.clone(),
             kind: "AWS::KMS::Key",
         }));
-        if let (Some((key, ..)), "DeleteKey", Some(dependents)) = (&act.key, act.name, &self.dependents) {
+        if let (Some((key, ..)), "DeleteKey" | "ExpireKeyMaterial", Some(dependents)) =
+            (&act.key, act.name, &self.dependents)
+        {
             event.additional = dependents.note(key, act.name);
         }
         event

@@ -63,6 +63,9 @@ mod tests {
         assert_eq!(prf.mac16(b"Hi There"), *b"\xb0\x34\x4c\x61\xd8\xdb\x38\x53\x5c\xa8\xaf\xce\xaf\x0b\xf1\x2b");
         assert_eq!(prf.u64_of(b"Hi There"), 0xb034_4c61_d8db_3853);
         assert_eq!(prf.mac16_of(&[b"Hi ", b"There"]), prf.mac16(b"Hi There"));
-        assert_eq!(prf.mac32_of(&[b"Hi There"])[16..], *b"\x88\x1d\xc2\x00\xc9\x83\x3d\xa7\x26\xe9\x37\x6c\x2e\x32\xcf\xf7");
+        assert_eq!(
+            prf.mac32_of(&[b"Hi There"])[16..],
+            *b"\x88\x1d\xc2\x00\xc9\x83\x3d\xa7\x26\xe9\x37\x6c\x2e\x32\xcf\xf7"
+        );
     }
 }

@@ -22,6 +22,34 @@ fn rsa() -> PrivateKey {
     private(PairKind::Rsa2048, include_bytes!("openssl/rsa_2048.pkcs8"))
 }
 
+/// RFC 5649, RFC 8017 section 7.1: what OpenSSL wrapped under an AES key, wrapped itself for an RSA key, is unwrapped; with
+/// any byte changed or missing, or by the other hash, it is not.
+#[test]
+fn keys_wrapped_by_openssl_are_unwrapped() {
+    let key = rsa();
+    let files: [(Oaep, Oaep, &[u8]); 2] = [
+        (Oaep::Sha1, Oaep::Sha256, include_bytes!("openssl/rsa_aes_key_wrap_sha1.ct")),
+        (Oaep::Sha256, Oaep::Sha1, include_bytes!("openssl/rsa_aes_key_wrap_sha256.ct")),
+    ];
+    for (oaep, other, wrapped) in files {
+        assert_eq!(key.unwrap_key(oaep, wrapped).unwrap().as_slice(), b"wrapped by OpenSSL");
+        assert_eq!(key.unwrap_key(other, wrapped).err(), Some(PairError::OpenFailed));
+        for at in [0, 100, 255, 256, 270, wrapped.len() - 1] {
+            let mut changed = wrapped.to_vec();
+            changed[at] ^= 1;
+            assert_eq!(key.unwrap_key(oaep, &changed).err(), Some(PairError::OpenFailed), "{at}");
+        }
+        for length in [0, 255, 256, 264, wrapped.len() - 8, wrapped.len() - 1] {
+            assert_eq!(key.unwrap_key(oaep, &wrapped[..length]).err(), Some(PairError::OpenFailed), "{length}");
+        }
+    }
+    // An AES key of another length than 256 bits.
+    let short = key.public_key().unwrap().encrypt(Oaep::Sha1, &[7; 16]).unwrap();
+    assert_eq!(key.unwrap_key(Oaep::Sha1, &[short, vec![0; 24]].concat()).err(), Some(PairError::OpenFailed));
+    let curve = PrivateKey::generate(PairKind::P256).unwrap();
+    assert_eq!(curve.unwrap_key(Oaep::Sha1, files[0].2).err(), Some(PairError::WrongKind));
+}
+
 /// SubjectPublicKeyInfo of a point of P-256, P-384 or P-521, RFC 5480 section 2.
 fn spki(kind: PairKind, x: &str, y: &str) -> Vec<u8> {
     let head = match kind {

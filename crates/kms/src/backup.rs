@@ -17,8 +17,9 @@ use storage::{SealedRecords, Shard};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::KmsError;
-use crate::keyring::{KeyRing, KeyRingError};
+use crate::keyring::{KeyRing, KeyRingError, open_under};
 use crate::kms::{Kms, material_aad};
+use crate::material::sealed_aad;
 use crate::record::{AliasRecord, GrantRecord, KeyRecord, KeyState, MaterialRecord, Version};
 use crate::root::{EpochSecret, FileProvider, Recipient, RootProvider as _};
 use crate::state::{Edit, read_record};
@@ -203,11 +204,18 @@ impl Kms {
     fn adopt(&self, key: &KeyRecord, version: &mut Version, backup: &Backup) -> Result<(), BackupError> {
         // Imported material that was deleted before the backup was made.
         let Some(wrapped) = &version.wrapped else { return Ok(()) };
-        let aad = material_aad(key, &version.id);
         let damaged = || BackupError::Malformed(format!("the material of {} does not open", key.arn()));
         let domain = backup.domains.get(&wrapped.epoch).ok_or_else(damaged)?;
-        let opened = domain.unwrap(&wrapped.sealed, &aad).map_err(|_| damaged())?;
-        version.wrapped = Some(self.ring().wrap_key(&opened, &aad));
+        let again = if key.kind.is_symmetric() {
+            let aad = material_aad(key, &version.id);
+            let opened = domain.unwrap(&wrapped.sealed, &aad).map_err(|_| damaged())?;
+            self.ring().wrap_key(&opened, &aad)
+        } else {
+            let aad = sealed_aad(key, &version.id);
+            let opened = open_under(domain, &wrapped.sealed, &aad).map_err(|_| damaged())?;
+            self.ring().seal(&opened, &aad)
+        };
+        version.wrapped = Some(again);
         Ok(())
     }
 }

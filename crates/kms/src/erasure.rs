@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use crate::custody::{REWRAP_STEP, write_in_steps};
+use crate::import::import_key_ends;
 use crate::keyring::KeyRingError;
 use crate::kms::{Kms, Turn};
 use crate::managed::DAY_SECONDS;
 use crate::observer::Act;
-use crate::import::import_key_ends;
 use crate::record::{CustodyRecord, KeyRecord, KeyState, MaterialRecord, Origin, Rotated, Seconds, Version};
 use crate::root::RootError;
 use crate::state::Edit;

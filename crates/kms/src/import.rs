@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crypto::{Key, Label, Oaep, PairError, PairKind, PrivateKey};
+use crypto::{Key, Label, Oaep, PairError, PairKind, Prf, PrivateKey};
 use zeroize::Zeroizing;
 
 use crate::custody::custody_aad;
@@ -17,6 +17,7 @@ use crate::state::{Edit, State};
 use crate::{KmsError, model};
 
 const VERSION: u8 = 1;
+const MAC_BYTES: usize = 16;
 const SEAL: Label = Label::new("kms/import token");
 /// Where import keys are in custody, before the second they were made at.
 const NAME: &str = "import-key/";
@@ -110,16 +111,22 @@ impl Kms {
         let mut token = vec![VERSION];
         token.extend_from_slice(&made.to_be_bytes());
         token.extend_from_slice(&import_key.seal(SEAL, &aad(key, made), &content, self.env()));
+        let mac = self.import_mac(key, made, &token);
+        token.extend_from_slice(&mac);
         Ok((token, expires))
     }
 
     /// Opens a token that was made for this key. What is wrong with another one is not said.
     pub(crate) fn open_import_token(&self, key: &KeyRecord, token: &[u8]) -> Result<Parameters, KmsError> {
-        let ([VERSION], rest) = token.split_first_chunk::<1>().ok_or(KmsError::InvalidImportToken)? else {
+        let (named, mac) = token.split_last_chunk::<MAC_BYTES>().ok_or(KmsError::InvalidImportToken)?;
+        let ([VERSION], rest) = named.split_first_chunk::<1>().ok_or(KmsError::InvalidImportToken)? else {
             return Err(KmsError::InvalidImportToken);
         };
         let (made, sealed) = rest.split_first_chunk::<8>().ok_or(KmsError::InvalidImportToken)?;
         let made = Seconds::from_be_bytes(*made);
+        if !crypto::equal(&self.import_mac(key, made, named), mac) {
+            return Err(KmsError::InvalidImportToken);
+        }
         let now = self.now();
         let import_key = match self.open_import_key(made) {
             Ok(import_key) => import_key,
@@ -137,6 +144,12 @@ impl Kms {
             return Err(KmsError::ExpiredImportToken);
         }
         Ok(Parameters { wrapping, private: PrivateKey::from_sealed(pair, Zeroizing::new(pkcs8.to_vec())) })
+    }
+
+    /// What tells a token of ours, also when its import key is gone and only its age can be said.
+    fn import_mac(&self, key: &KeyRecord, made: Seconds, named: &[u8]) -> [u8; MAC_BYTES] {
+        let place = aad(key, made);
+        Prf::new(self.ring().control_subkey("kms/import tokens")).mac16_of(&[&place, b"/", named])
     }
 
     /// The import key of today, made now if there is none, and when it was made.

@@ -70,10 +70,7 @@ pub(crate) fn is_complete(material: &MaterialRecord, now: Seconds) -> bool {
 }
 
 /// KeyMetadata, `ExpirationModel` and `ValidTo`: the earliest date of what is imported; none where nothing is.
-pub(crate) fn expiry(
-    material: &MaterialRecord,
-    now: Seconds,
-) -> Option<(model::ExpirationModelType, Option<Seconds>)> {
+pub(crate) fn expiry(material: &MaterialRecord, now: Seconds) -> Option<(model::ExpirationModelType, Option<Seconds>)> {
     let there = material.versions.iter().filter(|version| version.is_there(now));
     let dates: Vec<Option<Seconds>> = there.filter_map(|version| Some(version.imported.as_ref()?.valid_to)).collect();
     let earliest = dates.iter().flatten().min().copied();
@@ -220,7 +217,11 @@ impl Kms {
             let material = self.read(|state| state.material.get(&key.id).cloned());
             material.map(|material| (due(&material, now), is_complete(&material, now)))
         };
-        let Some((due, complete)) = look(key) else { return Ok(()) };
+        let Some((due, complete)) = look(key) else {
+            // Deleted since.
+            self.overdue().lock().remove(&mark);
+            return Ok(());
+        };
         if !due {
             self.overdue().lock().remove(&mark);
         }
@@ -292,13 +293,7 @@ fn forget(version: &mut Version) {
 }
 
 /// Whether it is new material that is brought, as it must be or may be. KMS API, ImportKeyMaterial, `ImportType`.
-fn is_new(
-    key: &KeyRecord,
-    record: &MaterialRecord,
-    id: &str,
-    said: &Said,
-    now: Seconds,
-) -> Result<bool, KmsError> {
+fn is_new(key: &KeyRecord, record: &MaterialRecord, id: &str, said: &Said, now: Seconds) -> Result<bool, KmsError> {
     use model::ImportType as Kind;
     let first = record.versions.is_empty();
     let incorrect = |text: &str| Err(KmsError::IncorrectKeyMaterial(format!("{text} {}.", key.arn())));

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crypto::{Key, Label, WRAPPED_BYTES};
+use crypto::{Key, Label, OpenFailed, WRAPPED_BYTES};
 use env::Env;
 use parking_lot::RwLock;
 use storage::{Batch, CommitError, Keyspace, Scan, Shard, StorageError};
@@ -326,6 +326,11 @@ impl KeyRing {
         let deletes = epochs.iter().map(|epoch| row_key(*epoch)).collect();
         write(&self.shard, &self.env, Vec::new(), deletes).await
     }
+}
+
+/// Opens what [`KeyRing::seal`] sealed under this domain key.
+pub(crate) fn open_under(domain: &Key, sealed: &[u8], aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenFailed> {
+    domain.open(SEAL, aad, sealed)
 }
 
 /// The key of the sealed records under this control key.

@@ -97,13 +97,13 @@ impl Kms {
             Fresh::Pair(private, _) => private.expose_pkcs8(),
         };
         let id = hex::encode(self.env().random::<32>());
-        let wrapped = self.ring().seal(bytes, &aad(key, &id));
+        let wrapped = self.ring().seal(bytes, &sealed_aad(key, &id));
         Version { id, created: self.now(), wrapped: Some(wrapped), rotated: None, imported: None }
     }
 
     /// Seals a version that is no 32-byte key again, under the current epoch.
     pub(crate) fn reseal_version(&self, key: &KeyRecord, id: &str, wrapped: &Wrapped) -> Result<Wrapped, KmsError> {
-        let aad = aad(key, id);
+        let aad = sealed_aad(key, id);
         let bytes = self.ring().open_sealed(wrapped, &aad);
         let bytes = bytes.map_err(|_| KmsError::Damaged(format!("{}: its material does not open", key.arn())))?;
         Ok(self.ring().seal(&bytes, &aad))
@@ -117,7 +117,7 @@ impl Kms {
             let version = version.and_then(|version| Some((&version.id, version.wrapped.as_ref()?)));
             let (id, wrapped) =
                 version.ok_or_else(|| KmsError::Damaged(format!("{}: it has no material", key.arn())))?;
-            match self.ring().open_sealed(wrapped, &aad(key, id)) {
+            match self.ring().open_sealed(wrapped, &sealed_aad(key, id)) {
                 Ok(bytes) => return Ok(bytes),
                 Err(UnwrapError::EpochGone) => {}
                 Err(UnwrapError::OpenFailed) => break,
@@ -205,8 +205,8 @@ pub(crate) fn public_key(key: &KeyRecord) -> Result<PublicKey, KmsError> {
     }
 }
 
-/// Spec and usage are part of it, so that no key does what it was not made for.
-fn aad(key: &KeyRecord, version: &str) -> Vec<u8> {
+/// Where material that is no 32-byte key belongs. Spec and usage are part of it, so that no key does what it was not made for.
+pub(crate) fn sealed_aad(key: &KeyRecord, version: &str) -> Vec<u8> {
     let (spec, usage) = (key.kind.spec().as_str(), key.kind.usage().as_str());
     format!("kms/{spec}/{usage}/{}/{}/{}/{version}", key.account, key.region, key.id).into_bytes()
 }

@@ -101,7 +101,11 @@ impl KeyRecord {
 
     /// What conditions call the key's kind.
     pub(crate) fn kind_names(&self) -> KindNames {
-        KindNames { spec: self.kind.spec().as_str(), usage: self.kind.usage().as_str(), origin: self.origin.name().as_str() }
+        KindNames {
+            spec: self.kind.spec().as_str(),
+            usage: self.kind.usage().as_str(),
+            origin: self.origin.name().as_str(),
+        }
     }
 }
 

@@ -4,41 +4,53 @@
 mod support;
 
 use kms::{Kms, KmsError, model, ops};
+use support::import::{Parameters, imported};
 use support::{World, code, decrypt, describe, disable, enable, encrypt, new_key, root, schedule, seen};
 
 /// What a cell of the table may say.
 const OK: &str = "ok";
 const DISABLED: &str = "DisabledException";
 const INVALID: &str = "KMSInvalidStateException";
+const UNSUPPORTED: &str = "UnsupportedOperationException";
 
-/// The columns Enabled, Disabled, PendingDeletion of each row. KMS developer guide, "Key state table".
-const TABLE: &[(&str, [&str; 3])] = &[
-    ("CancelKeyDeletion", [INVALID, INVALID, OK]),
-    ("CreateAlias", [OK, OK, INVALID]),
-    ("CreateGrant", [OK, DISABLED, INVALID]),
-    ("Decrypt", [OK, DISABLED, INVALID]),
-    ("DeleteAlias", [OK, OK, OK]),
-    ("DescribeKey", [OK, OK, OK]),
-    ("DisableKey", [OK, OK, INVALID]),
-    ("EnableKey", [OK, OK, INVALID]),
-    ("Encrypt", [OK, DISABLED, INVALID]),
-    ("GenerateDataKey", [OK, DISABLED, INVALID]),
-    ("GenerateDataKeyWithoutPlaintext", [OK, DISABLED, INVALID]),
-    ("GetKeyPolicy", [OK, OK, OK]),
-    ("GetKeyRotationStatus", [OK, OK, OK]),
-    ("ListAliases", [OK, OK, OK]),
-    ("ListGrants", [OK, OK, OK]),
-    ("ListKeyPolicies", [OK, OK, OK]),
-    ("ListResourceTags", [OK, OK, OK]),
-    ("ReEncrypt", [OK, DISABLED, INVALID]),
-    ("RetireGrant", [OK, OK, OK]),
-    ("RevokeGrant", [OK, OK, OK]),
-    ("ScheduleKeyDeletion", [OK, OK, INVALID]),
-    ("TagResource", [OK, OK, INVALID]),
-    ("UntagResource", [OK, OK, INVALID]),
-    ("UpdateAlias", [OK, OK, INVALID]),
-    ("UpdateKeyDescription", [OK, OK, INVALID]),
+/// The columns Enabled, Disabled, PendingDeletion, PendingImport of each row. KMS developer guide, "Key state table".
+const TABLE: &[(&str, [&str; 4])] = &[
+    ("CancelKeyDeletion", [INVALID, INVALID, OK, INVALID]),
+    ("CreateAlias", [OK, OK, INVALID, OK]),
+    ("CreateGrant", [OK, DISABLED, INVALID, INVALID]),
+    ("Decrypt", [OK, DISABLED, INVALID, INVALID]),
+    ("DeleteAlias", [OK, OK, OK, OK]),
+    ("DescribeKey", [OK, OK, OK, OK]),
+    ("DisableKey", [OK, OK, INVALID, INVALID]),
+    ("EnableKey", [OK, OK, INVALID, INVALID]),
+    ("Encrypt", [OK, DISABLED, INVALID, INVALID]),
+    ("GenerateDataKey", [OK, DISABLED, INVALID, INVALID]),
+    ("GenerateDataKeyWithoutPlaintext", [OK, DISABLED, INVALID, INVALID]),
+    ("GetKeyPolicy", [OK, OK, OK, OK]),
+    ("GetKeyRotationStatus", [OK, OK, OK, UNSUPPORTED]),
+    ("ListAliases", [OK, OK, OK, OK]),
+    ("ListGrants", [OK, OK, OK, OK]),
+    ("ListKeyPolicies", [OK, OK, OK, OK]),
+    ("ListResourceTags", [OK, OK, OK, OK]),
+    ("ReEncrypt", [OK, DISABLED, INVALID, INVALID]),
+    ("RetireGrant", [OK, OK, OK, OK]),
+    ("RevokeGrant", [OK, OK, OK, OK]),
+    ("ScheduleKeyDeletion", [OK, OK, INVALID, OK]),
+    ("TagResource", [OK, OK, INVALID, OK]),
+    ("UntagResource", [OK, OK, INVALID, OK]),
+    ("UpdateAlias", [OK, OK, INVALID, OK]),
+    ("UpdateKeyDescription", [OK, OK, INVALID, OK]),
+    ("DisableKeyRotation", [OK, DISABLED, INVALID, UNSUPPORTED]),
+    ("EnableKeyRotation", [OK, DISABLED, INVALID, UNSUPPORTED]),
+    ("RotateKeyOnDemand", [OK, DISABLED, INVALID, INVALID]),
+    // Of keys whose material is imported, in all four states.
+    ("DeleteImportedKeyMaterial", [OK, OK, OK, OK]),
+    ("GetParametersForImport", [OK, OK, INVALID, OK]),
+    ("ImportKeyMaterial", [OK, OK, INVALID, OK]),
 ];
+
+/// The rows that are for keys with imported material only.
+const IMPORTS: &[&str] = &["DeleteImportedKeyMaterial", "GetParametersForImport", "ImportKeyMaterial"];
 
 /// A KMS key with everything that the actions need, and then in a state of the table.
 struct Subject {
@@ -46,10 +58,22 @@ struct Subject {
     arn: String,
     blob: Vec<u8>,
     grant: String,
+    /// Of a key with imported material.
+    parameters: Option<Parameters>,
 }
 
 async fn subject(kms: &Kms, state: usize) -> Subject {
     let key = new_key(kms).await;
+    subject_of(kms, state, key, None).await
+}
+
+/// The same with imported material, which it lacks in the last state.
+async fn imported_subject(kms: &Kms, state: usize) -> Subject {
+    let (key, parameters) = imported(kms, 1).await;
+    subject_of(kms, state, key, Some(parameters)).await
+}
+
+async fn subject_of(kms: &Kms, state: usize, key: String, parameters: Option<Parameters>) -> Subject {
     let blob = encrypt(kms, &key, &[]).await;
     let alias = |name: &str| model::CreateAliasRequest {
         alias_name: format!("alias/{name}-{key}"),
@@ -60,10 +84,11 @@ async fn subject(kms: &Kms, state: usize) -> Subject {
     match state {
         0 => {}
         1 => disable(kms, &key).await,
-        _ => schedule(kms, &key, 7).await,
+        2 => schedule(kms, &key, 7).await,
+        _ => drop(support::import::delete(kms, &key, None).await.unwrap()),
     }
     let arn = describe(kms, &key).await.arn.unwrap();
-    Subject { key, arn, blob, grant }
+    Subject { key, arn, blob, grant, parameters }
 }
 
 fn grant_request(key: &str) -> model::CreateGrantRequest {
@@ -96,6 +121,29 @@ async fn act(kms: &Kms, action: &str, on: &Subject) -> Result<(), KmsError> {
         "DescribeKey" => {
             let input = model::DescribeKeyRequest { key_id, ..Default::default() };
             ops::describe_key::run(kms, &cx, input).await.map(drop)
+        }
+        "DeleteImportedKeyMaterial" => support::import::delete(kms, &key_id, None).await.map(drop),
+        "GetParametersForImport" => {
+            let input = model::GetParametersForImportRequest {
+                key_id,
+                wrapping_algorithm: model::AlgorithmSpec::RsaesOaepSha256,
+                wrapping_key_spec: model::WrappingKeySpec::Rsa2048,
+            };
+            ops::get_parameters_for_import::run(kms, &cx, input).await.map(drop)
+        }
+        "ImportKeyMaterial" => {
+            let request = on.parameters.as_ref().unwrap().request(&key_id, 1);
+            ops::import_key_material::run(kms, &cx, request).await.map(drop)
+        }
+        "DisableKeyRotation" => {
+            ops::disable_key_rotation::run(kms, &cx, model::DisableKeyRotationRequest { key_id }).await
+        }
+        "EnableKeyRotation" => {
+            let input = model::EnableKeyRotationRequest { key_id, ..Default::default() };
+            ops::enable_key_rotation::run(kms, &cx, input).await
+        }
+        "RotateKeyOnDemand" => {
+            ops::rotate_key_on_demand::run(kms, &cx, model::RotateKeyOnDemandRequest { key_id }).await.map(drop)
         }
         "DisableKey" => ops::disable_key::run(kms, &cx, model::DisableKeyRequest { key_id }).await,
         "EnableKey" => ops::enable_key::run(kms, &cx, model::EnableKeyRequest { key_id }).await,
@@ -181,7 +229,11 @@ async fn every_action_answers_in_every_state_as_the_table_says() {
     let kms = world.open().await;
     for (action, answers) in TABLE {
         for (state, expected) in answers.iter().enumerate() {
-            let subject = subject(&kms, state).await;
+            let subject = if state == 3 || IMPORTS.contains(action) {
+                imported_subject(&kms, state).await
+            } else {
+                subject(&kms, state).await
+            };
             let outcome = act(&kms, action, &subject).await;
             assert_eq!(code(outcome), *expected, "{action} in state {state}");
         }
@@ -197,8 +249,10 @@ async fn state_errors_name_the_key() {
         (1, "Encrypt", "is disabled."),
         (2, "Encrypt", "is pending deletion."),
         (0, "CancelKeyDeletion", "is not pending deletion."),
+        (3, "Encrypt", "is pending import."),
+        (3, "GetKeyRotationStatus", "origin is EXTERNAL which is not valid for this operation."),
     ] {
-        let subject = subject(&kms, state).await;
+        let subject = if state == 3 { imported_subject(&kms, state).await } else { subject(&kms, state).await };
         let (_, message) = seen(act(&kms, action, &subject).await.unwrap_err());
         assert_eq!(message, format!("{} {text}", subject.arn));
     }

@@ -2,12 +2,12 @@
 //!
 //! A target is a function of bytes that panics when something does not hold. `tests/corpus.rs` runs each on its seeds, on
 //! the files of `corpus/NAME` and on changes of both, with stable cargo; `cargo-fuzz/` runs the same functions under
-//! libFuzzer. Whoever adds a parser adds a file here, a row below and a line in `cargo-fuzz`: the parameters of
-//! ImportKeyMaterial (a token and wrapped material) belong beside [`ciphertext`].
+//! libFuzzer. Whoever adds a parser adds a file here, a row below and a line in `cargo-fuzz`.
 #![allow(clippy::panic, clippy::expect_used, reason = "a panic is how a target says that something does not hold")]
 
 pub mod ciphertext;
 pub mod grant_token;
+pub mod import_parameters;
 mod installation;
 pub mod policy_document;
 pub mod query;
@@ -31,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "policy_document", run: policy_document::run, seeds: Vec::new },
     Target { name: "ciphertext", run: ciphertext::run, seeds: ciphertext::seeds },
     Target { name: "grant_token", run: grant_token::run, seeds: grant_token::seeds },
+    Target { name: "import_parameters", run: import_parameters::run, seeds: import_parameters::seeds },
     Target { name: "query", run: query::run, seeds: Vec::new },
     Target { name: "request_body", run: request_body::run, seeds: Vec::new },
 ];

@@ -101,6 +101,12 @@ fn grant_tokens() {
     runs("grant_token");
 }
 
+/// KMS API, ImportKeyMaterial: tokens that were not given out and material that does not unwrap have their two exceptions.
+#[test]
+fn import_parameters() {
+    runs("import_parameters");
+}
+
 /// Smithy, "AWS query protocol"; XML 1.0: forms are read as they are written, and no text becomes markup.
 #[test]
 fn queries() {

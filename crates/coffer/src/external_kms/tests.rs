@@ -1,5 +1,7 @@
 //! A second Coffer as the key service of a first one, over real HTTP on loopback: cut off, restored, its key disabled.
 
+mod imported;
+
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
