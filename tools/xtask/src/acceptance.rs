@@ -1,5 +1,6 @@
 //! What must hold in real Linux clients. Each case has a server and clients of its own, and says what it saw.
 
+mod clock;
 mod elsewhere;
 pub(crate) mod keys;
 mod kill;
@@ -40,6 +41,8 @@ pub(crate) struct Scale {
     pub(crate) time_limit: Duration,
     /// Of one client; a million names are a GiB of its caches.
     pub(crate) memory_mib: u32,
+    /// Of the programs, in the cases of [`SHIPPED`].
+    profile: Profile,
 }
 
 impl Scale {
@@ -53,6 +56,7 @@ impl Scale {
             seed: fresh_seed(),
             time_limit: Duration::from_secs(900),
             memory_mib: 1024,
+            profile: Profile::Dev,
         }
     }
 
@@ -65,6 +69,7 @@ impl Scale {
             counts: 2000,
             time_limit: Duration::from_secs(3600),
             memory_mib: 3072,
+            profile: Profile::Release,
             ..Self::usual()
         }
     }
@@ -76,6 +81,9 @@ const QUICK: Settings = Settings { lease_seconds: 10, key_lease_seconds: 60, idl
 
 /// A key lease that ends while a case waits for it.
 const SHORT_LEASE: Settings = Settings { lease_seconds: 10, key_lease_seconds: 10, idle_close_seconds: 300 };
+
+/// The cases that a long run plays with the programs as they are shipped.
+const SHIPPED: &[&str] = &["a moved clock"];
 
 /// Every case, the quick ones first.
 const CASES: &[Case] = &[
@@ -111,6 +119,7 @@ const CASES: &[Case] = &[
     },
     Case { name: "a disabled key", clients: 2, anywhere: false, settings: USUAL, run: keys::disabled },
     Case { name: "a key taken away under load", clients: 1, anywhere: false, settings: QUICK, run: load::sealed },
+    Case { name: "a moved clock", clients: 1, anywhere: false, settings: QUICK, run: clock::dates_come },
     Case { name: "a key in a KMS elsewhere", clients: 1, anywhere: false, settings: SHORT_LEASE, run: elsewhere::kms },
     Case { name: "no plaintext at rest", clients: 1, anywhere: false, settings: USUAL, run: keys::canaries },
     Case { name: "a stolen data directory", clients: 1, anywhere: false, settings: USUAL, run: stolen::stolen },
@@ -148,9 +157,13 @@ pub(crate) fn prove(house: &House, report: &mut Report, cast: Cast, only: Option
 }
 
 fn play(house: &House, case: &Case, cast: Cast, scale: &Scale) -> Result<String, String> {
+    let profile = if SHIPPED.contains(&case.name) { scale.profile } else { Profile::Dev };
+    if profile == Profile::Release {
+        house.build(profile)?;
+    }
     let plan = Plan {
         cast,
-        profile: Profile::Dev,
+        profile,
         clients: case.clients,
         settings: case.settings,
         print: std::env::var_os("COFFER_VERBOSE").is_some(),

@@ -23,6 +23,8 @@ pub(crate) struct Api {
     access_key_id: String,
     secret: String,
     region: &'static str,
+    /// How far the server's clock is ahead of this machine's.
+    ahead: Duration,
 }
 
 /// A file system that can be mounted.
@@ -43,12 +45,17 @@ impl Api {
             found.next().ok_or_else(|| format!("{}: no {name}", profile.display()))
         };
         let (access_key_id, secret) = (value("aws_access_key_id")?, value("aws_secret_access_key")?);
-        Ok(Self { address, access_key_id, secret, region: "us-east-1" })
+        Ok(Self { address, access_key_id, secret, region: "us-east-1", ahead: Duration::ZERO })
     }
 
     /// The same for a server of another region.
     pub(crate) fn in_region(self, region: &'static str) -> Self {
         Self { region, ..self }
+    }
+
+    /// The same for a server whose clock is ahead of this machine's.
+    pub(crate) fn ahead(self, ahead: Duration) -> Self {
+        Self { ahead, ..self }
     }
 
     /// Whether the server says that it serves.
@@ -139,7 +146,7 @@ impl Api {
             region: self.region.to_owned(),
             service: service.to_owned(),
         };
-        let added = signer.sign(method, bare, query, &headers, body.as_bytes(), now());
+        let added = signer.sign(method, bare, query, &headers, body.as_bytes(), now(self.ahead));
         let mut head = format!("{method} {path} HTTP/1.1\r\ncontent-length: {}\r\nconnection: close\r\n", body.len());
         for (name, value) in headers.iter().map(|(name, value)| (*name, (*value).to_owned())).chain(added) {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -157,8 +164,8 @@ impl std::fmt::Debug for Api {
     }
 }
 
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+fn now(ahead: Duration) -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default() + ahead;
     Timestamp::from_unix(i64::try_from(since.as_secs()).unwrap_or(0), since.subsec_nanos())
 }
 

@@ -253,6 +253,11 @@ impl Coffer {
         Err("the server did not stop within 30 s of SIGTERM".to_owned())
     }
 
+    /// From the next start on it runs under these programs, which leave it its process.
+    pub(crate) fn run_under(&mut self, programs: Vec<String>) {
+        self.under = programs;
+    }
+
     /// Lets it outlive the program that starts it.
     pub(crate) fn untie(&mut self) {
         self.tied = false;

@@ -33,6 +33,18 @@ pub(crate) fn softhsm() -> Result<(), String> {
     }
 }
 
+/// The library of Debian's faketime that gives a process clocks of its own.
+pub(crate) fn faketime() -> Result<PathBuf, String> {
+    let library = PathBuf::from(format!("/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1", std::env::consts::ARCH));
+    if !library.exists() {
+        if !is_root() {
+            return Err("a package is missing; as root: apt-get install --no-install-recommends faketime".to_owned());
+        }
+        apt(&["faketime"])?;
+    }
+    if library.exists() { Ok(library) } else { Err(format!("the package faketime has no {}", library.display())) }
+}
+
 /// The Python environment with the AWS CLI and boto3, as pinned.
 pub(crate) fn python(house: &House) -> Result<PathBuf, String> {
     environment(house, "api")

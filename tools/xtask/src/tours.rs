@@ -10,6 +10,7 @@ use crate::report::Report;
 pub(crate) fn run(house: &House, python: &Path, report: &mut Report) {
     report.check("API tour: boto3", || tour(house, python, "tour.py"));
     report.check("API tour: signatures of botocore", || tour(house, python, "signatures.py"));
+    report.check("API tour: key states", || tour(house, python, "key_states.py"));
     report.check("API tour: AWS CLI", || tour(house, python, "tour.sh"));
     report.check("API tour: IAM and STS by boto3", || tour(house, python, "identities.py"));
     report.check("API tour: IAM and STS by AWS CLI", || tour(house, python, "identities.sh"));

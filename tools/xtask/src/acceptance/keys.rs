@@ -14,11 +14,12 @@ use crate::stage::{Mount, Stage};
 use crate::trees;
 
 /// The ways to take a key away, each undone without a remount, and what status and log then give as the reason.
-const ROUNDS: [(&str, &str); 4] = [
+const ROUNDS: [(&str, &str); 5] = [
     ("disabled", "is disabled"),
     ("restarted", "is disabled"),
     ("pending-deletion", "is pending deletion"),
     ("grant-revoked", "is not authorized to perform: kms:Decrypt"),
+    ("policy-denied", "with an explicit deny in a resource-based policy"),
 ];
 
 /// Each way: the client's operations fail with an I/O error, status and log say which key and why, and it goes on

@@ -9,7 +9,7 @@ use super::work::AT;
 use crate::stage::{Mount, Stage};
 
 /// The ways to take a key away; `keys::withhold` and `keys::give_back` know how each is done.
-const WAYS: [&str; 3] = ["disabled", "pending-deletion", "grant-revoked"];
+const WAYS: [&str; 4] = ["disabled", "pending-deletion", "grant-revoked", "policy-denied"];
 
 /// What a seal may take, from the answer to the call that takes the key away to the client's first refused operation.
 const SEAL_LIMIT: Duration = Duration::from_secs(60);
