@@ -10,7 +10,7 @@ use policy::{CallerPolicies, Conditions, Document, IdentityPolicies, Refusal, Re
 
 use crate::kms::Kms;
 use crate::record::{GrantRecord, Grantee, KeyRecord};
-use crate::{EncryptionContext, KmsError, grants, policy_document};
+use crate::{EncryptionContext, KmsError, facts, grants, policy_document};
 
 /// What a key's policy is called in explanations.
 const POLICY_NAME: &str = "default";
@@ -150,11 +150,8 @@ impl Kms {
         key: &Arn,
         context: &EncryptionContext,
     ) -> Result<(), KmsError> {
-        let mut facts = Conditions::of_call(cx)
-            .with("kms:ViaService", service)
-            .with("kms:CallerAccount", cx.caller.account.clone())
-            .with("kms:GrantIsForAWSResource", "true")
-            .instead("aws:ViaAWSService", "true");
+        let mut facts =
+            facts::through(Conditions::of_call(cx), service).with("kms:CallerAccount", cx.caller.account.clone());
         for (name, value) in context.pairs() {
             facts = facts.with(&format!("kms:EncryptionContext:{name}"), value.clone());
         }
@@ -182,6 +179,9 @@ impl Kms {
             .with("kms:CallerAccount", cx.caller.account.clone())
             .with("kms:KeySpec", kind.spec)
             .with("kms:KeyUsage", kind.usage)
+            // The older names of the two, which policies may still ask for.
+            .with("kms:CustomerMasterKeySpec", kind.spec)
+            .with("kms:CustomerMasterKeyUsage", kind.usage)
             .with("kms:KeyOrigin", kind.origin)
             .with("kms:MultiRegion", "false")
             .with("aws:ResourceAccount", key.account.clone());

@@ -14,6 +14,7 @@ mod context;
 mod custody;
 mod erasure;
 mod error;
+mod facts;
 mod foreign;
 mod grants;
 mod keyring;

@@ -1,6 +1,8 @@
 //! A key management service over memory, that a test can cut at any step and open again.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod users;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
