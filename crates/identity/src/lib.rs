@@ -25,6 +25,7 @@ mod quota;
 mod resource;
 mod session;
 mod simulate;
+mod stand_in;
 mod state;
 mod tags;
 mod target;

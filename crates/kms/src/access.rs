@@ -3,6 +3,8 @@
 //! One ruling over everything that speaks of the call: the key's policy, what hangs on the caller, and grants. What depends
 //! on no KMS key (CreateKey, lists, GenerateRandom) is ruled by what hangs on the caller alone.
 
+mod explain;
+
 use std::sync::Arc;
 
 use aws_wire::{Arn, CallContext, Caller, CallerKind};
@@ -11,6 +13,8 @@ use policy::{CallerPolicies, Conditions, Document, IdentityPolicies, Refusal, Re
 use crate::kms::Kms;
 use crate::record::{GrantRecord, Grantee, KeyRecord};
 use crate::{EncryptionContext, KmsError, facts, grants, policy_document};
+
+pub use explain::KeyRuling;
 
 /// What a key's policy is called in explanations.
 const POLICY_NAME: &str = "default";

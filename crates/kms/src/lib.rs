@@ -38,6 +38,7 @@ mod tags;
 mod uuid;
 mod wrapped;
 
+pub use access::KeyRuling;
 pub use context::EncryptionContext;
 pub use custody::{SERVICE_OPERATIONS, ServiceGrant};
 pub use error::KmsError;

@@ -344,3 +344,28 @@ async fn context_keys_of_policies_are_listed() {
     let missing = run!(house, &root, get_context_keys_for_principal_policy, {"PolicySourceArn": nobody});
     assert!(matches!(missing, Err(IdentityError::NoSuchEntity(_))), "{missing:?}");
 }
+
+/// IAM User Guide, "IAM identifiers": whoever is asked about is the one who would call, with all that hangs on it.
+#[tokio::test]
+async fn a_stand_in_is_the_caller_itself() {
+    let house = House::new().await;
+    let root = house.root();
+    let (_, mara) = user(&house, "mara").await;
+    let stand_in = |arn: &str| house.identities.stand_in(&aws_wire::Arn::parse(arn).unwrap());
+    assert_eq!(stand_in(MARA), Some(aws_wire::Caller { access_key_id: None, ..mara }));
+    let trust = document(json!({"Effect": "Allow", "Principal": {"AWS": "000000000001"}, "Action": "sts:AssumeRole"}));
+    run!(house, &root, create_role, {"RoleName": "reader", "Path": "/a/", "AssumeRolePolicyDocument": trust}).unwrap();
+    run!(house, &root, put_role_policy, {"RoleName": "reader", "PolicyName": "p", "PolicyDocument": ALLOW_LIST})
+        .unwrap();
+    for arn in ["arn:aws:iam::000000000001:role/a/reader", "arn:aws:sts::000000000001:assumed-role/reader/simulation"] {
+        let reader = stand_in(arn).unwrap();
+        assert_eq!(reader.arn.to_string(), "arn:aws:sts::000000000001:assumed-role/reader/simulation");
+        assert!(super::may(&house, &reader, "kms:ListKeys") && !super::may(&house, &reader, "kms:CreateKey"));
+    }
+    assert_eq!(stand_in("arn:aws:iam::000000000001:root").unwrap().kind, aws_wire::CallerKind::Root);
+    run!(house, &root, create_group, {"GroupName": "staff"}).unwrap();
+    for nobody in ["user/eve", "group/staff", "role/reader"] {
+        assert_eq!(stand_in(&format!("arn:aws:iam::000000000001:{nobody}")), None, "{nobody}");
+    }
+    assert_eq!(stand_in("arn:aws:iam::000000000009:root"), None);
+}
