@@ -29,7 +29,8 @@ ACTIONS = {
         CreateAccessKey CreateGroup CreateOpenIDConnectProvider CreatePolicy CreatePolicyVersion CreateRole CreateUser
         DeleteAccessKey DeleteGroup DeleteGroupPolicy DeleteOpenIDConnectProvider DeletePolicy DeletePolicyVersion
         DeleteRole DeleteRolePermissionsBoundary DeleteRolePolicy DeleteUser DeleteUserPermissionsBoundary
-        DeleteUserPolicy DetachGroupPolicy DetachRolePolicy DetachUserPolicy GetAccessKeyLastUsed GetGroup
+        DeleteUserPolicy DetachGroupPolicy DetachRolePolicy DetachUserPolicy GetAccessKeyLastUsed
+        GetContextKeysForCustomPolicy GetContextKeysForPrincipalPolicy GetGroup
         GetGroupPolicy GetOpenIDConnectProvider GetPolicy GetPolicyVersion GetRole GetRolePolicy GetUser GetUserPolicy
         ListAccessKeys ListAttachedGroupPolicies ListAttachedRolePolicies ListAttachedUserPolicies
         ListEntitiesForPolicy ListGroupPolicies ListGroups ListGroupsForUser ListOpenIDConnectProviderTags
@@ -177,6 +178,7 @@ def policies(key):
     same([entry["EvalDecision"] for entry in simulated["EvaluationResults"]], ["allowed", "implicitDeny"], "SimulatePrincipalPolicy")
     custom = iam.simulate_custom_policy(PolicyInputList=[ALLOW.replace("Allow", "Deny")], ActionNames=["iam:ListUsers"])
     same(custom["EvaluationResults"][0]["EvalDecision"], "explicitDeny", "SimulateCustomPolicy")
+    simulations()
     boundary = "arn:aws:iam::aws:policy/AWSKeyManagementServicePowerUser"
     iam.put_user_permissions_boundary(UserName="mara", PermissionsBoundary=boundary)
     same(iam.get_user(UserName="mara")["User"]["PermissionsBoundary"]["PermissionsBoundaryArn"], boundary, "the boundary")
@@ -191,6 +193,44 @@ def policies(key):
     same(iam.get_user_policy(UserName="mara", PolicyName="own")["PolicyDocument"], json.loads(ALLOW), "GetUserPolicy")
     same(names("list_user_policies", "PolicyNames", None, UserName="mara"), ["own"], "ListUserPolicies")
     iam.delete_user_policy(UserName="mara", PolicyName="own")
+
+
+def simulations():
+    key = f"arn:aws:kms:{session.region_name or 'us-east-1'}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    caller = f"arn:aws:iam::{ACCOUNT}:user/staff/mara"
+    own = json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Sid": "use", "Effect": "Allow", "Action": "kms:*", "Resource": key},
+        {"Sid": "team", "Effect": "Deny", "Action": "kms:Encrypt", "Resource": "*",
+         "Condition": {"StringEquals": {"aws:PrincipalTag/team": "red"}}}]}, indent=4)
+    ask = dict(PolicyInputList=[own], ActionNames=["kms:Encrypt", "kms:ListKeys"], ResourceArns=[key, key[:-1] + "1"])
+    first, second = iam.simulate_custom_policy(**ask)["EvaluationResults"]
+    same((first["EvalDecision"], second["EvalDecision"], first["EvalDecisionDetails"]), ("implicitDeny", "implicitDeny", {}), "the most restrictive")
+    same(first["MissingContextValues"], ["aws:PrincipalTag/team"], "MissingContextValues")
+    same([entry["EvalResourceDecision"] for entry in first["ResourceSpecificResults"]], ["allowed", "implicitDeny"], "each resource")
+    matched, = first["ResourceSpecificResults"][0]["MatchedStatements"]
+    same(matched, {"SourcePolicyId": "PolicyInputList.1", "SourcePolicyType": "none", "StartPosition": {"Line": 3, "Column": 19},
+                   "EndPosition": {"Line": 9, "Column": 10}}, "the statement's place")
+    entry = {"ContextKeyName": "aws:PrincipalTag/team", "ContextKeyType": "string", "ContextKeyValues": ["red"]}
+    denied = iam.simulate_custom_policy(**ask, ContextEntries=[entry])["EvaluationResults"][0]
+    same((denied["EvalDecision"], denied["MissingContextValues"]), ("explicitDeny", []), "ContextEntries")
+    pages = list(iam.get_paginator("simulate_custom_policy").paginate(**ask, PaginationConfig={"PageSize": 1}))
+    same([page["EvaluationResults"][0]["EvalActionName"] for page in pages], ask["ActionNames"], "pages of one")
+    bound = json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "iam:Get*", "Resource": "*"}})
+    bounded = iam.simulate_principal_policy(PolicySourceArn=caller, ActionNames=["iam:ListUsers"], PermissionsBoundaryPolicyInputList=[bound])
+    result, = bounded["EvaluationResults"]
+    same((result["EvalDecision"], result["PermissionsBoundaryDecisionDetail"]), ("implicitDeny", {"AllowedByPermissionsBoundary": False}), "a boundary")
+    foreign = key.replace(ACCOUNT, "000000000002")
+    policy = json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": {"AWS": caller}, "Action": "kms:*", "Resource": "*"}})
+    across = iam.simulate_custom_policy(PolicyInputList=[own.replace(key, "*")], ActionNames=["kms:Decrypt"], ResourceArns=[foreign],
+                                        CallerArn=caller, ResourcePolicy=policy)["EvaluationResults"][0]
+    same((across["EvalDecision"], set(across["EvalDecisionDetails"].values())), ("allowed", {"allowed"}), "across accounts")
+    refused("InvalidInput", 400, iam.simulate_custom_policy, PolicyInputList=[own], ActionNames=["ListKeys"])
+    refused("InvalidInput", 400, iam.simulate_custom_policy, PolicyInputList=["{}"], ActionNames=["kms:ListKeys"])
+    refused("InvalidInput", 400, iam.simulate_custom_policy, **ask, ResourceHandlingOption="EC2-VPC-EBS")
+    refused("NoSuchEntity", 404, iam.simulate_principal_policy, PolicySourceArn=caller + "x", ActionNames=["kms:ListKeys"])
+    same(iam.get_context_keys_for_custom_policy(PolicyInputList=[own])["ContextKeyNames"], ["aws:PrincipalTag/team"], "GetContextKeysForCustomPolicy")
+    keys = iam.get_context_keys_for_principal_policy(PolicySourceArn=caller, PolicyInputList=[own])["ContextKeyNames"]
+    same(keys, ["aws:PrincipalTag/team"], "GetContextKeysForPrincipalPolicy")
 
 
 def roles(key):

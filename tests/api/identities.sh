@@ -68,6 +68,19 @@ refused AccessDenied by "$sid" "$ssecret" "$stoken" iam list-users
 read -r tid tsecret ttoken <<< "$(by "$id" "$secret" '' sts get-session-token --query 'Credentials.[AccessKeyId,SecretAccessKey,SessionToken]')"
 same "$(by "$tid" "$tsecret" "$ttoken" sts get-caller-identity --query Arn)" "arn:aws:iam::$account:user/ann" get-session-token
 
+simulated=(iam simulate-principal-policy --policy-source-arn "arn:aws:iam::$account:user/ann")
+same "$(run "${simulated[@]}" --action-names sts:AssumeRole --resource-arns "$role" --query 'EvaluationResults[].EvalDecision')" allowed simulate-principal-policy
+same "$(run "${simulated[@]}" --action-names iam:CreateUser iam:ListUsers --query 'EvaluationResults[].EvalDecision')" 'implicitDeny	allowed' 'two actions'
+same "$(run "${simulated[@]}" --action-names iam:ListUsers --query 'EvaluationResults[].MatchedStatements[].[SourcePolicyId,SourcePolicyType]')" 'ReadOnlyAccess	aws-managed' 'the policy that decides'
+dated='{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"dynamodb:*","Resource":"*","Condition":{"DateGreaterThan":{"aws:CurrentTime":"2018-08-16T12:00:00Z"}}}}'
+custom=(iam simulate-custom-policy --policy-input-list "$dated" --action-names dynamodb:CreateBackup)
+at() { echo "ContextKeyName='aws:CurrentTime',ContextKeyValues='$1',ContextKeyType=date"; }
+place='EvaluationResults[].MatchedStatements[].[StartPosition.Line,StartPosition.Column,EndPosition.Line,EndPosition.Column]'
+same "$(run "${custom[@]}" --context-entries "$(at 2019-04-25T11:00:00Z)" --query "$place")" '1	38	1	167' simulate-custom-policy
+same "$(run "${custom[@]}" --context-entries "$(at 2014-04-25T11:00:00Z)" --query 'EvaluationResults[].EvalDecision')" implicitDeny 'too early'
+same "$(run "${custom[@]}" --query 'EvaluationResults[].MissingContextValues[]')" aws:CurrentTime 'a missing value'
+refused InvalidInput run "${custom[@]}" --resource-handling-option EC2-VPC-EBS
+same "$(run iam get-context-keys-for-custom-policy --policy-input-list "$dated" --query ContextKeyNames)" aws:CurrentTime get-context-keys-for-custom-policy
 run iam detach-user-policy --user-name ann --policy-arn "$policy"
 run iam delete-policy --policy-arn "$policy"
 run iam remove-user-from-group --group-name readers --user-name ann

@@ -138,6 +138,12 @@ def keys():
     locked = policy["Policy"].replace("kms:*", "kms:Describe*")
     refused("MalformedPolicyDocumentException", 400, kms.put_key_policy, KeyId=key, PolicyName="default", Policy=locked)
     kms.put_key_policy(KeyId=key, PolicyName="default", Policy=policy["Policy"])
+    # The policy of a key of a service is the service's.
+    managed = kms.describe_key(KeyId="alias/aws/elasticfilesystem")["KeyMetadata"]
+    same(managed["KeyManager"], "AWS", "the key of a service")
+    refused("AccessDeniedException", 400, kms.put_key_policy, KeyId=managed["KeyId"], PolicyName="default", Policy=policy["Policy"])
+    unchanged = kms.get_key_policy(KeyId=managed["KeyId"], PolicyName="default")["Policy"]
+    check("kms:ViaService" in unchanged, "the policy of a service's key stays")
     listed = [entry["KeyId"] for page in kms.get_paginator("list_keys").paginate(PaginationConfig={"PageSize": 1})
               for entry in page["Keys"]]
     check(key in listed and len(listed) == len(set(listed)), f"ListKeys in pages of one: {listed}")

@@ -46,6 +46,19 @@ same "$(run kms list-keys --query "Keys[?KeyId=='$key'].KeyArn")" "$arn" list-ke
 same "$(run kms get-key-rotation-status --key-id "$key" --query KeyRotationEnabled)" False get-key-rotation-status
 run kms get-key-policy --key-id "$key" --policy-name default > policy
 same "$(grep -c 'kms:\*' policy)" 1 get-key-policy
+run kms put-key-policy --key-id "$key" --policy-name default --policy file://policy
+sed 's/kms:\*/kms:Describe*/' policy > locked
+refused MalformedPolicyDocumentException kms put-key-policy --key-id "$key" --policy-name default --policy file://locked
+same "$(run kms list-key-policies --key-id "$key" --query PolicyNames)" default list-key-policies
+managed=$(run kms describe-key --key-id alias/aws/elasticfilesystem --query KeyMetadata.KeyId)
+refused AccessDeniedException kms put-key-policy --key-id "$managed" --policy-name default --policy file://policy
+run kms enable-key-rotation --key-id "$key" --rotation-period-in-days 180
+same "$(run kms get-key-rotation-status --key-id "$key" --query '[KeyRotationEnabled,RotationPeriodInDays]')" 'True	180' enable-key-rotation
+refused ValidationException kms enable-key-rotation --key-id "$key" --rotation-period-in-days 2561
+same "$(run kms rotate-key-on-demand --key-id "$key" --query KeyId)" "$arn" rotate-key-on-demand
+same "$(run kms list-key-rotations --key-id "$key" --query 'Rotations[].RotationType')" ON_DEMAND list-key-rotations
+run kms disable-key-rotation --key-id "$key"
+same "$(run kms get-key-rotation-status --key-id "$key" --query KeyRotationEnabled)" False disable-key-rotation
 same "$(run kms list-resource-tags --key-id "$key" --query 'length(Tags)')" 0 list-resource-tags
 printf 'a secret of the CLI' > plain
 run kms encrypt --key-id alias/cli --plaintext fileb://plain --encryption-context a=b --query CiphertextBlob | base64 -d > sealed

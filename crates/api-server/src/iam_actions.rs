@@ -43,6 +43,8 @@ pub(crate) fn actions(identities: &Arc<Identities>) -> ServiceActions {
         "DetachRolePolicy"                        detach_role_policy                             Mutate Before [];
         "DetachUserPolicy"                        detach_user_policy                             Mutate Before [];
         "GetAccessKeyLastUsed"                    get_access_key_last_used                       Read   Before [];
+        "GetContextKeysForCustomPolicy"           get_context_keys_for_custom_policy             Read   Before [];
+        "GetContextKeysForPrincipalPolicy"        get_context_keys_for_principal_policy          Read   Before [];
         "GetGroup"                                get_group                                      Read   Before [];
         "GetGroupPolicy"                          get_group_policy                               Read   Before [];
         "GetOpenIDConnectProvider"                get_open_id_connect_provider                   Read   Before [];

@@ -17,6 +17,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::CofferError;
 use crate::key_dependents::KeyDependents;
+use crate::simulate::{Question, Simulated};
 use crate::status::Status;
 
 /// The longest request line, in bytes.
@@ -46,6 +47,8 @@ pub(crate) enum Request {
         /// Its twelve digits.
         account: String,
     },
+    /// May somebody do something, and why?
+    Simulate(Question),
     /// Opens the root key of a sealed server.
     Unseal {
         /// The passphrase or PIN.
@@ -110,6 +113,11 @@ pub(crate) enum Answer {
         /// Its secret.
         secret: String,
     },
+    /// To [`Request::Simulate`].
+    Simulated {
+        /// One for each action.
+        results: Vec<Simulated>,
+    },
     /// To [`Request::Unseal`].
     Unsealed,
     /// The request was not understood or could not be answered.
@@ -126,6 +134,7 @@ impl std::fmt::Debug for Answer {
             Self::Status(_) => "Status",
             Self::Hosts { .. } => "Hosts",
             Self::KeyDependents(_) => "KeyDependents",
+            Self::Simulated { .. } => "Simulated",
             Self::Unsealed => "Unsealed",
             Self::Account { .. } => "Account",
             Self::Refused { .. } => "Refused",

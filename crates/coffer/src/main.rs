@@ -35,6 +35,7 @@ mod provision;
 mod report;
 mod sealed;
 mod serve;
+mod simulate;
 mod status;
 mod subnet;
 mod system_keys;
@@ -81,6 +82,9 @@ enum Command {
     /// The root key and backups of keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Policies and what they come to.
+    #[command(subcommand)]
+    Policy(simulate::PolicyCommand),
 }
 
 #[derive(Debug, Args)]
@@ -246,6 +250,7 @@ fn run(command: Command) -> Result<ExitCode, CofferError> {
         Command::Account(AccountCommand::Create(args)) => account_create::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Fsck(args) => Ok(fsck::run(&args)),
         Command::Key(command) => key::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Policy(simulate::PolicyCommand::Simulate(args)) => simulate::run(&args),
         Command::Audit(AuditCommand::Verify(args)) => Ok(audit_verify::run(&args)),
     }
 }
@@ -266,7 +271,9 @@ fn report(args: &ReportArgs, request: &Request) -> Result<ExitCode, CofferError>
         }
         Answer::KeyDependents(found) => print!("{}", key_dependents::render(&found)),
         Answer::Unsealed => {}
-        Answer::Account { .. } => return Err(CofferError::Stopped("the server answered another request".to_owned())),
+        Answer::Account { .. } | Answer::Simulated { .. } => {
+            return Err(CofferError::Stopped("the server answered another request".to_owned()));
+        }
         Answer::Refused { why } => return Err(CofferError::Stopped(why)),
     }
     Ok(ExitCode::SUCCESS)

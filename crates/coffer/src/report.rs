@@ -276,6 +276,10 @@ impl Administer for Reporter {
                 Request::Hosts => Answer::Hosts { hosts: self.hosts() },
                 Request::KeyDependents { key } => self.key_dependents(&key),
                 Request::CreateAccount { account } => self.create_account(account).await,
+                Request::Simulate(question) => match question.answer(&self.house, &self.config) {
+                    Ok(results) => Answer::Simulated { results },
+                    Err(error) => Answer::Refused { why: error.to_string() },
+                },
                 Request::Unseal { .. } => Answer::Refused { why: "the server is not sealed".to_owned() },
             }
         })

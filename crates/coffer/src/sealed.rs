@@ -146,7 +146,10 @@ impl Administer for Warden {
                     sealed: Some(self.why().await),
                     ..Status::default()
                 }),
-                Request::Hosts | Request::KeyDependents { .. } | Request::CreateAccount { .. } => {
+                Request::Hosts
+                | Request::KeyDependents { .. }
+                | Request::CreateAccount { .. }
+                | Request::Simulate(_) => {
                     Answer::Refused { why: "the server is sealed: `coffer key unseal`".to_owned() }
                 }
                 Request::Unseal { secret } => match secret.open() {

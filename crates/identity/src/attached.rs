@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use aws_wire::{Arn, Caller, CallerKind};
+use aws_wire::{Caller, CallerKind};
 use policy::{
     AttachedPolicy, CallerPolicies, Decision, Document, IdentityPolicies, Kind as Place, Request, Verdict, evaluate,
 };
 
 use crate::Identities;
+use crate::managed::ManagedPolicy;
+use crate::policy_text::PolicyText;
 use crate::principal::{Kind, Principal};
 use crate::state::State;
 
@@ -19,7 +21,7 @@ impl IdentityPolicies for Identities {
         let mut policies = self.look(|state| match caller.kind {
             CallerKind::User => {
                 let user = state.by_id(&caller.account, Kind::User, &caller.principal_id);
-                user.map(|user| of_user(state, user)).unwrap_or_default()
+                user.map(|user| of_principal(state, user)).unwrap_or_default()
             }
             CallerKind::AssumedRole => {
                 let role = caller.session.as_ref().and_then(|session| {
@@ -37,45 +39,61 @@ impl IdentityPolicies for Identities {
     }
 }
 
-fn of_user(state: &State, user: &Arc<Principal>) -> CallerPolicies {
-    let mut policies = of_principal(state, user);
-    for id in user.groups() {
-        if let Some(group) = state.by_id(&user.account, Kind::Group, id) {
-            policies.identity.extend(of_principal(state, group).identity);
-        }
-    }
-    policies
+/// Where a policy comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Origin<'a> {
+    /// It is part of this user, group or role, under this name.
+    Inline(&'a Principal, &'a str),
+    /// It is a policy of its own.
+    Managed(&'a ManagedPolicy),
 }
 
-/// What hangs on the principal of an ARN; none when there is no such one.
-pub(crate) fn of_arn(state: &State, arn: &Arn) -> Option<CallerPolicies> {
-    let principal = state.by_arn(arn)?;
-    Some(match principal.kind() {
-        Kind::User => of_user(state, principal),
-        Kind::Group | Kind::Role => of_principal(state, principal),
+impl Origin<'_> {
+    /// What to call it in an explanation.
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Inline(principal, name) => principal.inline_name(name),
+            Self::Managed(policy) => policy.arn().to_string(),
+        }
+    }
+}
+
+/// The identity-based policies of a user, a group or a role: its own, and those of a user's groups.
+pub(crate) fn hanging<'a>(
+    state: &'a State,
+    principal: &'a Principal,
+) -> impl Iterator<Item = (Origin<'a>, &'a PolicyText)> {
+    let groups = principal.groups().filter_map(|id| state.by_id(&principal.account, Kind::Group, id));
+    std::iter::once(principal).chain(groups.map(|group| &**group)).flat_map(|holder| {
+        let inline = holder.inline.iter().map(move |(name, policy)| (Origin::Inline(holder, name), policy));
+        let attached = holder.attached.iter().filter_map(|arn| in_force(state, arn));
+        inline.chain(attached)
     })
 }
 
+/// The managed policy of an ARN, with what it says now.
+pub(crate) fn in_force<'a>(state: &'a State, arn: &str) -> Option<(Origin<'a>, &'a PolicyText)> {
+    let policy = state.policy(arn)?;
+    Some((Origin::Managed(policy), &policy.in_force()?.document))
+}
+
 fn of_principal(state: &State, principal: &Principal) -> CallerPolicies {
-    let inline = principal.inline.iter().map(|(name, policy)| AttachedPolicy {
-        name: principal.inline_name(name),
-        document: policy.document().clone(),
-    });
-    let attached = principal.attached.iter().filter_map(|arn| managed(state, arn));
+    let identity = hanging(state, principal)
+        .map(|(origin, policy)| AttachedPolicy { name: origin.name(), document: policy.document().clone() });
     let boundary = principal.boundary.as_ref().map(|arn| {
         // A boundary cannot be deleted while it bounds; if it is gone all the same, nothing is within it.
         managed(state, arn).unwrap_or_else(|| AttachedPolicy { name: arn.clone(), document: nothing() })
     });
-    CallerPolicies { identity: inline.chain(attached).collect(), boundary, session: Vec::new() }
+    CallerPolicies { identity: identity.collect(), boundary, session: Vec::new() }
 }
 
 fn managed(state: &State, arn: &str) -> Option<AttachedPolicy> {
-    let version = state.policy(arn)?.in_force()?;
-    Some(AttachedPolicy { name: arn.to_owned(), document: version.document.document().clone() })
+    let (_, policy) = in_force(state, arn)?;
+    Some(AttachedPolicy { name: arn.to_owned(), document: policy.document().clone() })
 }
 
 /// A document that allows nothing.
-fn nothing() -> Arc<Document> {
+pub(crate) fn nothing() -> Arc<Document> {
     Arc::new(Document { version: "2012-10-17".to_owned(), id: None, statements: Vec::new() })
 }
 

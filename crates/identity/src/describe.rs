@@ -118,3 +118,8 @@ pub(crate) fn credentials(credentials: &Credentials) -> Xml {
         ],
     )
 }
+
+/// The members of a GetContextKeysForPolicyResponse.
+pub(crate) fn context_keys(names: Vec<String>) -> Vec<Xml> {
+    vec![Xml::Node("ContextKeyNames", names.into_iter().map(|name| text("member", name)).collect())]
+}

@@ -5,14 +5,18 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may panic"))]
 
 mod access_key;
+mod arn_template;
 mod assume;
 mod attached;
 mod aws_error;
 mod aws_managed;
 mod describe;
 mod error;
+mod exclusion;
+mod gathered;
 mod jwt;
 mod managed;
+mod outcome;
 mod page;
 mod policy_text;
 mod principal;
@@ -21,6 +25,7 @@ mod quota;
 mod resource;
 mod session;
 mod simulate;
+mod stand_in;
 mod state;
 mod tags;
 mod target;

@@ -32,6 +32,8 @@ pub mod detach_user_policy;
 pub mod get_access_key_info;
 pub mod get_access_key_last_used;
 pub mod get_caller_identity;
+pub mod get_context_keys_for_custom_policy;
+pub mod get_context_keys_for_principal_policy;
 pub mod get_group;
 pub mod get_group_policy;
 pub mod get_open_id_connect_provider;

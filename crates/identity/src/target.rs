@@ -5,6 +5,8 @@ use std::sync::Arc;
 use aws_wire::{Arn, CallContext, CallerKind};
 
 use crate::access_key::AccessKey;
+use crate::exclusion::Exclusion;
+use crate::gathered::Gathered;
 use crate::managed::{self, ManagedPolicy};
 use crate::policy_text::PolicyText;
 use crate::principal::{Detail, Kind, Principal, VERSION};
@@ -79,6 +81,18 @@ pub(crate) fn attachable(state: &State, cx: &CallContext, arn: &str) -> Result<(
         Ok(_) => Ok(()),
         Err(_) => Err(IdentityError::NoSuchEntity(format!("Policy {arn} does not exist or is not attachable."))),
     }
+}
+
+/// The user, group or role of the caller's account whose policies a simulation is about, and these.
+pub(crate) fn policy_source(
+    identities: &Identities,
+    cx: &CallContext,
+    arn: &str,
+    excluded: &[Exclusion<'_>],
+) -> Result<(Arn, Gathered), IdentityError> {
+    let source = Arn::parse(arn).filter(|arn| arn.account == cx.account);
+    let gathered = source.as_ref().and_then(|arn| identities.look(|state| Gathered::of_arn(state, arn, excluded)));
+    source.zip(gathered).ok_or_else(|| IdentityError::NoSuchEntity(format!("The entity {arn} cannot be found.")))
 }
 
 /// The OpenID Connect provider of this ARN.

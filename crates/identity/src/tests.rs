@@ -434,25 +434,4 @@ async fn trust_in_nobody_is_refused() {
     assert!(matches!(missing, Err(IdentityError::NoSuchEntity(_))));
 }
 
-/// IAM API, SimulatePrincipalPolicy: the decision and the policy that made it.
-#[tokio::test]
-async fn a_simulation_says_which_policy_decides() {
-    let house = House::new().await;
-    let root = house.root();
-    user(&house, "mara").await;
-    run!(house, &root, put_user_policy, {"UserName": "mara", "PolicyName": "list", "PolicyDocument": ALLOW_LIST})
-        .unwrap();
-    let arn = "arn:aws:iam::000000000001:user/mara";
-    let ask = async |action: &str| {
-        run!(house, &root, simulate_principal_policy, {"PolicySourceArn": arn, "ActionNames": [action]}).unwrap()
-    };
-    let allowed = ask("kms:ListKeys").await;
-    assert_eq!(text(&allowed, "EvalDecision"), Some("allowed"));
-    assert_eq!(text(&allowed, "SourcePolicyId"), Some("list (inline, user/mara)"));
-    assert_eq!(text(&ask("kms:CreateKey").await, "EvalDecision"), Some("implicitDeny"));
-    let deny = ALLOW_LIST.replace("Allow", "Deny");
-    let custom = run!(house, &root, simulate_custom_policy,
-        {"PolicyInputList": [ALLOW_LIST, deny], "ActionNames": ["kms:ListKeys"]})
-    .unwrap();
-    assert_eq!(text(&custom, "EvalDecision"), Some("explicitDeny"));
-}
+mod simulations;

@@ -3,6 +3,8 @@
 //! One ruling over everything that speaks of the call: the key's policy, what hangs on the caller, and grants. What depends
 //! on no KMS key (CreateKey, lists, GenerateRandom) is ruled by what hangs on the caller alone.
 
+mod explain;
+
 use std::sync::Arc;
 
 use aws_wire::{Arn, CallContext, Caller, CallerKind};
@@ -10,7 +12,9 @@ use policy::{CallerPolicies, Conditions, Document, IdentityPolicies, Refusal, Re
 
 use crate::kms::Kms;
 use crate::record::{GrantRecord, Grantee, KeyRecord};
-use crate::{EncryptionContext, KmsError, policy_document};
+use crate::{EncryptionContext, KmsError, facts, policy_document};
+
+pub use explain::KeyRuling;
 
 /// What a key's policy is called in explanations.
 const POLICY_NAME: &str = "default";
@@ -150,11 +154,8 @@ impl Kms {
         key: &Arn,
         context: &EncryptionContext,
     ) -> Result<(), KmsError> {
-        let mut facts = Conditions::of_call(cx)
-            .with("kms:ViaService", service)
-            .with("kms:CallerAccount", cx.caller.account.clone())
-            .with("kms:GrantIsForAWSResource", "true")
-            .instead("aws:ViaAWSService", "true");
+        let mut facts =
+            facts::through(Conditions::of_call(cx), service).with("kms:CallerAccount", cx.caller.account.clone());
         for (name, value) in context.pairs() {
             facts = facts.with(&format!("kms:EncryptionContext:{name}"), value.clone());
         }
@@ -182,6 +183,9 @@ impl Kms {
             .with("kms:CallerAccount", cx.caller.account.clone())
             .with("kms:KeySpec", kind.spec)
             .with("kms:KeyUsage", kind.usage)
+            // The older names of the two, which policies may still ask for.
+            .with("kms:CustomerMasterKeySpec", kind.spec)
+            .with("kms:CustomerMasterKeyUsage", kind.usage)
             .with("kms:KeyOrigin", kind.origin)
             .with("kms:MultiRegion", "false")
             .with("aws:ResourceAccount", key.account.clone());

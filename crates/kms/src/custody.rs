@@ -5,7 +5,6 @@
 
 use aws_wire::CallContext;
 use crypto::Key;
-use policy::Conditions;
 use zeroize::Zeroizing;
 
 use crate::algorithm::check_symmetric;
@@ -16,7 +15,7 @@ use crate::resolve::Spelling;
 use crate::state::Edit;
 use crate::state_table::{self, Action};
 use crate::wrapped::UnwrapError;
-use crate::{EncryptionContext, KmsError, access, model, ops};
+use crate::{EncryptionContext, KmsError, access, facts, model, ops};
 
 /// What a service is granted on a KMS key that a caller chose.
 pub const SERVICE_OPERATIONS: &[&str] = &["Decrypt", "GenerateDataKeyWithoutPlaintext", "RetireGrant", "DescribeKey"];
@@ -41,13 +40,7 @@ impl Kms {
         context: &EncryptionContext,
     ) -> Result<ServiceGrant, KmsError> {
         let found = self.find(cx, key, Spelling::KeyOrAlias).await?;
-        let through = |facts: Conditions| {
-            facts
-                .with("kms:ViaService", service)
-                .with("kms:GrantIsForAWSResource", "true")
-                .instead("aws:ViaAWSService", "true")
-        };
-        let facts = || through(access::named_by(cx, key));
+        let facts = || facts::through(access::named_by(cx, key), service);
         self.allow_with(cx, &found, "DescribeKey", &EncryptionContext::default(), facts())?;
         let turn = self.turn().await;
         let key = self.find_id(&found.account, &found.region, &found.id)?;

@@ -14,6 +14,7 @@ mod context;
 mod custody;
 mod erasure;
 mod error;
+mod facts;
 mod foreign;
 mod grant_index;
 mod grants;
@@ -40,6 +41,7 @@ mod tags;
 mod uuid;
 mod wrapped;
 
+pub use access::KeyRuling;
 pub use context::EncryptionContext;
 pub use custody::{SERVICE_OPERATIONS, ServiceGrant};
 pub use error::KmsError;

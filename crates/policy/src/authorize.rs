@@ -19,16 +19,22 @@ impl Conditions {
 
     /// The facts of a signed call that every service shares. IAM user guide, "AWS global condition context keys".
     pub fn of_call(cx: &CallContext) -> Self {
-        let caller = &cx.caller;
-        let mut facts = Self::new()
+        Self::of_caller(&cx.caller)
             .with("aws:SecureTransport", cx.secure.to_string())
             .with("aws:RequestedRegion", cx.region.clone())
             .with("aws:CurrentTime", cx.time.iso())
             .with("aws:EpochTime", cx.time.seconds().to_string())
+            .with("aws:ViaAWSService", "false")
+            .with_all("aws:SourceIp", cx.source_ip.map(|address| address.to_string()))
+            .with_all("aws:UserAgent", cx.user_agent.clone())
+    }
+
+    /// Those of them that are about the caller.
+    pub fn of_caller(caller: &Caller) -> Self {
+        let mut facts = Self::new()
             .with("aws:PrincipalArn", principal_arn(caller))
             .with("aws:PrincipalType", principal_type(&caller.kind))
-            .with("aws:PrincipalIsAWSService", caller.service_principal().is_some().to_string())
-            .with("aws:ViaAWSService", "false");
+            .with("aws:PrincipalIsAWSService", caller.service_principal().is_some().to_string());
         if caller.kind != CallerKind::Anonymous {
             facts = facts
                 .with("aws:PrincipalAccount", caller.account.clone())
@@ -38,8 +44,6 @@ impl Conditions {
             ("aws:PrincipalServiceName", caller.service_principal().map(str::to_owned)),
             ("aws:username", caller.user_name.clone().filter(|_| caller.kind == CallerKind::User)),
             ("aws:TokenIssueTime", caller.session.as_ref().map(|session| session.created.iso())),
-            ("aws:SourceIp", cx.source_ip.map(|address| address.to_string())),
-            ("aws:UserAgent", cx.user_agent.clone()),
         ];
         for (key, value) in options {
             facts = facts.with_all(key, value);

@@ -9,10 +9,11 @@ use serde_json::Value;
 use time::format_description::well_known::{Iso8601, Rfc3339};
 use time::{Date, OffsetDateTime, PrimitiveDateTime};
 
+use crate::checked::Checked;
 use crate::document::{malformed, texts};
-use crate::variable::{literal, matches_with, parts_with};
+use crate::variable::{self, literal, matches_with, parts_with};
 use crate::wildcard::matches_marks;
-use crate::{Conditions, Malformed};
+use crate::{Conditions, ContextKeys, Malformed};
 
 /// One operator on one key: `"StringLike": {"kms:ViaService": ["...", "..."]}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +144,26 @@ impl Condition {
 }
 
 impl Condition {
+    /// The key that it asks for, as it was written.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The keys of the variables in its values.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
+        self.values.iter().filter(|_| self.variables).flat_map(|value| variable::keys(value))
+    }
+
+    /// The same as [`Self::holds`], with all that it rests on.
+    pub fn check(&self, facts: &Conditions) -> Checked {
+        let found = facts.values(&self.key).to_vec();
+        let mut missing = ContextKeys::default();
+        let asked = std::iter::once(self.key()).chain(self.variables());
+        asked.filter(|name| facts.values(name).is_empty()).for_each(|name| missing.add(name));
+        let (condition, key) = (self.to_string(), self.key.clone());
+        Checked { condition, key, found, holds: self.holds(facts), missing: missing.into_names() }
+    }
+
     fn compares(&self, value: &str, fact: &str, facts: &Conditions) -> bool {
         match self.operator {
             Operator::Like => matches_with(value, fact, facts, self.variables),
@@ -213,13 +234,13 @@ impl Order {
     }
 }
 
-fn number(text: &str) -> Option<f64> {
+pub(crate) fn number(text: &str) -> Option<f64> {
     // Zero is zero, whatever its sign.
     text.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| number + 0.0)
 }
 
 /// A time in one of the forms that the guide names: ISO 8601, or seconds since 1970.
-fn moment(text: &str) -> Option<OffsetDateTime> {
+pub(crate) fn moment(text: &str) -> Option<OffsetDateTime> {
     if let Ok(seconds) = text.parse::<i64>()
         && (text.len() != 4 || text.starts_with('-'))
     {

@@ -5,9 +5,10 @@ use std::fmt;
 
 use aws_wire::CallerKind;
 
-use crate::document::{Document, Effect};
+use crate::checked::Checked;
+use crate::document::{Document, Effect, Statement};
 use crate::evaluate::{Fit, Kind, Named, Said, said};
-use crate::{AttachedPolicy, CallerPolicies, Request};
+use crate::{AttachedPolicy, CallerPolicies, ContextKeys, Request};
 
 /// The policy of a resource.
 #[derive(Debug, Clone, Copy)]
@@ -71,10 +72,23 @@ pub struct Considered {
     pub policy: String,
     /// Its Sid, or its place: `#2`.
     pub statement: String,
+    /// Its place in the document, from zero.
+    pub index: usize,
     /// What it does where it applies.
     pub effect: Effect,
     /// Whether it applies, or what keeps it from that.
     pub fit: Fit,
+    /// Its conditions, where it is about this caller, action and resource.
+    pub conditions: Vec<Checked>,
+    /// The keys that it asks for and that the request says nothing of.
+    pub missing: Vec<String>,
+}
+
+impl Considered {
+    /// Whether it is about this request and has this effect.
+    pub fn applies(&self, effect: Effect) -> bool {
+        self.effect == effect && matches!(self.fit, Fit::Applies(_))
+    }
 }
 
 /// A ruling and all that it rests on.
@@ -194,12 +208,43 @@ fn ask(
 ) -> Answer {
     let Said { denies, allows } = said(document, kind, request, |at, statement, fit| {
         if let Some(considered) = witness {
-            let (policy, statement_name) = (name.to_owned(), place(document, at));
-            considered.push(Considered { part, policy, statement: statement_name, effect: statement.effect, fit });
+            considered.push(consider(part, name, (document, at), statement, fit, request));
         }
     });
     let denial = denies.map(|at| Refusal::Explicit { part, policy: name.to_owned(), statement: place(document, at) });
     Answer { denial, allows: allows.map(|(_, named)| named) }
+}
+
+/// Tells what became of a statement.
+fn consider(
+    part: Part,
+    policy: &str,
+    (document, at): (&Document, usize),
+    statement: &Statement,
+    fit: Fit,
+    request: &Request<'_>,
+) -> Considered {
+    let facts = request.conditions;
+    let conditions: Vec<Checked> = match &fit {
+        Fit::Applies(_) | Fit::Condition(_) => statement.conditions.iter().map(|one| one.check(facts)).collect(),
+        Fit::OtherPrincipal | Fit::OtherAction | Fit::OtherResource => Vec::new(),
+    };
+    let mut missing = ContextKeys::default();
+    if !matches!(fit, Fit::OtherPrincipal | Fit::OtherAction) {
+        let variables = statement.resource_variables().filter(|name| facts.values(name).is_empty());
+        variables.for_each(|name| missing.add(name));
+    }
+    missing.add_all(conditions.iter().flat_map(|condition| &condition.missing));
+    Considered {
+        part,
+        policy: policy.to_owned(),
+        statement: place(document, at),
+        index: at,
+        effect: statement.effect,
+        fit,
+        conditions,
+        missing: missing.into_names(),
+    }
 }
 
 fn place(document: &Document, at: usize) -> String {

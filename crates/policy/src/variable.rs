@@ -26,6 +26,15 @@ pub(crate) fn check(text: &str) -> Result<(), Malformed> {
     pieces(text).map(|_| ()).ok_or_else(|| Malformed(format!("A policy variable is not well formed in {text:?}.")))
 }
 
+/// The keys that a text's variables stand for.
+pub(crate) fn keys(text: &str) -> impl Iterator<Item = &str> {
+    let found = if has_any(text) { pieces(text).unwrap_or_default() } else { Vec::new() };
+    found.into_iter().filter_map(|piece| match piece {
+        Piece::Fact(key, _) => Some(key),
+        Piece::Pattern(_) | Piece::Escaped(_) => None,
+    })
+}
+
 /// Whether a fact matches a pattern in which variables stand. One that has no value, or several, matches nothing.
 pub(crate) fn matches_with(pattern: &str, text: &str, facts: &Conditions, variables: bool) -> bool {
     if !variables || !has_any(pattern) {

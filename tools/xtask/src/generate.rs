@@ -123,6 +123,8 @@ const SOURCES: &[Source] = &[
             "DetachRolePolicy",
             "DetachUserPolicy",
             "GetAccessKeyLastUsed",
+            "GetContextKeysForCustomPolicy",
+            "GetContextKeysForPrincipalPolicy",
             "GetGroup",
             "GetGroupPolicy",
             "GetOpenIDConnectProvider",

@@ -128,6 +128,12 @@ impl Installed {
         assert!((200..300).contains(&status), "{method} {path}: {status} {body}");
     }
 
+    /// One call of the IAM API, whose answers are XML: its status.
+    pub(crate) fn iam(&self, form: &str) -> u16 {
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        self.signed("iam", ["POST", "/"], &headers, form.as_bytes()).0
+    }
+
     fn signed(&self, service: &str, [method, path]: [&str; 2], headers: &[(&str, &str)], body: &[u8]) -> (u16, Value) {
         let profile = fs::read_to_string(self.path("aws-profile")).unwrap();
         let value = |name: &str| {

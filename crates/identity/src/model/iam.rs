@@ -53,8 +53,6 @@ pub static SERVICE: Service = Service {
         "GetAccountPasswordPolicy",
         "GetAccountProperties",
         "GetAccountSummary",
-        "GetContextKeysForCustomPolicy",
-        "GetContextKeysForPrincipalPolicy",
         "GetCredentialReport",
         "GetDelegationRequest",
         "GetHumanReadableSummary",
@@ -412,6 +410,24 @@ pub static OPERATIONS: &[Operation] = &[
         input: Some(&GET_ACCESS_KEY_LAST_USED_REQUEST),
         output: true,
         errors: &[],
+    },
+    Operation {
+        name: "GetContextKeysForCustomPolicy",
+        method: "POST",
+        path: "/",
+        status: 200,
+        input: Some(&GET_CONTEXT_KEYS_FOR_CUSTOM_POLICY_REQUEST),
+        output: true,
+        errors: &["InvalidInput"],
+    },
+    Operation {
+        name: "GetContextKeysForPrincipalPolicy",
+        method: "POST",
+        path: "/",
+        status: 200,
+        input: Some(&GET_CONTEXT_KEYS_FOR_PRINCIPAL_POLICY_REQUEST),
+        output: true,
+        errors: &["NoSuchEntity", "InvalidInput"],
     },
     Operation {
         name: "GetGroup",
@@ -1517,6 +1533,37 @@ pub struct GetAccessKeyLastUsedRequest {
 impl Input for GetAccessKeyLastUsedRequest {
     fn shape() -> &'static Shape {
         &GET_ACCESS_KEY_LAST_USED_REQUEST
+    }
+}
+
+/// The shape `GetContextKeysForCustomPolicyRequest`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GetContextKeysForCustomPolicyRequest {
+    /// `PolicyInputList`: SimulationPolicyListType, required.
+    #[serde(rename = "PolicyInputList")]
+    pub policy_input_list: Vec<String>,
+}
+
+impl Input for GetContextKeysForCustomPolicyRequest {
+    fn shape() -> &'static Shape {
+        &GET_CONTEXT_KEYS_FOR_CUSTOM_POLICY_REQUEST
+    }
+}
+
+/// The shape `GetContextKeysForPrincipalPolicyRequest`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GetContextKeysForPrincipalPolicyRequest {
+    /// `PolicyInputList`: SimulationPolicyListType.
+    #[serde(rename = "PolicyInputList", default, skip_serializing_if = "Option::is_none")]
+    pub policy_input_list: Option<Vec<String>>,
+    /// `PolicySourceArn`: arnType, 20 to 2048, required.
+    #[serde(rename = "PolicySourceArn")]
+    pub policy_source_arn: String,
+}
+
+impl Input for GetContextKeysForPrincipalPolicyRequest {
+    fn shape() -> &'static Shape {
+        &GET_CONTEXT_KEYS_FOR_PRINCIPAL_POLICY_REQUEST
     }
 }
 
@@ -2946,6 +2993,18 @@ static GET_ACCESS_KEY_LAST_USED_REQUEST: Shape = Shape::Structure(&[Member {
     location: Location::Body,
     shape: &ACCESS_KEY_ID_TYPE,
 }]);
+
+static GET_CONTEXT_KEYS_FOR_CUSTOM_POLICY_REQUEST: Shape = Shape::Structure(&[Member {
+    name: "PolicyInputList",
+    required: true,
+    location: Location::Body,
+    shape: &SIMULATION_POLICY_LIST_TYPE,
+}]);
+
+static GET_CONTEXT_KEYS_FOR_PRINCIPAL_POLICY_REQUEST: Shape = Shape::Structure(&[
+    Member { name: "PolicyInputList", required: false, location: Location::Body, shape: &SIMULATION_POLICY_LIST_TYPE },
+    Member { name: "PolicySourceArn", required: true, location: Location::Body, shape: &ARN_TYPE },
+]);
 
 static GET_GROUP_POLICY_REQUEST: Shape = Shape::Structure(&[
     Member { name: "GroupName", required: true, location: Location::Body, shape: &GROUP_NAME_TYPE },

@@ -1,11 +1,12 @@
 //! SimulatePrincipalPolicy: what hangs on a user, group or role, and what that would come to. IAM API, version 2010-05-08.
 
+use aws_wire::CallContext;
 use aws_wire::query::Xml;
-use aws_wire::{Arn, CallContext, Caller, CallerKind};
 
+use crate::exclusion::Exclusion;
 use crate::model::iam::SimulatePrincipalPolicyRequest;
 use crate::simulate::{self, Asked};
-use crate::{Identities, IdentityError, attached};
+use crate::{Identities, IdentityError, target};
 
 /// Runs the action.
 ///
@@ -16,29 +17,20 @@ pub async fn run(
     cx: &CallContext,
     input: SimulatePrincipalPolicyRequest,
 ) -> Result<Vec<Xml>, IdentityError> {
-    let source = Arn::parse(&input.policy_source_arn).filter(|arn| arn.account == cx.account);
-    let policies = source.as_ref().and_then(|arn| identities.look(|state| attached::of_arn(state, arn)));
-    let Some((source, mut policies)) = source.zip(policies) else {
-        let text = format!("The entity {} cannot be found.", input.policy_source_arn);
-        return Err(IdentityError::NoSuchEntity(text));
-    };
-    policies
-        .identity
-        .extend(simulate::given("PolicyInputList", input.policy_input_list.as_deref().unwrap_or_default())?);
-    let bounds = input.permissions_boundary_policy_input_list.unwrap_or_default();
-    if let Some(bound) = simulate::given("PermissionsBoundaryPolicyInputList", &bounds)?.pop() {
-        policies.boundary = Some(bound);
-    }
-    let arn = input.caller_arn.as_deref().and_then(Arn::parse).unwrap_or(source);
-    let caller = Caller { account: arn.account.clone(), arn, kind: CallerKind::User, ..cx.caller.clone() };
+    let excluded = Exclusion::read(input.policy_exclusion_list.as_deref())?;
+    let (source, mut gathered) = target::policy_source(identities, cx, &input.policy_source_arn, &excluded)?;
+    gathered.add(input.policy_input_list.as_deref().unwrap_or_default())?;
+    gathered.bound_by(input.permissions_boundary_policy_input_list.as_deref())?;
+    gathered.on_resources(input.resource_policy.as_deref())?;
     simulate::answer(&Asked {
         scope: "SimulatePrincipalPolicy",
-        caller: &caller,
-        policies,
-        resource_policy: input.resource_policy.as_deref(),
+        caller: simulate::caller(input.caller_arn.as_deref(), &source, cx)?,
+        gathered,
         actions: &input.action_names,
-        resources: input.resource_arns.as_deref().unwrap_or_default(),
-        context: input.context_entries.as_deref().unwrap_or_default(),
+        resources: input.resource_arns.as_deref(),
+        owner: input.resource_owner.as_deref(),
+        handling: input.resource_handling_option.as_deref(),
+        context: input.context_entries.as_deref(),
         marker: input.marker.as_deref(),
         items_max: input.max_items,
     })

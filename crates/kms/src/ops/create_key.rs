@@ -29,6 +29,8 @@ pub async fn run(
     let facts = access::with_tags(Conditions::of_call(cx), brought)
         .with("kms:KeySpec", kind.spec().as_str())
         .with("kms:KeyUsage", kind.usage().as_str())
+        .with("kms:CustomerMasterKeySpec", kind.spec().as_str())
+        .with("kms:CustomerMasterKeyUsage", kind.usage().as_str())
         .with("kms:KeyOrigin", input.origin.map_or("AWS_KMS", |origin| origin.as_str()))
         .with("kms:MultiRegion", (input.multi_region == Some(true)).to_string())
         .with("kms:BypassPolicyLockoutSafetyCheck", bypass.to_string());

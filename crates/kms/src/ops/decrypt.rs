@@ -12,7 +12,7 @@ use crate::blob::Blob;
 use crate::record::KeyRecord;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
-use crate::{EncryptionContext, Kms, KmsError, access, model, uuid};
+use crate::{EncryptionContext, Kms, KmsError, facts, model, uuid};
 
 /// Decrypt.
 pub async fn run(
@@ -27,8 +27,9 @@ pub async fn run(
         return Err(KmsError::Validation("Decrypt needs a CiphertextBlob.".to_owned()));
     };
     let key_id = input.key_id.as_deref();
+    let facts = || facts::of_cipher(cx, key_id.unwrap_or_default(), input.encryption_algorithm);
     if let Some(key) = asymmetric(kms, cx, key_id, input.encryption_algorithm).await? {
-        kms.allow_with(cx, &key, "Decrypt", &context, access::named_by(cx, key_id.unwrap_or_default()))?;
+        kms.allow_with(cx, &key, "Decrypt", &context, facts())?;
         let oaep = oaep_of(&key, "Decrypt", input.encryption_algorithm, &context)?;
         state_table::check(Action::Decrypt, &key)?;
         dry(input.dry_run)?;
@@ -42,7 +43,7 @@ pub async fn run(
     }
     if input.dry_run == Some(true) {
         let key = locate(kms, cx, &Blob::parse(&blob.0)?, key_id).await?;
-        kms.allow_with(cx, &key, "Decrypt", &context, access::named_by(cx, key_id.unwrap_or_default()))?;
+        kms.allow_with(cx, &key, "Decrypt", &context, facts())?;
         state_table::check(Action::Decrypt, &key)?;
         dry(input.dry_run)?;
     }
@@ -67,7 +68,8 @@ pub(crate) async fn open(
 ) -> Result<(Arc<KeyRecord>, Zeroizing<Vec<u8>>, String), KmsError> {
     let parsed = Blob::parse(blob)?;
     let key = locate(kms, cx, &parsed, key_id).await?;
-    let allowed = kms.allow_with(cx, &key, "Decrypt", context, access::named_by(cx, key_id.unwrap_or_default()));
+    let facts = facts::of_cipher(cx, key_id.unwrap_or_default(), algorithm);
+    let allowed = kms.allow_with(cx, &key, "Decrypt", context, facts);
     match allowed {
         // Whoever may not use another account's key does not learn from a blob that there is one.
         Err(_) if key_id.is_none() && key.account != cx.account => return Err(KmsError::InvalidCiphertext),

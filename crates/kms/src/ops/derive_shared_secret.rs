@@ -10,7 +10,7 @@ use crate::kind::Kind;
 use crate::material::{aside, failed};
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
-use crate::{EncryptionContext, Kms, KmsError, model};
+use crate::{EncryptionContext, Kms, KmsError, facts, model};
 
 /// DeriveSharedSecret.
 pub async fn run(
@@ -21,7 +21,8 @@ pub async fn run(
     refuse_recipient(input.recipient.is_some())?;
     kms.check_grant_tokens(input.grant_tokens.as_deref())?;
     let key = kms.find(cx, &input.key_id, Spelling::KeyOrAlias).await?;
-    kms.allow(cx, &key, "DeriveSharedSecret", &EncryptionContext::default())?;
+    let facts = facts::of_agreement(cx, &input.key_id, input.key_agreement_algorithm);
+    kms.allow_with(cx, &key, "DeriveSharedSecret", &EncryptionContext::default(), facts)?;
     if !matches!(key.kind, Kind::Agreement(_)) {
         return Err(wrong_usage(&key, "DeriveSharedSecret"));
     }

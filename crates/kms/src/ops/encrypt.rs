@@ -7,7 +7,7 @@ use aws_wire::{Blob, CallContext};
 use crate::algorithm::Cipher;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
-use crate::{EncryptionContext, Kms, KmsError, access, model};
+use crate::{EncryptionContext, Kms, KmsError, facts, model};
 
 /// Encrypt.
 pub async fn run(
@@ -18,7 +18,7 @@ pub async fn run(
     let context = context_of(input.encryption_context)?;
     kms.check_grant_tokens(input.grant_tokens.as_deref())?;
     let key = kms.find(cx, &input.key_id, Spelling::KeyOrAlias).await?;
-    kms.allow_with(cx, &key, "Encrypt", &context, access::named_by(cx, &input.key_id))?;
+    kms.allow_with(cx, &key, "Encrypt", &context, facts::of_cipher(cx, &input.key_id, input.encryption_algorithm))?;
     let cipher = Cipher::of(&key, "Encrypt", input.encryption_algorithm)?;
     cipher.check(&key, &context, input.plaintext.as_ref().len())?;
     state_table::check(Action::Encrypt, &key)?;

@@ -8,7 +8,7 @@ use super::encrypt::{context_of, dry};
 use crate::algorithm::check_symmetric;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
-use crate::{EncryptionContext, Kms, KmsError, access, model};
+use crate::{EncryptionContext, Kms, KmsError, facts, model};
 
 /// GenerateDataKey.
 pub async fn run(
@@ -50,7 +50,7 @@ pub(crate) async fn make(
 ) -> Result<Made, KmsError> {
     let key = kms.find(cx, key_id, Spelling::KeyOrAlias).await?;
     let name = if action == Action::GenerateDataKey { "GenerateDataKey" } else { "GenerateDataKeyWithoutPlaintext" };
-    kms.allow_with(cx, &key, name, context, access::named_by(cx, key_id))?;
+    kms.allow_with(cx, &key, name, context, facts::of_cipher(cx, key_id, None))?;
     check_symmetric(&key, name)?;
     state_table::check(action, &key)?;
     dry(dry_run)?;

@@ -9,7 +9,7 @@ use super::encrypt::{context_of, dry};
 use crate::algorithm::check_symmetric;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
-use crate::{EncryptionContext, Kms, KmsError, model};
+use crate::{EncryptionContext, Kms, KmsError, facts, model};
 
 /// GenerateDataKeyPair.
 pub async fn run(
@@ -20,8 +20,8 @@ pub async fn run(
     refuse_recipient(input.recipient.is_some())?;
     let context = context_of(input.encryption_context)?;
     kms.check_grant_tokens(input.grant_tokens.as_deref())?;
-    let pair = pair_of(input.key_pair_spec)?;
-    let made = make(kms, cx, Action::GenerateDataKeyPair, &input.key_id, pair, &context, input.dry_run).await?;
+    let (action, spec) = (Action::GenerateDataKeyPair, input.key_pair_spec);
+    let made = make(kms, cx, action, &input.key_id, spec, &context, input.dry_run).await?;
     let plaintext = Zeroizing::new(made.private.expose_pkcs8().to_vec());
     Ok(model::GenerateDataKeyPairResponse {
         key_id: Some(made.key_arn),
@@ -49,7 +49,7 @@ pub(crate) async fn make(
     cx: &CallContext,
     action: Action,
     key_id: &str,
-    pair: PairKind,
+    spec: model::DataKeyPairSpec,
     context: &EncryptionContext,
     dry_run: Option<bool>,
 ) -> Result<Made, KmsError> {
@@ -57,22 +57,24 @@ pub(crate) async fn make(
         Action::GenerateDataKeyPair => "GenerateDataKeyPair",
         _ => "GenerateDataKeyPairWithoutPlaintext",
     };
+    let pair = pair_of(spec)?;
+    let facts = || facts::of_data_key_pair(cx, key_id, spec);
     let key = kms.find(cx, key_id, Spelling::KeyOrAlias).await?;
-    kms.allow(cx, &key, name, context)?;
+    kms.allow_with(cx, &key, name, context, facts())?;
     check_symmetric(&key, name)?;
     state_table::check(action, &key)?;
     dry(dry_run)?;
     let (private, public) = kms.new_pair(pair).await?;
     // That took a while; what became of the key meanwhile counts.
     let key = kms.find_id(&key.account, &key.region, &key.id)?;
-    kms.allow(cx, &key, name, context)?;
+    kms.allow_with(cx, &key, name, context, facts())?;
     state_table::check(action, &key)?;
     let (blob, version) = kms.encrypt_under(&key, context, private.expose_pkcs8())?;
     Ok(Made { private, public, blob, key_arn: key.arn(), version })
 }
 
 /// The kind of key pair that a request asks for.
-pub(crate) fn pair_of(spec: model::DataKeyPairSpec) -> Result<PairKind, KmsError> {
+fn pair_of(spec: model::DataKeyPairSpec) -> Result<PairKind, KmsError> {
     use model::DataKeyPairSpec as Name;
     Ok(match spec {
         Name::Rsa2048 => PairKind::Rsa2048,

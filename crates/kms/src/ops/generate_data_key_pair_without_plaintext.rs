@@ -4,7 +4,7 @@
 use aws_wire::{Blob, CallContext};
 
 use super::encrypt::context_of;
-use super::generate_data_key_pair::{make, pair_of};
+use super::generate_data_key_pair::make;
 use crate::state_table::Action;
 use crate::{Kms, KmsError, model};
 
@@ -16,9 +16,8 @@ pub async fn run(
 ) -> Result<model::GenerateDataKeyPairWithoutPlaintextResponse, KmsError> {
     let context = context_of(input.encryption_context)?;
     kms.check_grant_tokens(input.grant_tokens.as_deref())?;
-    let pair = pair_of(input.key_pair_spec)?;
     let action = Action::GenerateDataKeyPairWithoutPlaintext;
-    let made = make(kms, cx, action, &input.key_id, pair, &context, input.dry_run).await?;
+    let made = make(kms, cx, action, &input.key_id, input.key_pair_spec, &context, input.dry_run).await?;
     Ok(model::GenerateDataKeyPairWithoutPlaintextResponse {
         key_id: Some(made.key_arn),
         key_material_id: Some(made.version),

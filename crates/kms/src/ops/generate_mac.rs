@@ -6,7 +6,7 @@ use super::encrypt::dry;
 use crate::algorithm::check_mac;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
-use crate::{EncryptionContext, Kms, KmsError, model};
+use crate::{EncryptionContext, Kms, KmsError, facts, model};
 
 /// GenerateMac.
 pub async fn run(
@@ -16,7 +16,8 @@ pub async fn run(
 ) -> Result<model::GenerateMacResponse, KmsError> {
     kms.check_grant_tokens(input.grant_tokens.as_deref())?;
     let key = kms.find(cx, &input.key_id, Spelling::KeyOrAlias).await?;
-    kms.allow(cx, &key, "GenerateMac", &EncryptionContext::default())?;
+    let facts = facts::of_mac(cx, &input.key_id, input.mac_algorithm);
+    kms.allow_with(cx, &key, "GenerateMac", &EncryptionContext::default(), facts)?;
     check_mac(&key, "GenerateMac", input.mac_algorithm)?;
     state_table::check(Action::GenerateMac, &key)?;
     dry(input.dry_run)?;

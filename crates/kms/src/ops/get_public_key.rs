@@ -6,7 +6,7 @@ use crate::algorithm::wrong_spec;
 use crate::material::public_key;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
-use crate::{EncryptionContext, Kms, KmsError, model};
+use crate::{EncryptionContext, Kms, KmsError, access, model};
 
 /// GetPublicKey.
 pub async fn run(
@@ -16,7 +16,8 @@ pub async fn run(
 ) -> Result<model::GetPublicKeyResponse, KmsError> {
     kms.check_grant_tokens(input.grant_tokens.as_deref())?;
     let key = kms.find(cx, &input.key_id, Spelling::KeyOrAlias).await?;
-    kms.allow(cx, &key, "GetPublicKey", &EncryptionContext::default())?;
+    let facts = access::named_by(cx, &input.key_id);
+    kms.allow_with(cx, &key, "GetPublicKey", &EncryptionContext::default(), facts)?;
     if key.kind.pair().is_none() {
         return Err(wrong_spec(&key));
     }

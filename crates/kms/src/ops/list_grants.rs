@@ -8,7 +8,7 @@ use crate::page::{self, Asked, Page};
 use crate::record::{GrantRecord, Grantee};
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
-use crate::{EncryptionContext, Kms, KmsError, model};
+use crate::{EncryptionContext, Kms, KmsError, facts, model};
 
 /// ListGrants.
 pub async fn run(
@@ -17,7 +17,7 @@ pub async fn run(
     input: model::ListGrantsRequest,
 ) -> Result<model::ListGrantsResponse, KmsError> {
     let key = kms.find(cx, &input.key_id, Spelling::Key).await?;
-    kms.allow(cx, &key, "ListGrants", &EncryptionContext::default())?;
+    kms.allow_with(cx, &key, "ListGrants", &EncryptionContext::default(), facts::of_grants(cx))?;
     state_table::check(Action::ListGrants, &key)?;
     if let Some(id) = &input.grant_id {
         check_id(id)?;

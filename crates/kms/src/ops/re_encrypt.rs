@@ -8,7 +8,7 @@ use crate::algorithm::Cipher;
 use crate::blob::Blob as Parsed;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
-use crate::{Kms, KmsError, access, model};
+use crate::{Kms, KmsError, facts, model};
 
 /// ReEncrypt.
 pub async fn run(
@@ -30,9 +30,13 @@ pub async fn run(
     let destination = kms.find(cx, &input.destination_key_id, Spelling::KeyOrAlias).await?;
     // KMS developer guide, `kms:ReEncryptOnSameKey`.
     let same = (source.id == destination.id).to_string();
-    let facts = |spelling: &str| access::named_by(cx, spelling).with("kms:ReEncryptOnSameKey", same.clone());
-    kms.allow_with(cx, &source, "ReEncryptFrom", &from, facts(input.source_key_id.as_deref().unwrap_or_default()))?;
-    kms.allow_with(cx, &destination, "ReEncryptTo", &to, facts(&input.destination_key_id))?;
+    let facts = |spelling: &str, algorithm| {
+        facts::of_cipher(cx, spelling, algorithm).with("kms:ReEncryptOnSameKey", same.clone())
+    };
+    let opened_by = facts(input.source_key_id.as_deref().unwrap_or_default(), input.source_encryption_algorithm);
+    kms.allow_with(cx, &source, "ReEncryptFrom", &from, opened_by)?;
+    let sealed_by = facts(&input.destination_key_id, input.destination_encryption_algorithm);
+    kms.allow_with(cx, &destination, "ReEncryptTo", &to, sealed_by)?;
     let opens = Cipher::of(&source, "ReEncrypt", input.source_encryption_algorithm)?;
     opens.check_context(&source, &from)?;
     let seals = Cipher::of(&destination, "ReEncrypt", input.destination_encryption_algorithm)?;

@@ -5,13 +5,13 @@ use aws_wire::CallContext;
 use super::encrypt::dry;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
-use crate::{EncryptionContext, Kms, KmsError, model};
+use crate::{EncryptionContext, Kms, KmsError, facts, model};
 
 /// RevokeGrant.
 pub async fn run(kms: &Kms, cx: &CallContext, input: model::RevokeGrantRequest) -> Result<(), KmsError> {
     let turn = kms.turn().await;
     let key = kms.find(cx, &input.key_id, Spelling::Key).await?;
-    kms.allow(cx, &key, "RevokeGrant", &EncryptionContext::default())?;
+    kms.allow_with(cx, &key, "RevokeGrant", &EncryptionContext::default(), facts::of_grants(cx))?;
     state_table::check(Action::RevokeGrant, &key)?;
     check_id(&input.grant_id)?;
     if kms.read(|state| state.grant(&key.id, &input.grant_id).is_none()) {

@@ -8,14 +8,15 @@ use crate::algorithm::{scheme, scheme_of};
 use crate::material::{aside, failed};
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
-use crate::{EncryptionContext, Kms, KmsError, model};
+use crate::{EncryptionContext, Kms, KmsError, facts, model};
 
 /// Sign.
 pub async fn run(kms: &Kms, cx: &CallContext, input: model::SignRequest) -> Result<model::SignResponse, KmsError> {
     check_message(input.signing_algorithm, input.message_type, input.message.0.len())?;
     kms.check_grant_tokens(input.grant_tokens.as_deref())?;
     let key = kms.find(cx, &input.key_id, Spelling::KeyOrAlias).await?;
-    kms.allow(cx, &key, "Sign", &EncryptionContext::default())?;
+    let facts = facts::of_signature(cx, &input.key_id, input.signing_algorithm, input.message_type);
+    kms.allow_with(cx, &key, "Sign", &EncryptionContext::default(), facts)?;
     let (_, scheme) = scheme_of(&key, "Sign", input.signing_algorithm)?;
     state_table::check(Action::Sign, &key)?;
     dry(input.dry_run)?;

@@ -8,14 +8,15 @@ use crate::algorithm::scheme_of;
 use crate::material::{aside, failed, public_key};
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
-use crate::{EncryptionContext, Kms, KmsError, model};
+use crate::{EncryptionContext, Kms, KmsError, facts, model};
 
 /// Verify. A signature that does not verify is an error, never an answer that says no.
 pub async fn run(kms: &Kms, cx: &CallContext, input: model::VerifyRequest) -> Result<model::VerifyResponse, KmsError> {
     check_message(input.signing_algorithm, input.message_type, input.message.0.len())?;
     kms.check_grant_tokens(input.grant_tokens.as_deref())?;
     let key = kms.find(cx, &input.key_id, Spelling::KeyOrAlias).await?;
-    kms.allow(cx, &key, "Verify", &EncryptionContext::default())?;
+    let facts = facts::of_signature(cx, &input.key_id, input.signing_algorithm, input.message_type);
+    kms.allow_with(cx, &key, "Verify", &EncryptionContext::default(), facts)?;
     let (_, scheme) = scheme_of(&key, "Verify", input.signing_algorithm)?;
     state_table::check(Action::Verify, &key)?;
     dry(input.dry_run)?;

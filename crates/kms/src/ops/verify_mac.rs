@@ -6,7 +6,7 @@ use super::encrypt::dry;
 use crate::algorithm::check_mac;
 use crate::resolve::Spelling;
 use crate::state_table::{self, Action};
-use crate::{EncryptionContext, Kms, KmsError, model};
+use crate::{EncryptionContext, Kms, KmsError, facts, model};
 
 /// VerifyMac. A MAC that does not verify is an error, never an answer that says no.
 pub async fn run(
@@ -16,7 +16,8 @@ pub async fn run(
 ) -> Result<model::VerifyMacResponse, KmsError> {
     kms.check_grant_tokens(input.grant_tokens.as_deref())?;
     let key = kms.find(cx, &input.key_id, Spelling::KeyOrAlias).await?;
-    kms.allow(cx, &key, "VerifyMac", &EncryptionContext::default())?;
+    let facts = facts::of_mac(cx, &input.key_id, input.mac_algorithm);
+    kms.allow_with(cx, &key, "VerifyMac", &EncryptionContext::default(), facts)?;
     check_mac(&key, "VerifyMac", input.mac_algorithm)?;
     state_table::check(Action::VerifyMac, &key)?;
     dry(input.dry_run)?;

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub(crate) mod import;
+pub(crate) mod users;
 
 use std::collections::BTreeMap;
 use std::path::Path;
