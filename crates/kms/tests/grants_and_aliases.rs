@@ -231,10 +231,9 @@ async fn keys_that_are_not_offered_are_refused() {
     };
     assert_eq!(create(&|input| input.key_spec = Some(model::KeySpec::Sm2)).await, "UnsupportedOperationException");
     assert_eq!(create(&|input| input.multi_region = Some(true)).await, "UnsupportedOperationException");
-    assert_eq!(
-        create(&|input| input.origin = Some(model::OriginType::External)).await,
-        "UnsupportedOperationException"
-    );
+    for origin in [model::OriginType::AwsCloudhsm, model::OriginType::ExternalKeyStore] {
+        assert_eq!(create(&|input| input.origin = Some(origin)).await, "UnsupportedOperationException");
+    }
     assert_eq!(create(&|input| input.key_usage = Some(model::KeyUsageType::SignVerify)).await, "ValidationException");
     assert_eq!(create(&|input| input.policy = Some("{".to_owned())).await, "MalformedPolicyDocumentException");
     let tag = |key: &str| model::Tag { tag_key: key.to_owned(), tag_value: "v".to_owned() };
