@@ -44,7 +44,7 @@ same "$(run kms describe-key --key-id alias/cli --query KeyMetadata.KeyId)" "$ke
 same "$(run kms list-aliases --query "Aliases[?AliasName=='alias/cli'].TargetKeyId")" "$key" list-aliases
 same "$(run kms list-keys --query "Keys[?KeyId=='$key'].KeyArn")" "$arn" list-keys
 same "$(run kms get-key-rotation-status --key-id "$key" --query KeyRotationEnabled)" False get-key-rotation-status
-run kms get-key-policy --key-id "$key" --policy-name default > policy
+run kms get-key-policy --key-id "$key" --policy-name default --query Policy > policy
 same "$(grep -c 'kms:\*' policy)" 1 get-key-policy
 run kms put-key-policy --key-id "$key" --policy-name default --policy file://policy
 sed 's/kms:\*/kms:Describe*/' policy > locked

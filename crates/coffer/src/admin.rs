@@ -281,9 +281,10 @@ mod tests {
                         Answer::Unsealed
                     }
                     Request::Unseal { .. } => Answer::Refused { why: "wrong".to_owned() },
-                    Request::Status | Request::KeyDependents { .. } | Request::CreateAccount { .. } => {
-                        Answer::Refused { why: "not now".to_owned() }
-                    }
+                    Request::Status
+                    | Request::KeyDependents { .. }
+                    | Request::CreateAccount { .. }
+                    | Request::Simulate(_) => Answer::Refused { why: "not now".to_owned() },
                 }
             })
         }

@@ -31,6 +31,7 @@ mod log;
 mod network;
 mod owner;
 mod passphrase;
+mod policy_command;
 mod provision;
 mod report;
 mod sealed;
@@ -84,7 +85,7 @@ enum Command {
     Key(key::KeyCommand),
     /// Policies and what they come to.
     #[command(subcommand)]
-    Policy(simulate::PolicyCommand),
+    Policy(policy_command::PolicyCommand),
 }
 
 #[derive(Debug, Args)]
@@ -250,7 +251,7 @@ fn run(command: Command) -> Result<ExitCode, CofferError> {
         Command::Account(AccountCommand::Create(args)) => account_create::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Fsck(args) => Ok(fsck::run(&args)),
         Command::Key(command) => key::run(&command).map(|()| ExitCode::SUCCESS),
-        Command::Policy(simulate::PolicyCommand::Simulate(args)) => simulate::run(&args),
+        Command::Policy(policy_command::PolicyCommand::Simulate(args)) => policy_command::run(&args),
         Command::Audit(AuditCommand::Verify(args)) => Ok(audit_verify::run(&args)),
     }
 }

@@ -5,12 +5,12 @@ use aws_wire::{Arn, Caller, CallerKind, Session, Timestamp};
 use crate::CofferError;
 
 /// A service is no ARN; it works for `account`.
-pub(super) fn service(text: &str, account: &str) -> Option<Caller> {
+pub(crate) fn service(text: &str, account: &str) -> Option<Caller> {
     (!text.starts_with("arn:") && text.ends_with(".amazonaws.com")).then(|| Caller::service(account, text))
 }
 
 /// The caller of an ARN: root, a user, a role or one of its sessions. IAM User Guide, "IAM identifiers".
-pub(super) fn of_arn(text: &str) -> Result<Caller, CofferError> {
+pub(crate) fn of_arn(text: &str) -> Result<Caller, CofferError> {
     let unknown = || {
         CofferError::Stopped(format!(
             "--caller {text}: it is the ARN of a user, a role, a role's session or an account's root, or a service's name"

@@ -59,7 +59,7 @@ struct Held {
 
 impl Simulated {
     /// From an explanation.
-    pub(super) fn of(
+    pub(crate) fn of(
         caller: &Caller,
         action: &str,
         resource: &str,
@@ -99,7 +99,7 @@ impl Simulated {
     }
 
     /// For people.
-    pub(super) fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let Self { caller, action, resource, decision, because, statements, grants, missing } = self;
         let mut text = format!("{decision}  {action}  on {resource}  by {caller}\n  because {because}\n");
         // Writing to a String cannot fail.

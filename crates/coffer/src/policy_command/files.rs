@@ -6,18 +6,18 @@ use std::sync::Arc;
 use env::Env;
 use policy::{AttachedPolicy, CallerPolicies, Document, Request, ResourcePolicy, explain};
 
-use super::told::Simulated;
-use super::{Question, SimulateArgs, caller};
+use super::SimulateArgs;
 use crate::CofferError;
+use crate::simulate::{self, Question, Simulated};
 
 /// Answers the question.
 pub(super) fn answer(args: &SimulateArgs, question: &Question) -> Result<Vec<Simulated>, CofferError> {
     let arn = question.arn().ok_or_else(|| {
         CofferError::Stopped(format!("--resource {}: with policies from files it is an ARN or *", question.resource))
     })?;
-    let caller = match caller::service(&question.caller, &arn.account) {
+    let caller = match simulate::service(&question.caller, &arn.account) {
         Some(service) => service,
-        None => caller::of_arn(&question.caller)?,
+        None => simulate::of_arn(&question.caller)?,
     };
     let identity = args.identity_policies.iter().map(|path| attached(path)).collect::<Result<_, _>>()?;
     let boundary = args.boundary.as_deref().map(attached).transpose()?;
