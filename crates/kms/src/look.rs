@@ -37,8 +37,7 @@ impl Kms {
         self.read(|state| {
             let by = |id: &str| id == grant.grant_id;
             let Some(grants) = state.grants.get(&key.id) else { return false };
-            let mut helping =
-                grants.allowing("Decrypt", context).filter(|found| found.grantee.name() == principal);
+            let mut helping = grants.allowing("Decrypt", context).filter(|found| found.grantee.name() == principal);
             helping.next().is_some_and(|first| by(&first.id)) && helping.next().is_none()
         })
     }

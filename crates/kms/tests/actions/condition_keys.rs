@@ -2,15 +2,13 @@
 //! it does not. KMS developer guide, "AWS KMS condition keys"; IAM User Guide, "AWS global condition context keys".
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
 
-mod support;
-
+use crate::support::users::{Users, house, user};
+use crate::support::{ACCOUNT, SERVICE, World, encryption_context, root, seen};
 use aws_wire::CallContext;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kms::{Kms, ops};
 use serde_json::{Value, json};
-use support::users::{Users, house, user};
-use support::{ACCOUNT, SERVICE, World, encryption_context, root, seen};
 
 const REFUSED: &str = "AccessDeniedException";
 

@@ -2,13 +2,11 @@
 //! access control for AWS KMS".
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
 
-mod support;
-
+use crate::support::users::{house, user};
+use crate::support::{ACCOUNT, SERVICE, code, encrypt, encryption_context, new_key, pairs, root, seen, service};
 use aws_wire::CallContext;
 use kms::{KeyChange, Kms, model, ops};
 use serde_json::{Value, json};
-use support::users::{house, user};
-use support::{ACCOUNT, SERVICE, code, encrypt, encryption_context, new_key, pairs, root, seen, service};
 
 const AWAY: &str = "000000000002";
 

@@ -1,12 +1,10 @@
 //! Rotation: by the calendar and on demand. KMS developer guide, "Rotating AWS KMS keys".
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{World, code, decrypt, describe, disable, enable, encrypt, new_key, root, schedule};
 use kms::{Kms, model, ops};
-use support::{World, code, decrypt, describe, disable, enable, encrypt, new_key, root, schedule};
 
 const DAY: u64 = 86_400;
 

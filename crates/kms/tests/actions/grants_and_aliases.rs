@@ -1,10 +1,8 @@
 //! Grants, aliases, tags, policies and lists.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
 
-mod support;
-
+use crate::support::{SERVICE, World, code, describe, encryption_context, new_key, pairs, root, seen, service};
 use kms::{Kms, KmsError, model, ops};
-use support::{SERVICE, World, code, describe, encryption_context, new_key, pairs, root, seen, service};
 
 const FILE_SYSTEM: &[(&str, &str)] = &[("aws:elasticfilesystem:filesystem:id", "fs-1")];
 

@@ -1,15 +1,13 @@
 //! Asymmetric and HMAC keys, over the actions themselves.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{World, code, describe, disable, enable, encrypt, new_key, pairs, root, schedule, seen};
 use aws_wire::SecretBlob;
 use crypto::{Message, PairKind, PrivateKey, PublicKey};
 use kms::{Kms, KmsError, model, ops};
 use model::{EncryptionAlgorithmSpec as Cipher, KeySpec, KeyUsageType as Usage, SigningAlgorithmSpec as Signing};
-use support::{World, code, describe, disable, enable, encrypt, new_key, pairs, root, schedule, seen};
 use zeroize::Zeroizing;
 
 fn create_request(spec: KeySpec, usage: Usage) -> model::CreateKeyRequest {
@@ -354,7 +352,7 @@ async fn rsa_keys_encrypt_and_decrypt() {
     let back = ops::re_encrypt::run(&kms, &root(), bare).await.unwrap();
     assert_eq!(back.source_encryption_algorithm, Some(Cipher::RsaesOaepSha256));
     let blob = back.ciphertext_blob.unwrap().0;
-    assert_eq!(support::decrypt(&kms, &blob, &[("a", "b")]).await.unwrap(), b"plaintext");
+    assert_eq!(crate::support::decrypt(&kms, &blob, &[("a", "b")]).await.unwrap(), b"plaintext");
 }
 
 /// KMS API, GenerateDataKeyPair: the sealed private key is the plaintext one and fits the public key; it opens in its context
@@ -385,11 +383,11 @@ async fn data_key_pairs_are_sealed_in_their_context() {
         let made = ops::generate_data_key_pair::run(&kms, &root(), request(&key, spec)).await.unwrap();
         assert_eq!(made.key_pair_spec, Some(spec));
         let blob = made.private_key_ciphertext_blob.unwrap().0;
-        let opened = support::decrypt(&kms, &blob, &[("a", "b")]).await.unwrap();
+        let opened = crate::support::decrypt(&kms, &blob, &[("a", "b")]).await.unwrap();
         assert_eq!(opened, made.private_key_plaintext.unwrap().0.to_vec());
         let private = PrivateKey::from_pkcs8(kind, Zeroizing::new(opened)).unwrap();
         assert_eq!(private.public_key().unwrap().as_spki(), made.public_key.unwrap().0);
-        assert_eq!(code(support::decrypt(&kms, &blob, &[]).await), "InvalidCiphertextException");
+        assert_eq!(code(crate::support::decrypt(&kms, &blob, &[]).await), "InvalidCiphertextException");
         let input = model::GenerateDataKeyPairWithoutPlaintextRequest {
             key_id: key.clone(),
             key_pair_spec: spec,
@@ -398,7 +396,7 @@ async fn data_key_pairs_are_sealed_in_their_context() {
             dry_run: None,
         };
         let made = ops::generate_data_key_pair_without_plaintext::run(&kms, &root(), input).await.unwrap();
-        let opened = support::decrypt(&kms, &made.private_key_ciphertext_blob.unwrap().0, &[]).await.unwrap();
+        let opened = crate::support::decrypt(&kms, &made.private_key_ciphertext_blob.unwrap().0, &[]).await.unwrap();
         let private = PrivateKey::from_pkcs8(kind, Zeroizing::new(opened)).unwrap();
         assert_eq!(private.public_key().unwrap().as_spki(), made.public_key.unwrap().0);
     }
@@ -640,11 +638,11 @@ async fn what_only_other_keys_can_do_is_refused() {
         };
         let outcome = ops::generate_data_key::run(&kms, &root(), data_key).await;
         assert_eq!(code(outcome), "InvalidKeyUsageException");
-        let context = support::encryption_context(&[("a", "b")]);
-        let refused = kms.grant_to_service(&root(), support::SERVICE, key, &context).await.unwrap_err();
+        let context = crate::support::encryption_context(&[("a", "b")]);
+        let refused = kms.grant_to_service(&root(), crate::support::SERVICE, key, &context).await.unwrap_err();
         assert!(refused.is_refusal());
         assert_eq!(seen(refused).0, "InvalidKeyUsageException");
-        assert_eq!(kms.service_grants(support::SERVICE, &context), []);
+        assert_eq!(kms.service_grants(crate::support::SERVICE, &context), []);
     }
     for key in [&rsa, &agreeing, &hmac, &symmetric] {
         assert_eq!(code(sign(&kms, key, Signing::EcdsaSha256, b"x").await), "InvalidKeyUsageException");

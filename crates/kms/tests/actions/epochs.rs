@@ -1,12 +1,10 @@
 //! Level 1 of the hierarchy: the key ring, the move to the next epoch, and what an old copy can and cannot do.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{World, decrypt, encrypt, encryption_context, new_key, root, schedule, service};
 use kms::{KeyRingError, Kms};
-use support::{World, decrypt, encrypt, encryption_context, new_key, root, schedule, service};
 
 const CONTEXT: &[(&str, &str)] = &[("aws:elasticfilesystem:filesystem:id", "fs-1")];
 
@@ -14,7 +12,7 @@ const CONTEXT: &[(&str, &str)] = &[("aws:elasticfilesystem:filesystem:id", "fs-1
 async fn data_key(kms: &Kms, name: &str) -> String {
     let key = new_key(kms).await;
     let context = encryption_context(CONTEXT);
-    let grant = kms.grant_to_service(&root(), support::SERVICE, &key, &context).await.unwrap();
+    let grant = kms.grant_to_service(&root(), crate::support::SERVICE, &key, &context).await.unwrap();
     kms.make_data_key(&service(), name, &grant.key_arn, &context).await.unwrap();
     grant.key_arn
 }
@@ -127,7 +125,7 @@ async fn a_deletion_that_fell_due_while_down_is_completed() {
     world.simulation.advance(Duration::from_secs(7 * 86_400 - 5));
     let kms = world.open().await;
     kms.run_due().await.unwrap();
-    assert_eq!(support::describe(&kms, &key).await.key_id, key);
+    assert_eq!(crate::support::describe(&kms, &key).await.key_id, key);
     drop(kms);
     world.simulation.advance(Duration::from_secs(10));
     let kms = world.open().await;
@@ -136,11 +134,11 @@ async fn a_deletion_that_fell_due_while_down_is_completed() {
         kms.run_due().await.unwrap();
         world.simulation.advance(Duration::from_secs(60));
     }
-    assert_eq!(support::describe(&kms, &key).await.key_id, key);
+    assert_eq!(crate::support::describe(&kms, &key).await.key_id, key);
     world.simulation.advance(Duration::from_secs(60));
     kms.run_due().await.unwrap();
     assert!(events.try_recv().unwrap().key_arn.ends_with(&key));
-    assert_eq!(support::code(decrypt(&kms, &blob, CONTEXT).await), "InvalidCiphertextException");
+    assert_eq!(crate::support::code(decrypt(&kms, &blob, CONTEXT).await), "InvalidCiphertextException");
     world.simulation.advance(Duration::from_secs(61));
     kms.run_due().await.unwrap();
     let secret = std::fs::read_to_string(world.path().join("epoch.secret")).unwrap();
@@ -196,7 +194,7 @@ async fn a_clock_that_is_set_right_again_deletes_nothing() {
     }
     let input = kms::model::CancelKeyDeletionRequest { key_id: key.clone() };
     kms::ops::cancel_key_deletion::run(&kms, &root(), input).await.unwrap();
-    support::enable(&kms, &key).await;
+    crate::support::enable(&kms, &key).await;
     assert_eq!(decrypt(&kms, &blob, CONTEXT).await.unwrap(), b"plaintext");
 }
 
@@ -267,7 +265,7 @@ async fn what_kms_does_by_itself_is_written_down() {
     let recorder = std::sync::Arc::new(Recorder::default());
     kms.observe(std::sync::Arc::new(Observing(recorder.clone())));
     let seen = || std::mem::take(&mut *recorder.0.lock().unwrap());
-    support::describe(&kms, "alias/aws/elasticfilesystem").await;
+    crate::support::describe(&kms, "alias/aws/elasticfilesystem").await;
     assert_eq!(seen(), ["CreateKey begins", "CreateKey done"]);
     let keys = [new_key(&kms).await, new_key(&kms).await];
     for key in &keys {
@@ -278,7 +276,7 @@ async fn what_kms_does_by_itself_is_written_down() {
     world.simulation.advance(Duration::from_secs(3601));
     recorder.1.store(true, std::sync::atomic::Ordering::SeqCst);
     kms.run_due().await.unwrap_err();
-    assert_eq!(support::describe(&kms, &keys[0]).await.key_id, keys[0]);
+    assert_eq!(crate::support::describe(&kms, &keys[0]).await.key_id, keys[0]);
     recorder.1.store(false, std::sync::atomic::Ordering::SeqCst);
     kms.run_due().await.unwrap();
     world.simulation.advance(Duration::from_secs(61));

@@ -1,11 +1,9 @@
 //! The key-state table, over the actions themselves.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
 
-mod support;
-
+use crate::support::import::{Parameters, imported};
+use crate::support::{World, code, decrypt, describe, disable, enable, encrypt, new_key, root, schedule, seen};
 use kms::{Kms, KmsError, model, ops};
-use support::import::{Parameters, imported};
-use support::{World, code, decrypt, describe, disable, enable, encrypt, new_key, root, schedule, seen};
 
 /// What a cell of the table may say.
 const OK: &str = "ok";
@@ -85,7 +83,7 @@ async fn subject_of(kms: &Kms, state: usize, key: String, parameters: Option<Par
         0 => {}
         1 => disable(kms, &key).await,
         2 => schedule(kms, &key, 7).await,
-        _ => drop(support::import::delete(kms, &key, None).await.unwrap()),
+        _ => drop(crate::support::import::delete(kms, &key, None).await.unwrap()),
     }
     let arn = describe(kms, &key).await.arn.unwrap();
     Subject { key, arn, blob, grant, parameters }
@@ -122,7 +120,7 @@ async fn act(kms: &Kms, action: &str, on: &Subject) -> Result<(), KmsError> {
             let input = model::DescribeKeyRequest { key_id, ..Default::default() };
             ops::describe_key::run(kms, &cx, input).await.map(drop)
         }
-        "DeleteImportedKeyMaterial" => support::import::delete(kms, &key_id, None).await.map(drop),
+        "DeleteImportedKeyMaterial" => crate::support::import::delete(kms, &key_id, None).await.map(drop),
         "GetParametersForImport" => {
             let input = model::GetParametersForImportRequest {
                 key_id,
@@ -305,11 +303,11 @@ async fn a_grants_notice_names_its_context() {
     let world = World::new(26).await;
     let kms = world.open().await;
     let key = new_key(&kms).await;
-    let context = support::encryption_context(&[("aws:elasticfilesystem:filesystem:id", "fs-1")]);
+    let context = crate::support::encryption_context(&[("aws:elasticfilesystem:filesystem:id", "fs-1")]);
     let mut events = kms.events();
-    kms.grant_to_service(&root(), support::SERVICE, &key, &context).await.unwrap();
+    kms.grant_to_service(&root(), crate::support::SERVICE, &key, &context).await.unwrap();
     assert_eq!(events.try_recv().unwrap().change, kms::KeyChange::GrantMade(Some(context.clone())));
-    kms.retire_service_grants(support::SERVICE, &context).await.unwrap();
+    kms.retire_service_grants(crate::support::SERVICE, &context).await.unwrap();
     assert_eq!(events.try_recv().unwrap().change, kms::KeyChange::GrantEnded(Some(context)));
     disable(&kms, &key).await;
     assert_eq!(events.try_recv().unwrap().change, kms::KeyChange::State);

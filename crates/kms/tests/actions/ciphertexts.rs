@@ -1,11 +1,9 @@
 //! Encrypt, Decrypt and the data keys: what opens, what does not, and that a failure never says why.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
 
-mod support;
-
+use crate::support::{World, code, decrypt, encrypt, new_key, pairs, root};
 use aws_wire::ApiError;
 use kms::{model, ops};
-use support::{World, code, decrypt, encrypt, new_key, pairs, root};
 
 const CONTEXT: &[(&str, &str)] = &[("department", "files"), ("purpose", "test")];
 
@@ -121,7 +119,7 @@ async fn a_dry_run_ends_before_the_work() {
         ..Default::default()
     };
     assert_eq!(code(ops::encrypt::run(&kms, &root(), input(&key)).await), "DryRunOperationException");
-    support::disable(&kms, &key).await;
+    crate::support::disable(&kms, &key).await;
     assert_eq!(code(ops::encrypt::run(&kms, &root(), input(&key)).await), "DisabledException");
 }
 

@@ -2,14 +2,12 @@
 //! epoch under them.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{World, decrypt, encrypt, encryption_context, new_key, root, schedule, service};
 use kms::backup::{Backup, BackupError, recover};
 use kms::root::{FileProvider, Holder, Openers, Recipient, RootError, RootProvider, Secret, age_file};
 use kms::{KeyRingError, Kms};
-use support::{World, decrypt, encrypt, encryption_context, new_key, root, schedule, service};
 
 const CONTEXT: &[(&str, &str)] = &[("aws:elasticfilesystem:filesystem:id", "fs-1")];
 
@@ -29,7 +27,7 @@ async fn with_passphrase(seed: u64) -> World {
 async fn data_key(kms: &Kms, name: &str) -> String {
     let key = new_key(kms).await;
     let context = encryption_context(CONTEXT);
-    let grant = kms.grant_to_service(&root(), support::SERVICE, &key, &context).await.unwrap();
+    let grant = kms.grant_to_service(&root(), crate::support::SERVICE, &key, &context).await.unwrap();
     kms.make_data_key(&service(), name, &grant.key_arn, &context).await.unwrap();
     grant.key_arn
 }
@@ -244,14 +242,14 @@ async fn a_deleted_key_comes_back_from_a_backup() {
     kms.run_due().await.unwrap();
     world.simulation.advance(Duration::from_secs(61));
     kms.run_due().await.unwrap();
-    assert_eq!(support::code(decrypt(&kms, &blob, CONTEXT).await), "InvalidCiphertextException");
+    assert_eq!(crate::support::code(decrypt(&kms, &blob, CONTEXT).await), "InvalidCiphertextException");
 
     let imported = kms.import_keys(&backup).await.unwrap();
     assert!(imported.len() == 1 && imported[0].ends_with(&deleted), "{imported:?}");
-    assert_eq!(support::code(decrypt(&kms, &blob, CONTEXT).await), "DisabledException");
-    support::enable(&kms, &deleted).await;
+    assert_eq!(crate::support::code(decrypt(&kms, &blob, CONTEXT).await), "DisabledException");
+    crate::support::enable(&kms, &deleted).await;
     assert_eq!(decrypt(&kms, &blob, CONTEXT).await.unwrap(), b"plaintext");
-    assert_eq!(support::describe(&kms, &kept).await.key_id, kept);
+    assert_eq!(crate::support::describe(&kms, &kept).await.key_id, kept);
     drop(kms);
     assert_eq!(decrypt(&world.open().await, &blob, CONTEXT).await.unwrap(), b"plaintext");
 }

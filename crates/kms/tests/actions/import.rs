@@ -2,15 +2,13 @@
 //! DeleteImportedKeyMaterial.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::import::{Parameters, delete, import, imported, new_external, parameters, usual};
+use crate::support::{World, code, decrypt, describe, disable, encrypt, new_key, root, schedule, seen};
 use kms::backup::Backup;
 use kms::model::{AlgorithmSpec, ExpirationModelType, ImportState, KeyMaterialState, KeyState, WrappingKeySpec};
 use kms::{KeyChange, Kms, model, ops};
-use support::import::{Parameters, delete, import, imported, new_external, parameters, usual};
-use support::{World, code, decrypt, describe, disable, encrypt, new_key, root, schedule, seen};
 
 const DAY: u64 = 86_400;
 
@@ -507,7 +505,7 @@ async fn imported_keys_come_back_from_a_backup() {
     let kms = other.open().await;
     assert_eq!(kms.import_keys(&backup).await.unwrap().len(), 3);
     assert_eq!(state(&kms, &key).await, KeyState::Disabled);
-    support::enable(&kms, &key).await;
+    crate::support::enable(&kms, &key).await;
     assert_eq!(decrypt(&kms, &blob, &[]).await.unwrap(), b"plaintext");
     assert_eq!(rotate(&kms, &key).await, "ok");
     assert_eq!(describe(&kms, &key).await.current_key_material_id, Some(waiting));
@@ -516,7 +514,7 @@ async fn imported_keys_come_back_from_a_backup() {
     assert_eq!(code(import(&kms, token.request(&lacking, 4)).await), "IncorrectKeyMaterialException");
     import(&kms, token.request(&lacking, 3)).await.unwrap();
     assert_eq!(decrypt(&kms, &lacking_blob, &[]).await.unwrap(), b"plaintext");
-    support::enable(&kms, &mac_key).await;
+    crate::support::enable(&kms, &mac_key).await;
     assert_eq!(mac_of(&kms, &mac_key).await, mac);
 }
 
