@@ -1,5 +1,10 @@
 //! A key management service over memory, that a test can cut at any step and open again.
-#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "each test uses a part of it; a test may panic")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "each test uses a part of it; a test may panic"
+)]
 
 pub(crate) mod import;
 pub(crate) mod users;
