@@ -7,11 +7,14 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_wire::Timestamp;
 use aws_wire::sigv4::Signer;
 use serde_json::{Value, json};
+
+/// In this time the audit log has how a call ended.
+const COMPLETE_MAX: Duration = Duration::from_secs(5);
 
 /// A server of its own, running; it ends with the value.
 struct Running {
@@ -97,17 +100,28 @@ impl Running {
         made["FileSystemId"].as_str().unwrap().to_owned()
     }
 
-    /// What the records of an action say beside the call, with their phases.
+    /// What the records of an action say beside the call, with their phases, once each act that began is complete there: a
+    /// reply does not wait for that line.
     fn additional(&self, action: &str) -> Vec<(String, Value)> {
-        let text = fs::read_to_string(self.place("data/audit.log")).unwrap();
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let of_action = lines.filter(|line| line["record"]["eventName"] == action);
-        of_action
-            .map(|line| {
-                let phase = line["phase"].as_str().unwrap_or_default().to_owned();
-                (phase, line["record"]["additionalEventData"]["dependentFileSystems"].clone())
-            })
-            .collect()
+        let start = Instant::now();
+        loop {
+            let text = fs::read_to_string(self.place("data/audit.log")).unwrap();
+            // The last line may be on its way still.
+            let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let lines = whole.map(|line| serde_json::from_str::<Value>(line).unwrap());
+            let of_action = lines.filter(|line| line["record"]["eventName"] == action);
+            let found: Vec<(String, Value)> = of_action
+                .map(|line| {
+                    let phase = line["phase"].as_str().unwrap_or_default().to_owned();
+                    (phase, line["record"]["additionalEventData"]["dependentFileSystems"].clone())
+                })
+                .collect();
+            let count = |phase: &str| found.iter().filter(|(name, _)| name == phase).count();
+            if count("begin") == count("complete") || start.elapsed() > COMPLETE_MAX {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

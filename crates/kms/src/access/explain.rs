@@ -18,7 +18,7 @@ pub struct KeyRuling {
 }
 
 impl Kms {
-    /// What [`Kms::allow_with`] would rule on `action`, with the reasons; none when there is no such KMS key. `facts` are those
+    /// What KMS would rule on `action`, with the reasons; none when there is no such KMS key. `facts` are those
     /// of the request; those of the key and the encryption context are added here.
     #[must_use]
     pub fn explain(
