@@ -335,10 +335,6 @@ cat >> /etc/hosts <<'HOSTS'\n# mount targets\n{hosts}# end of mount targets\nHOS
     }
 
     fn configure(&self, subnet: &str, vpc: &str, cidr: &str, settings: Settings) -> Result<(), String> {
-        let path = self.config();
-        let failed = |error: String| format!("{}: {error}", path.display());
-        let text = fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
-        let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| failed(error.to_string()))?;
         let subnet = [
             ("id", subnet.to_owned()),
             ("vpc", vpc.to_owned()),
@@ -348,31 +344,37 @@ cat >> /etc/hosts <<'HOSTS'\n# mount targets\n{hosts}# end of mount targets\nHOS
         ];
         let subnet: toml::Table =
             subnet.map(|(key, value)| (key.to_owned(), toml::Value::String(value))).into_iter().collect();
-        table.insert("subnet".to_owned(), toml::Value::Array(vec![toml::Value::Table(subnet)]));
         let times = [
             ("nfs", "lease_seconds", settings.lease_seconds),
             ("nfs", "idle_close_seconds", settings.idle_close_seconds),
             ("keys", "lease_seconds", settings.key_lease_seconds),
         ];
-        for (section, key, seconds) in times {
-            let section = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            if let toml::Value::Table(section) = section {
-                section.insert(key.to_owned(), toml::Value::Integer(seconds));
+        self.edit(|table| {
+            table.insert("subnet".to_owned(), toml::Value::Array(vec![toml::Value::Table(subnet)]));
+            for (section, key, seconds) in times {
+                let section = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+                if let toml::Value::Table(section) = section {
+                    section.insert(key.to_owned(), toml::Value::Integer(seconds));
+                }
             }
-        }
-        fs::write(&path, table.to_string()).map_err(|error| failed(error.to_string()))
+        })
     }
 
     /// Lets an account call these classes of the API as often as is allowed at all: for measuring, and from the next start on.
     pub(crate) fn lift_rates(&self, classes: &[&str]) -> Result<(), String> {
+        let rates: toml::Table =
+            classes.iter().map(|class| ((*class).to_owned(), toml::Value::Float(CALLS_A_SECOND))).collect();
+        let limits = toml::Table::from_iter([("requests_per_second".to_owned(), toml::Value::Table(rates))]);
+        self.edit(|table| _ = table.insert("limits".to_owned(), toml::Value::Table(limits)))
+    }
+
+    /// Changes its configuration, from the next start on.
+    fn edit(&self, change: impl FnOnce(&mut toml::Table)) -> Result<(), String> {
         let path = self.config();
         let failed = |error: String| format!("{}: {error}", path.display());
         let text = fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
         let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| failed(error.to_string()))?;
-        let rates: toml::Table =
-            classes.iter().map(|class| ((*class).to_owned(), toml::Value::Float(CALLS_A_SECOND))).collect();
-        let limits = toml::Table::from_iter([("requests_per_second".to_owned(), toml::Value::Table(rates))]);
-        table.insert("limits".to_owned(), toml::Value::Table(limits));
+        change(&mut table);
         fs::write(&path, table.to_string()).map_err(|error| failed(error.to_string()))
     }
 

@@ -2,26 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test may panic")]
 
 use crate::rig::Rig;
+use crate::rig::forger::{Records, stored};
 use bytes::Bytes;
 use filesystem::{FileSystem, FsError, NewObject, Stability};
-use storage::{Batch, Keyspace, Scan};
-
-type Records = Vec<(Bytes, Bytes)>;
-
-/// All stored records of a keyspace, as a thief of the disk sees them.
-async fn stored(rig: &Rig, keyspace: Keyspace) -> Records {
-    let (shard, _) = rig.memory.open();
-    let mut scan = Scan::prefix(keyspace, &[]);
-    let mut all = Vec::new();
-    loop {
-        let page = shard.scan(scan.clone()).await.unwrap();
-        all.extend(page.items.clone());
-        match page.items.last() {
-            Some((last, _)) if page.more => scan = scan.after(last),
-            _ => return all,
-        }
-    }
-}
+use storage::{Batch, Keyspace};
 
 async fn store(rig: &Rig, keyspace: Keyspace, records: &[(Bytes, Bytes)]) {
     let (shard, _) = rig.memory.open();
@@ -72,7 +56,7 @@ async fn nothing_is_readable_at_rest() {
     rig.fs.close().await.unwrap();
     let mut all = Vec::new();
     for keyspace in Keyspace::ALL {
-        for (key, value) in stored(&rig, keyspace).await {
+        for (key, value) in stored(&rig, keyspace, &[]).await {
             all.extend_from_slice(&key);
             all.extend_from_slice(&value);
         }
@@ -92,6 +76,21 @@ async fn nothing_is_readable_at_rest() {
     }
 }
 
+/// fsck does not find the store clean, and nothing is served that is not in `truth`.
+async fn noticed(rig: &mut Rig, truth: &[(String, Vec<u8>)], what: &str) {
+    match filesystem::fsck::check(rig.parts(), rig.settings.clone(), true).await {
+        Ok(report) => assert!(!report.is_clean(), "{what}"),
+        Err(FsError::Io(_)) => {}
+        Err(other) => panic!("{other}"),
+    }
+    if let Ok(fs) = FileSystem::open(rig.parts(), rig.settings.clone()).await {
+        rig.fs = fs;
+        for found in served(rig).await {
+            assert!(truth.contains(&found), "{}", found.0);
+        }
+    }
+}
+
 /// Architecture, promise 2: any two values of one kind swapped are found by fsck, and nothing wrong is ever served.
 #[tokio::test]
 async fn swapped_values_are_detected() {
@@ -99,7 +98,7 @@ async fn swapped_values_are_detected() {
     let truth = served(&rig).await;
     assert_eq!(truth.len(), 8);
     for keyspace in Keyspace::ALL {
-        let records = stored(&rig, keyspace).await;
+        let records = stored(&rig, keyspace, &[]).await;
         for pair in records.windows(2) {
             let [(one, first), (two, second)] = pair else { panic!("pairs") };
             let class = |key: &Bytes| keyspace == Keyspace::Records && key[0] != b'I';
@@ -107,17 +106,7 @@ async fn swapped_values_are_detected() {
                 continue;
             }
             store(&rig, keyspace, &[(one.clone(), second.clone()), (two.clone(), first.clone())]).await;
-            match filesystem::fsck::check(rig.parts(), rig.settings.clone(), true).await {
-                Ok(report) => assert!(!report.is_clean(), "{one:?} {two:?}"),
-                Err(FsError::Io(_)) => {}
-                Err(other) => panic!("{other}"),
-            }
-            if let Ok(fs) = FileSystem::open(rig.parts(), rig.settings.clone()).await {
-                rig.fs = fs;
-                for found in served(&rig).await {
-                    assert!(truth.contains(&found), "{}", found.0);
-                }
-            }
+            noticed(&mut rig, &truth, &format!("{one:?} {two:?}")).await;
             store(&rig, keyspace, &[(one.clone(), first.clone()), (two.clone(), second.clone())]).await;
         }
     }
@@ -131,22 +120,12 @@ async fn flipped_bits_are_detected() {
     let mut rig = filled().await;
     let truth = served(&rig).await;
     for keyspace in Keyspace::ALL {
-        for (number, (key, value)) in stored(&rig, keyspace).await.into_iter().enumerate() {
+        for (number, (key, value)) in stored(&rig, keyspace, &[]).await.into_iter().enumerate() {
             let mut flipped = value.to_vec();
             let at = (number * 7919) % flipped.len();
             flipped[at] ^= 1 << (number % 8);
             store(&rig, keyspace, &[(key.clone(), Bytes::from(flipped))]).await;
-            match filesystem::fsck::check(rig.parts(), rig.settings.clone(), true).await {
-                Ok(report) => assert!(!report.is_clean(), "{key:?} at {at}"),
-                Err(FsError::Io(_)) => {}
-                Err(other) => panic!("{other}"),
-            }
-            if let Ok(fs) = FileSystem::open(rig.parts(), rig.settings.clone()).await {
-                rig.fs = fs;
-                for found in served(&rig).await {
-                    assert!(truth.contains(&found), "{}", found.0);
-                }
-            }
+            noticed(&mut rig, &truth, &format!("{key:?} at {at}")).await;
             store(&rig, keyspace, &[(key, value)]).await;
         }
     }
@@ -158,7 +137,8 @@ async fn flipped_bits_are_detected() {
 #[tokio::test]
 async fn a_record_put_back_is_found() {
     let mut rig = filled().await;
-    let older: Vec<Records> = vec![stored(&rig, Keyspace::Records).await, stored(&rig, Keyspace::Inline).await];
+    let older: Vec<Records> =
+        vec![stored(&rig, Keyspace::Records, &[]).await, stored(&rig, Keyspace::Inline, &[]).await];
     rig.crash().await;
     rig.fs.collect_orphans();
     let root = rig.root().await;
@@ -171,7 +151,7 @@ async fn a_record_put_back_is_found() {
     drop((root, directory, file));
     rig.check().await;
     for (keyspace, older) in Keyspace::ALL.into_iter().zip(older) {
-        let newer = stored(&rig, keyspace).await;
+        let newer = stored(&rig, keyspace, &[]).await;
         for (key, value) in older {
             let now = newer.iter().find(|(newer, _)| *newer == key).map(|(_, value)| value);
             if now == Some(&value) || (keyspace == Keyspace::Records && b"SCP".contains(&key[0])) {

@@ -3,23 +3,9 @@
 
 use std::time::Duration;
 
+use crate::support::custody::{CONTEXT, data_key, opens};
 use crate::support::{World, decrypt, encrypt, encryption_context, new_key, root, schedule, service};
-use kms::{KeyRingError, Kms};
-
-const CONTEXT: &[(&str, &str)] = &[("aws:elasticfilesystem:filesystem:id", "fs-1")];
-
-/// A data key in custody under a new KMS key; the KMS key's ARN.
-async fn data_key(kms: &Kms, name: &str) -> String {
-    let key = new_key(kms).await;
-    let context = encryption_context(CONTEXT);
-    let grant = kms.grant_to_service(&root(), crate::support::SERVICE, &key, &context).await.unwrap();
-    kms.make_data_key(&service(), name, &grant.key_arn, &context).await.unwrap();
-    grant.key_arn
-}
-
-async fn opens(kms: &Kms, name: &str, key_arn: &str) -> bool {
-    kms.open_data_key(&service(), name, key_arn, &encryption_context(CONTEXT)).await.is_ok()
-}
+use kms::KeyRingError;
 
 fn staged(world: &World) -> bool {
     world.path().join("epoch.secret.next").exists()

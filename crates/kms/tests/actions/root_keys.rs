@@ -4,12 +4,11 @@
 
 use std::time::Duration;
 
-use crate::support::{World, decrypt, encrypt, encryption_context, new_key, root, schedule, service};
+use crate::support::custody::{CONTEXT, data_key, opens};
+use crate::support::{World, decrypt, encrypt, new_key, schedule};
 use kms::backup::{Backup, BackupError, recover};
 use kms::root::{FileProvider, Holder, Openers, Recipient, RootError, RootProvider, Secret, age_file};
 use kms::{KeyRingError, Kms};
-
-const CONTEXT: &[(&str, &str)] = &[("aws:elasticfilesystem:filesystem:id", "fs-1")];
 
 fn secret(text: &str) -> Secret {
     Secret::new(text.to_owned())
@@ -21,19 +20,6 @@ fn passphrase(text: &str) -> Recipient {
 
 async fn with_passphrase(seed: u64) -> World {
     World::of(seed, &[passphrase("one")], Openers::default(), Some(secret("one"))).await
-}
-
-/// A data key in custody under a new KMS key; the KMS key's ARN.
-async fn data_key(kms: &Kms, name: &str) -> String {
-    let key = new_key(kms).await;
-    let context = encryption_context(CONTEXT);
-    let grant = kms.grant_to_service(&root(), crate::support::SERVICE, &key, &context).await.unwrap();
-    kms.make_data_key(&service(), name, &grant.key_arn, &context).await.unwrap();
-    grant.key_arn
-}
-
-async fn opens(kms: &Kms, name: &str, key_arn: &str) -> bool {
-    kms.open_data_key(&service(), name, key_arn, &encryption_context(CONTEXT)).await.is_ok()
 }
 
 /// Architecture section 5, level 0: without its passphrase a root key is sealed, which is told from every other trouble; with a

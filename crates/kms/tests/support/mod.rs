@@ -6,6 +6,7 @@
     reason = "each test uses a part of it; a test may panic"
 )]
 
+pub(crate) mod custody;
 pub(crate) mod import;
 pub(crate) mod users;
 

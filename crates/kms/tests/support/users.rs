@@ -1,5 +1,4 @@
 //! Users of a house and what hangs on them.
-#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
