@@ -1,6 +1,12 @@
 //! Which file systems seal with a KMS key, told before it is taken away: by `coffer key dependents`, by the audit records of the
 //! calls that take it away, and by the log.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests may panic, and tests of processes work in real time"
+)]
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};

@@ -23,6 +23,14 @@ impl Instant {
         self.0
     }
 
+    /// The first point after this one that is a whole multiple of `period` from the start of the clock. A period of less
+    /// than a nanosecond counts as one.
+    #[must_use]
+    pub fn next_multiple(self, period: Duration) -> Self {
+        let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX).max(1);
+        Self((self.0 - self.0 % period).saturating_add(period))
+    }
+
     /// How long after `earlier` this is; zero if it is not.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
@@ -81,6 +89,17 @@ mod tests {
         assert_eq!(end + Duration::from_secs(1), end);
         assert_eq!(Instant::ZERO + Duration::MAX, end);
         assert_eq!(Instant::ZERO.since(end), Duration::ZERO);
+    }
+
+    /// Architecture section 1, "Env": what waits for the same period meets at the same points, none of which is now.
+    #[test]
+    fn the_next_multiple_is_always_ahead() {
+        let at = |nanoseconds: u64, period: u64| {
+            Instant::from_nanoseconds(nanoseconds).next_multiple(Duration::from_nanos(period)).nanoseconds()
+        };
+        assert_eq!((at(0, 10), at(9, 10), at(10, 10), at(11, 10)), (10, 10, 20, 20));
+        assert_eq!(at(5, 0), 6);
+        assert_eq!(at(u64::MAX - 1, 10), u64::MAX);
     }
 
     /// RFC 8881 section 3.2 (nfstime4): nanoseconds stay below a second.

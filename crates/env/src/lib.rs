@@ -76,6 +76,13 @@ impl Env {
         self.sleep_until(self.now() + duration).await;
     }
 
+    /// Waits until the clock is at the next whole multiple of `period`, which is at least a nanosecond away and at most
+    /// `period`. Everything in the process that waits for the same period goes on at the same moment: one wake-up of a
+    /// thread does for all of it.
+    pub async fn tick(&self, period: Duration) {
+        self.sleep_until(self.now().next_multiple(period)).await;
+    }
+
     /// Waits until `deadline`; at once if that has passed. Cancelled by dropping.
     pub async fn sleep_until(&self, deadline: Instant) {
         match &self.0 {

@@ -44,10 +44,11 @@ pub(crate) fn fill(bytes: &mut [u8]) {
 
 pub(crate) async fn sleep_until(deadline: Instant) {
     loop {
-        let left = deadline.since(now());
-        if left.is_zero() {
+        let now = now();
+        if deadline <= now {
             return;
         }
-        tokio::time::sleep(left.min(PIECE)).await;
+        // All that wait long look at the clock at the same moments, so that they cost few wake-ups.
+        tokio::time::sleep(deadline.min(now.next_multiple(PIECE)).since(now)).await;
     }
 }

@@ -31,7 +31,7 @@ use self::{inline::Outstanding, placing::Placing, stock::Effort};
 pub(crate) use self::{inline::Packed, relocate::Move};
 use crate::{FileSystem, FsError, Result, core::Core, keys, operation::Operation};
 
-/// How often the task looks whether there is something to do.
+/// How often the tasks look whether there is something to do, unless they know that there is not.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Stock is taken no more often while clients work, unless they have put a good deal into segments.
@@ -49,6 +49,9 @@ pub(crate) struct Cleaner {
     pub(crate) placing: Placing,
     /// Inline extents to be packed.
     pub(crate) outstanding: Mutex<Outstanding>,
+    /// The first of them is there.
+    arrived: Notify,
+    /// So many of them that they are packed at once.
     wake: Notify,
     /// Bytes that clients and the packer have put into segments since stock was taken last.
     put: AtomicU64,
@@ -76,6 +79,8 @@ struct Seen {
     stock: Option<(Instant, u64)>,
     /// When windows to merge were looked for last.
     merged: Option<Instant>,
+    /// Nothing will be due while this is the last place in the queue.
+    rests: Option<u64>,
 }
 
 /// What a task has complained about last: the same is not said again.
@@ -107,6 +112,7 @@ impl Cleaner {
         Self {
             placing: Placing::new(),
             outstanding: Mutex::default(),
+            arrived: Notify::new(),
             wake: Notify::new(),
             put: AtomicU64::new(0),
             look: Notify::new(),
@@ -134,7 +140,14 @@ impl Cleaner {
 
     /// An inline extent has its place in the queue now.
     pub(crate) fn placed_inline(&self, packed: Packed, now: Instant, enough: usize) {
-        if self.outstanding.lock().push(packed, now) >= enough {
+        let (first, bytes) = {
+            let mut outstanding = self.outstanding.lock();
+            (outstanding.is_empty(), outstanding.push(packed, now))
+        };
+        if first {
+            self.arrived.notify_one();
+        }
+        if bytes >= enough {
             self.wake.notify_one();
         }
     }
@@ -155,12 +168,12 @@ impl Core {
     pub(crate) async fn run_cleaner(self: Arc<Self>) {
         let mut stop = self.stop.subscribe();
         let now = self.env.now();
-        let mut seen = Seen { last: 0, since: now, stock: None, merged: None };
+        let mut seen = Seen { last: 0, since: now, stock: None, merged: None, rests: None };
         let mut complaint = Complaint::default();
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
-                () = self.env.sleep(TICK) => {}
+                () = self.next_look(seen.rests) => {}
                 () = self.cleaner.look.notified() => {}
             }
             let done = tokio::select! {
@@ -173,6 +186,14 @@ impl Core {
         }
     }
 
+    /// The time to look again. A thousand idle file systems must not cost a thousand looks each second.
+    async fn next_look(&self, rests: Option<u64>) {
+        if let Some(position) = rests {
+            self.queue.changed_since(position).await;
+        }
+        self.env.tick(TICK).await;
+    }
+
     /// Whether it is time for anything of this: not sealed, and what is counted has been read.
     fn may_clean(&self) -> Result<bool> {
         self.enter()?;
@@ -180,6 +201,7 @@ impl Core {
     }
 
     async fn clean(&self, seen: &mut Seen) -> Result<()> {
+        seen.rests = None;
         if !self.may_clean()? {
             return Ok(());
         }
@@ -196,6 +218,8 @@ impl Core {
             (position != last || at < seen.since + IDLE_AFTER) && now.since(at) >= STOCK_EVERY
         });
         if !due && self.cleaner.put.load(Ordering::Relaxed) < self.settings.dead_slack_bytes {
+            let quiet = seen.stock.filter(|(at, _)| *at >= seen.since + IDLE_AFTER);
+            seen.rests = quiet.map(|(_, position)| position);
             return Ok(());
         }
         seen.stock = Some((now, last));

@@ -415,7 +415,7 @@ impl Core {
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
-                () = self.env.sleep(age / 5) => {}
+                () = self.env.tick(age / 5) => {}
             }
             self.trim_caches();
             if self.dirty.lock().is_empty() || sweeping.swap(true, Ordering::AcqRel) {

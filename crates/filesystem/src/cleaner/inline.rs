@@ -46,6 +46,10 @@ pub(crate) struct Outstanding {
 }
 
 impl Outstanding {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.since.is_none()
+    }
+
     /// How many bytes wait now.
     pub(super) fn push(&mut self, packed: Packed, now: Instant) -> usize {
         self.since.get_or_insert(now);
@@ -74,7 +78,7 @@ impl Core {
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
-                () = self.env.sleep(TICK) => {}
+                () = self.next_pack(leftovers) => {}
                 () = self.cleaner.wake.notified() => {}
             }
             let done = tokio::select! {
@@ -85,6 +89,14 @@ impl Core {
                 return;
             }
         }
+    }
+
+    /// The time to look again; without anything to pack that never comes.
+    async fn next_pack(&self, leftovers: bool) {
+        if !leftovers && self.cleaner.outstanding.lock().is_empty() {
+            self.cleaner.arrived.notified().await;
+        }
+        self.env.tick(TICK).await;
     }
 
     async fn pack_what_waits(&self, leftovers: &mut bool) -> Result<()> {
