@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::coffer::Settings;
 use crate::house::{House, Profile};
-use crate::report::Report;
+use crate::report::{Apart, Report};
 use crate::stage::{Cast, Plan, Stage};
 
 /// One case.
@@ -137,9 +137,11 @@ const CASES: &[Case] = &[
 /// Runs the cases on Coffer: all, or those whose name contains a word.
 pub(crate) fn run(house: &House, report: &mut Report, long: bool, only: Option<&str>) {
     let scale = if long { Scale::long() } else { Scale::usual() };
-    for case in CASES.iter().filter(|case| only.is_none_or(|word| case.name.contains(word))) {
-        report.check(case.name, || play(house, case, Cast::Coffer, &scale));
-    }
+    // The figures of a long run are quoted: nothing else runs beside what they are about.
+    let lanes = if long { 1 } else { 2 };
+    let cases = CASES.iter().filter(|case| only.is_none_or(|word| case.name.contains(word)));
+    let steps = cases.map(|case| Apart::new(case.name, || play(house, case, Cast::Coffer, &scale)));
+    report.side_by_side(lanes, steps.collect());
 }
 
 /// Whether a word is in the name of any case.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use linux_client::Network;
@@ -25,6 +26,9 @@ pub(crate) struct Settings {
     /// When a file system that nobody uses is closed.
     pub(crate) idle_close_seconds: i64,
 }
+
+/// So many parts of loopback were given to servers of this process.
+static PARTS: AtomicU32 = AtomicU32::new(0);
 
 /// More calls than a machine can make.
 const CALLS_A_SECOND: f64 = 1_000_000.0;
@@ -70,7 +74,8 @@ impl Coffer {
     pub(crate) fn on_loopback(house: &House, profile: Profile, place: &Path) -> Result<Self, String> {
         let mut coffer = Self::of_loopback(house, profile, place)?;
         // A part of loopback of its own, so that servers side by side do not take each other's addresses.
-        let [high, low] = [(std::process::id() >> 8) & 0xff, std::process::id() & 0xff];
+        let part = std::process::id().wrapping_add(PARTS.fetch_add(1, Ordering::Relaxed) << 8);
+        let [high, low] = [(part >> 8) & 0xff, part & 0xff];
         coffer.configure(
             "subnet-00000000",
             "vpc-00000000",

@@ -4,16 +4,22 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::house::{House, Profile, output};
-use crate::report::Report;
+use crate::report::{Apart, Report};
+
+/// What the tours are called, and their scripts.
+const TOURS: [(&str, &str); 6] = [
+    ("API tour: boto3", "tour.py"),
+    ("API tour: signatures of botocore", "signatures.py"),
+    ("API tour: key states", "key_states.py"),
+    ("API tour: AWS CLI", "tour.sh"),
+    ("API tour: IAM and STS by boto3", "identities.py"),
+    ("API tour: IAM and STS by AWS CLI", "identities.sh"),
+];
 
 /// Runs each tour of `tests/api` on a server of its own.
 pub(crate) fn run(house: &House, python: &Path, report: &mut Report) {
-    report.check("API tour: boto3", || tour(house, python, "tour.py"));
-    report.check("API tour: signatures of botocore", || tour(house, python, "signatures.py"));
-    report.check("API tour: key states", || tour(house, python, "key_states.py"));
-    report.check("API tour: AWS CLI", || tour(house, python, "tour.sh"));
-    report.check("API tour: IAM and STS by boto3", || tour(house, python, "identities.py"));
-    report.check("API tour: IAM and STS by AWS CLI", || tour(house, python, "identities.sh"));
+    let tours = TOURS.map(|(name, script)| Apart::new(name, move || tour(house, python, script)));
+    report.side_by_side(2, tours.into());
 }
 
 /// A server on loopback, as `coffer init` makes it, and the tour on it.
