@@ -22,6 +22,7 @@ use crate::{
     counters::CounterSet,
     handle::Handles,
     inode::{InodeCache, State},
+    janitor::Janitor,
     lease::{KeyRing, KeySource, Which},
     operation::Operation,
     plain::PlainCache,
@@ -82,6 +83,7 @@ pub(crate) struct Core {
     pub(crate) collecting: AtomicBool,
     /// Inodes with unstable data.
     pub(crate) dirty: Mutex<BTreeSet<u64>>,
+    pub(crate) janitor: Janitor,
     /// Counters, totals and orphans have been read.
     pub(crate) ready: AtomicBool,
     pub(crate) stop: watch::Sender<bool>,
@@ -112,6 +114,7 @@ impl Core {
             reaping: AtomicBool::new(false),
             collecting: AtomicBool::new(false),
             dirty: Mutex::default(),
+            janitor: Janitor::default(),
             ready: AtomicBool::new(false),
             stop: watch::Sender::new(false),
             id: parts.id,

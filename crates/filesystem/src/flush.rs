@@ -172,7 +172,7 @@ impl Core {
         self.dirty.lock().remove(&inode.fileid);
         let state = inode.lock();
         if !state.file.dirty.is_empty() {
-            self.dirty.lock().insert(inode.fileid);
+            self.is_dirty(inode.fileid);
         }
     }
 

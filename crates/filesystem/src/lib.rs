@@ -23,6 +23,7 @@ mod flush;
 pub mod fsck;
 mod handle;
 mod inode;
+mod janitor;
 mod keys;
 pub mod lease;
 mod name;

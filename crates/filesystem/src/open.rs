@@ -2,10 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -404,28 +401,6 @@ impl Core {
                 Some((last, _)) if page.more => scan = scan.after(last),
                 _ => return Ok(found),
             }
-        }
-    }
-
-    /// Flushes old unstable data, and keeps caches within their bounds.
-    async fn run_janitor(self: Arc<Self>) {
-        let mut stop = self.stop.subscribe();
-        let age = self.settings.dirty_age;
-        let sweeping = Arc::new(AtomicBool::new(false));
-        loop {
-            tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return,
-                () = self.env.tick(age / 5) => {}
-            }
-            self.trim_caches();
-            if self.dirty.lock().is_empty() || sweeping.swap(true, Ordering::AcqRel) {
-                continue;
-            }
-            let (core, sweeping) = (self.clone(), sweeping.clone());
-            tokio::spawn(async move {
-                core.flush_old().await;
-                sweeping.store(false, Ordering::Release);
-            });
         }
     }
 

@@ -76,7 +76,7 @@ impl Drop for Turn<'_> {
             // What was written over meanwhile is no longer there twice.
             self.core.budget.change_dirty(before, state.file.dirty.bytes());
             // Whoever looked through the dirty files meanwhile did not see it here.
-            self.core.dirty.lock().insert(self.inode.fileid);
+            self.core.is_dirty(self.inode.fileid);
         }
     }
 }

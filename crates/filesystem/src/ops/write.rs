@@ -139,7 +139,7 @@ impl Core {
         let after = file.dirty.bytes();
         if first {
             file.dirty_since = Some(self.env.now());
-            self.dirty.lock().insert(inode.fileid);
+            self.is_dirty(inode.fileid);
         }
         self.budget.change_dirty(before, after);
         // Once when the mark is passed, not with each write after it.

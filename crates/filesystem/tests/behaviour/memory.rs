@@ -60,6 +60,25 @@ async fn file_systems_share_their_bounds() {
     assert!(rig.names(&rig.root().await, 1000).await.unwrap().len() == 280);
 }
 
+/// Architecture section 3, "Data": unstable data is flushed at its age, also when nothing was written for so long before that
+/// nobody looks for it often.
+#[tokio::test]
+async fn data_written_after_a_long_rest_is_flushed_at_its_age() {
+    let settings = Settings { dirty_age: Duration::from_millis(200), ..Settings::default() };
+    let rig = Rig::with_env(settings, Env::real(), Budget::new(1000, 1000, 1 << 20, 0)).await;
+    let file = rig.file(&rig.root().await, "f").await.unwrap();
+    rig.env.sleep(Duration::from_millis(420)).await;
+    for _ in 0..2 {
+        rig.write(&file, 0, &[1; 100], Stability::Unstable).await.unwrap();
+        assert!(rig.budget.dirty_bytes() > 0);
+        let start = rig.env.now();
+        while rig.budget.dirty_bytes() > 0 {
+            rig.env.sleep(Duration::from_millis(5)).await;
+            assert!(rig.env.now().since(start) < Duration::from_secs(20), "it is never flushed");
+        }
+    }
+}
+
 /// Data of small stable writes stays in memory until its batch is durable, and counts for as long; a shard that fails
 /// gives it all back.
 #[tokio::test]

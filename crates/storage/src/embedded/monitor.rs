@@ -13,6 +13,8 @@ use super::{COMMIT_LIMIT, EngineInner, core::Core, pool};
 use crate::StorageError;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// While the memtables are far from their bound: a thousand shards at rest must cost next to nothing.
+const LOOK_EVERY_QUIET: Duration = Duration::from_secs(1);
 
 /// The shards that are open.
 #[derive(Default)]
@@ -35,15 +37,16 @@ pub(crate) fn start(engine: &Arc<EngineInner>) -> Result<(), StorageError> {
     let engine = Arc::downgrade(engine);
     pool::spawn("storage-watch", move || {
         while let Some(engine) = engine.upgrade() {
-            look(&engine);
+            let pause = look(&engine);
             drop(engine);
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(pause);
         }
     })?;
     Ok(())
 }
 
-fn look(engine: &EngineInner) {
+/// When to look again.
+fn look(engine: &EngineInner) -> Duration {
     let open = engine.shards.open();
     let now = engine.env.now();
     for core in &open {
@@ -53,10 +56,17 @@ fn look(engine: &EngineInner) {
             core.queue.fail_all();
         }
     }
-    let sizes = || open.iter().map(|core| (core.memtable_bytes(), core));
-    if sizes().map(|(bytes, _)| bytes).sum::<u64>() > engine.budgets.memtable_bytes
-        && let Some((_, largest)) = sizes().max_by_key(|(bytes, _)| *bytes)
-    {
+    let mut all = 0;
+    let mut largest: Option<(u64, &Arc<Core>)> = None;
+    for core in &open {
+        let bytes = core.memtable_bytes();
+        all += bytes;
+        if largest.is_none_or(|(most, _)| bytes > most) {
+            largest = Some((bytes, core));
+        }
+    }
+    if let Some((_, largest)) = largest.filter(|_| all > engine.budgets.memtable_bytes) {
         largest.queue.request_flush();
     }
+    if all < engine.budgets.memtable_bytes / 4 { LOOK_EVERY_QUIET } else { LOOK_EVERY }
 }
