@@ -39,15 +39,22 @@ impl Head {
     }
 
     /// Appends a line for an object, which is given as text, to `out` and moves on.
-    pub(crate) fn append(&mut self, body: &str, out: &mut Vec<u8>) {
+    pub(crate) fn append(&mut self, body: &[u8], out: &mut Vec<u8>) {
         let sequence = self.sequence + 1;
-        let members = body.strip_prefix('{').unwrap_or_default();
-        let rest = format!("\"sequence\":{sequence},\"previous\":\"{}\",{members}", self.hash);
-        let hash = hash(rest.as_bytes());
+        let start = out.len() + PREFIX;
         out.extend_from_slice(b"{\"hash\":\"");
-        out.extend_from_slice(hash.as_bytes());
+        // Its place: it is known when the rest is there.
+        out.extend_from_slice(ORIGIN.as_bytes());
+        out.extend_from_slice(b"\",\"sequence\":");
+        out.extend_from_slice(sequence.to_string().as_bytes());
+        out.extend_from_slice(b",\"previous\":\"");
+        out.extend_from_slice(self.hash.as_bytes());
         out.extend_from_slice(b"\",");
-        out.extend_from_slice(rest.as_bytes());
+        out.extend_from_slice(body.strip_prefix(b"{").unwrap_or_default());
+        let hash = hash(out.get(start..).unwrap_or_default());
+        if let Some(place) = out.get_mut(start - PREFIX + 9..start - 2) {
+            place.copy_from_slice(hash.as_bytes());
+        }
         out.push(b'\n');
         *self = Self { sequence, hash };
     }

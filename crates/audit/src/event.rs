@@ -1,7 +1,8 @@
 //! What happened, in the shape of a CloudTrail record.
 
 use aws_wire::{CallContext, Caller, CallerKind, Session, Timestamp};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 /// Parameters or results larger than this are left out, as CloudTrail does with large events.
 const PART_BYTES_MAX: usize = 64 * 1024;
@@ -120,44 +121,112 @@ impl Event {
         }
     }
 
-    /// The record as far as it is known before the act.
-    pub(crate) fn record(&self, event_id: &str) -> Map<String, Value> {
-        let text = |text: &Option<String>| text.as_deref().map_or(Value::Null, |text| Value::String(cut(text)));
+    /// The beginning of the record as text: all that is the same before and after the act. It lacks what an [`Outcome`] adds.
+    pub(crate) fn text(&self, event_id: &str) -> Text {
         let kind = match self.event_type {
             EventType::ApiCall => "AwsApiCall",
             EventType::ServiceEvent => "AwsServiceEvent",
         };
-        let mut record = Map::new();
-        let mut put = |name: &str, value: Value| _ = record.insert(name.to_owned(), value);
-        put("eventVersion", "1.08".into());
-        put("userIdentity", self.identity.clone());
-        put("eventTime", self.time.iso().into());
-        put("eventSource", self.source.into());
-        put("eventName", cut(&self.name).into());
-        put("awsRegion", cut(&self.region).into());
-        put("sourceIPAddress", text(&self.source_ip));
-        put("userAgent", text(&self.user_agent));
-        put("requestParameters", bounded(self.parameters.clone()));
-        put("responseElements", Value::Null);
-        if self.request_id.is_some() {
-            put("requestID", text(&self.request_id));
+        let mut text = Text::new();
+        text.put("eventVersion", "1.08");
+        text.put("userIdentity", &self.identity);
+        text.put("eventTime", &self.time.iso());
+        text.put("eventSource", self.source);
+        text.put("eventName", cut(&self.name));
+        text.put("awsRegion", cut(&self.region));
+        text.put("sourceIPAddress", &self.source_ip.as_deref().map(cut));
+        text.put("userAgent", &self.user_agent.as_deref().map(cut));
+        text.put_bounded("requestParameters", &self.parameters);
+        if let Some(id) = &self.request_id {
+            text.put("requestID", cut(id));
         }
-        put("eventID", event_id.into());
-        put("readOnly", self.read_only.into());
-        put("eventType", kind.into());
+        text.put("eventID", event_id);
+        text.put("readOnly", &self.read_only);
+        text.put("eventType", kind);
         if let Some(version) = self.api_version {
-            put("apiVersion", version.into());
+            text.put("apiVersion", version);
         }
-        put("managementEvent", true.into());
-        put("eventCategory", "Management".into());
-        put("recipientAccountId", self.account.clone().into());
-        if !self.resources.is_empty() {
-            put("resources", resources(&self.resources));
+        text.put("managementEvent", &true);
+        text.put("eventCategory", "Management");
+        text.put("recipientAccountId", &self.account);
+        text
+    }
+
+    /// The whole record as text, from what [`Self::text`] gave: as far as it is known before the act, or with how it ended.
+    pub(crate) fn record(&self, mut text: Text, outcome: Option<&Outcome>) -> Text {
+        let error = outcome.and_then(|outcome| outcome.error.as_ref());
+        if let Some((code, message)) = error {
+            text.put("errorCode", cut(code));
+            text.put("errorMessage", cut(message));
         }
-        if !self.additional.is_null() {
-            put("additionalEventData", bounded(self.additional.clone()));
+        match outcome.filter(|_| error.is_none()) {
+            Some(outcome) => text.put_bounded("responseElements", &outcome.response),
+            None => text.put("responseElements", &Value::Null),
         }
-        record
+        let found = outcome.map(|outcome| outcome.resources.as_slice()).unwrap_or_default();
+        if !self.resources.is_empty() || !found.is_empty() {
+            let all: Vec<Value> = self.resources.iter().chain(found).map(resource).collect();
+            text.put("resources", &all);
+        }
+        match (self.additional.is_null(), outcome.map(|outcome| &outcome.additional).filter(|more| !more.is_null())) {
+            (true, None) => {}
+            (false, None) => text.put_bounded("additionalEventData", &self.additional),
+            (_, Some(more)) => text.put_bounded("additionalEventData", &joined(&self.additional, more)),
+        }
+        text
+    }
+}
+
+/// A JSON object without its end, written member by member. Each call of the API makes two records, so they are made as text.
+#[derive(Clone)]
+pub(crate) struct Text(Vec<u8>);
+
+impl Text {
+    pub(crate) fn new() -> Self {
+        let mut text = Vec::with_capacity(1536);
+        text.push(b'{');
+        Self(text)
+    }
+
+    fn name(&mut self, name: &str) {
+        if self.0.len() > 1 {
+            self.0.push(b',');
+        }
+        self.0.push(b'"');
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
+    }
+
+    fn put<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
+        self.name(name);
+        let start = self.0.len();
+        if serde_json::to_writer(&mut self.0, value).is_err() {
+            // Text, numbers and values of JSON can always be written.
+            self.0.truncate(start);
+            self.0.extend_from_slice(b"null");
+        }
+    }
+
+    /// The same for what a peer can make large.
+    fn put_bounded(&mut self, name: &str, value: &Value) {
+        let before = self.0.len();
+        self.put(name, value);
+        let size = self.0.len() - before;
+        if size > PART_BYTES_MAX {
+            self.0.truncate(before);
+            self.put(name, &json!({"omitted": true, "originalSize": size, "reason": "too large"}));
+        }
+    }
+
+    /// The object of a line: the record, with what it is a record of.
+    pub(crate) fn line(&self, phase: &str, event_id: &str) -> Vec<u8> {
+        let mut line = Self::new();
+        line.put("phase", phase);
+        line.put("eventID", event_id);
+        line.name("record");
+        line.0.extend_from_slice(&self.0);
+        line.0.extend_from_slice(b"}}");
+        line.0
     }
 }
 
@@ -171,41 +240,20 @@ impl Outcome {
     pub fn failure(code: &str, message: &str) -> Self {
         Self { error: Some((code.to_owned(), message.to_owned())), ..Self::default() }
     }
-
-    /// Completes a record.
-    pub(crate) fn complete(self, event: &Event, mut record: Map<String, Value>) -> Map<String, Value> {
-        let mut put = |name: &str, value: Value| _ = record.insert(name.to_owned(), value);
-        match self.error {
-            Some((code, message)) => {
-                put("errorCode", cut(&code).into());
-                put("errorMessage", cut(&message).into());
-            }
-            None if !self.response.is_null() => put("responseElements", bounded(self.response)),
-            None => {}
-        }
-        let mut all = event.resources.clone();
-        all.extend(self.resources);
-        if !all.is_empty() {
-            put("resources", resources(&all));
-        }
-        if !self.additional.is_null() {
-            put("additionalEventData", bounded(joined(&event.additional, self.additional)));
-        }
-        record
-    }
 }
 
 /// What was known before and what is known after, in one object.
-fn joined(before: &Value, after: Value) -> Value {
-    let Some(before) = before.as_object() else { return after };
-    match after {
-        Value::Object(after) => Value::Object(before.clone().into_iter().chain(after).collect()),
-        after => after,
+fn joined(before: &Value, after: &Value) -> Value {
+    let mut all = before.as_object().cloned().unwrap_or_default();
+    match after.as_object() {
+        Some(after) => all.extend(after.clone()),
+        None => return after.clone(),
     }
+    Value::Object(all)
 }
 
-fn resources(all: &[Resource]) -> Value {
-    all.iter().map(|one| json!({"ARN": one.arn, "accountId": one.account, "type": one.kind})).collect()
+fn resource(one: &Resource) -> Value {
+    json!({"ARN": one.arn, "accountId": one.account, "type": one.kind})
 }
 
 /// CloudTrail `userIdentity`. CloudTrail User Guide, "CloudTrail userIdentity element".
@@ -270,16 +318,8 @@ fn put(object: &mut Value, name: &str, value: Value) {
     }
 }
 
-fn cut(text: &str) -> String {
-    text.chars().take(TEXT_MAX).collect()
-}
-
-fn bounded(part: Value) -> Value {
-    let size = part.to_string().len();
-    if size <= PART_BYTES_MAX {
-        return part;
-    }
-    json!({"omitted": true, "originalSize": size, "reason": "too large"})
+fn cut(text: &str) -> &str {
+    text.char_indices().nth(TEXT_MAX).map_or(text, |(end, _)| text.get(..end).unwrap_or(text))
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ pub(crate) fn first_line(head: &mut Head, out: &mut Vec<u8>) {
     let mut body = Map::new();
     body.insert("phase".to_owned(), PHASE.into());
     body.insert("closed".to_owned(), closed_suffix(head).trim_start_matches('.').into());
-    head.append(&Value::Object(body).to_string(), out);
+    head.append(Value::Object(body).to_string().as_bytes(), out);
 }
 
 fn closed_suffix(head: &Head) -> String {

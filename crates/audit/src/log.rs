@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
+use crate::event::Text;
 use crate::writer::{Message, Queue, Target};
 use crate::{AuditError, Event, Outcome, chain, files, writer};
 
@@ -33,6 +34,8 @@ pub struct Entry {
     queue: Arc<Queue>,
     event: Event,
     event_id: String,
+    /// What the line of its beginning and that of its end have in common.
+    text: Text,
     completed: bool,
 }
 
@@ -61,7 +64,7 @@ impl AuditLog {
             let mut body = Map::new();
             body.insert("phase".to_owned(), "recovery".into());
             body.insert("tornBytes".to_owned(), tail.torn.len().into());
-            log.0.queue.push(Message { body: Some(Value::Object(body).to_string()), durable: None })?;
+            log.0.queue.push(Message { body: Some(Value::Object(body).to_string().into_bytes()), durable: None })?;
         }
         Ok(log)
     }
@@ -88,10 +91,11 @@ impl AuditLog {
         // One permit for this line and one for its completion, so that completing never waits and never fails for room.
         queue.room.acquire_many(2).await.map_err(|_| AuditError::Failed)?.forget();
         let event_id = self.0.env.uuid();
-        let body = line("begin", &event_id, event.record(&event_id));
+        let text = event.text(&event_id);
+        let body = event.record(text.clone(), None).line("begin", &event_id);
         let (sender, receiver) = oneshot::channel();
         queue.push(Message { body: Some(body), durable: durable.then_some(sender) })?;
-        let entry = Entry { queue, event, event_id, completed: false };
+        let entry = Entry { queue, event, event_id, text, completed: false };
         if durable {
             receiver.await.map_err(|_| AuditError::Failed)??;
         }
@@ -102,8 +106,8 @@ impl AuditLog {
     pub async fn note(&self, event: Event, outcome: Outcome) -> Result<(), AuditError> {
         self.0.queue.room.acquire().await.map_err(|_| AuditError::Failed)?.forget();
         let event_id = self.0.env.uuid();
-        let record = outcome.complete(&event, event.record(&event_id));
-        self.0.queue.push(Message { body: Some(line("note", &event_id, record)), durable: None })
+        let body = event.record(event.text(&event_id), Some(&outcome)).line("note", &event_id);
+        self.0.queue.push(Message { body: Some(body), durable: None })
     }
 
     /// Waits until everything written so far is on disk.
@@ -149,13 +153,14 @@ impl Entry {
 
     /// Writes down how it ended.
     pub fn complete(mut self, outcome: Outcome) -> Result<(), AuditError> {
-        self.finish(outcome)
+        self.finish(&outcome)
     }
 
-    fn finish(&mut self, outcome: Outcome) -> Result<(), AuditError> {
+    fn finish(&mut self, outcome: &Outcome) -> Result<(), AuditError> {
         self.completed = true;
-        let record = outcome.complete(&self.event, self.event.record(&self.event_id));
-        self.queue.push(Message { body: Some(line("complete", &self.event_id, record)), durable: None })
+        let text = std::mem::replace(&mut self.text, Text::new());
+        let body = self.event.record(text, Some(outcome)).line("complete", &self.event_id);
+        self.queue.push(Message { body: Some(body), durable: None })
     }
 }
 
@@ -163,19 +168,9 @@ impl Drop for Entry {
     fn drop(&mut self) {
         if !self.completed {
             // When the log itself has failed there is nowhere left to write this.
-            _ = self.finish(Outcome::failure("Abandoned", "The call ended without an outcome."));
+            _ = self.finish(&Outcome::failure("Abandoned", "The call ended without an outcome."));
         }
     }
-}
-
-/// `sequence` and `previous` come first in the line; `eventID` stands outside the record too, for whoever pairs lines.
-fn line(phase: &str, event_id: &str, record: Map<String, Value>) -> String {
-    let mut body = Map::new();
-    body.insert("phase".to_owned(), phase.into());
-    body.insert("eventID".to_owned(), event_id.into());
-    body.insert("record".to_owned(), Value::Object(record));
-    // Written out by the caller: callers are many, and the thread that writes is one.
-    Value::Object(body).to_string()
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ const LINGER_LINES: usize = 256;
 /// A line to write, and who waits for it to be durable.
 pub(crate) struct Message {
     /// The line's object as text; none for a mere wait.
-    pub(crate) body: Option<String>,
+    pub(crate) body: Option<Vec<u8>>,
     pub(crate) durable: Option<oneshot::Sender<Result<(), AuditError>>>,
 }
 
@@ -151,7 +151,9 @@ pub(crate) fn run(mut target: Target, env: &Env, queue: &Queue) {
         if messages.is_empty() && !nothing_came {
             continue;
         }
-        let mut bytes = Vec::new();
+        // A line has its hashes beside its object.
+        let length = messages.iter().filter_map(|message| message.body.as_ref()).map(|body| body.len() + 256).sum();
+        let mut bytes = Vec::with_capacity(length);
         let bodies = messages.iter().filter_map(|message| message.body.as_deref());
         bodies.for_each(|body| target.head.append(body, &mut bytes));
         // What nobody waits for is durable soon all the same, also when lines never cease to come.
