@@ -66,6 +66,10 @@ pub(crate) trait DataKeySource: Send + Sync + 'static {
     fn grace(&self, _file_system: &str, _which: Which) -> Duration {
         Duration::ZERO
     }
+    /// Whether every change that withholds the key is told by a notice.
+    fn is_told(&self, _file_system: &str, _which: Which) -> bool {
+        false
+    }
     /// Whether a change of a KMS key concerns the file system.
     fn is_concerned(&self, file_system: &str, notice: &KeyNotice) -> bool;
 }
@@ -88,6 +92,10 @@ impl KeySource for LeasedKeys {
 
     fn grace(&self, which: Which) -> Duration {
         self.keys.grace(&self.file_system, which)
+    }
+
+    fn is_told(&self, which: Which) -> bool {
+        self.keys.is_told(&self.file_system, which)
     }
 }
 

@@ -43,11 +43,12 @@ impl SystemKeys {
             return Err(KeyTrouble::Unreachable(why.to_owned()));
         }
         let file_system = self.file_system(id)?;
-        let (purpose, grant) = match which {
-            Which::Data => (KeyPurpose::Data, &file_system.data_grant),
-            Which::Metadata => (KeyPurpose::Metadata, &file_system.metadata_grant),
+        let purpose = match which {
+            Which::Data => KeyPurpose::Data,
+            Which::Metadata => KeyPurpose::Metadata,
         };
-        let grant = grant.as_ref().ok_or_else(|| KeyTrouble::Refused(format!("{id} has no {purpose:?} key")))?;
+        let grant =
+            grant_of(&file_system, which).ok_or_else(|| KeyTrouble::Refused(format!("{id} has no {purpose:?} key")))?;
         let scope = Scope { account: &file_system.account, region: &file_system.region };
         self.keys.open(scope, id, purpose, grant).await.map_err(|error| {
             if error.is_refusal() {
@@ -71,11 +72,13 @@ impl DataKeySource for SystemKeys {
 
     fn grace(&self, file_system: &str, which: Which) -> Duration {
         let Ok(found) = self.file_system(file_system) else { return Duration::ZERO };
-        let grant = match which {
-            Which::Data => &found.data_grant,
-            Which::Metadata => &found.metadata_grant,
-        };
-        grant.as_ref().map(|grant| self.keys.grace(grant)).unwrap_or_default()
+        grant_of(&found, which).map(|grant| self.keys.grace(grant)).unwrap_or_default()
+    }
+
+    fn is_told(&self, file_system: &str, which: Which) -> bool {
+        // What happens in a KMS elsewhere nobody tells us.
+        let found = self.file_system(file_system);
+        found.is_ok_and(|found| grant_of(&found, which).is_some_and(|grant| grant.provider.is_none()))
     }
 
     fn is_concerned(&self, file_system: &str, notice: &KeyNotice) -> bool {
@@ -90,6 +93,13 @@ impl DataKeySource for SystemKeys {
             pairs.len() == 1 && pairs.get(CONTEXT_NAME).is_some_and(|id| id == file_system)
         };
         (of(&found.data_grant) || of(&found.metadata_grant)) && context.is_none_or(|context| is_ours(context.pairs()))
+    }
+}
+
+fn grant_of(file_system: &FileSystem, which: Which) -> Option<&KeyGrant> {
+    match which {
+        Which::Data => file_system.data_grant.as_ref(),
+        Which::Metadata => file_system.metadata_grant.as_ref(),
     }
 }
 

@@ -64,6 +64,12 @@ pub trait KeySource: Send + Sync {
     fn grace(&self, _which: Which) -> Duration {
         Duration::ZERO
     }
+
+    /// Whether every change that withholds the key is told by a notice when it is made. Such a key is asked for again by three
+    /// quarters of its lease, any other by half of it.
+    fn is_told(&self, _which: Which) -> bool {
+        false
+    }
 }
 
 /// Whether a file system serves, and if not, why.
@@ -114,6 +120,8 @@ struct Slot {
 pub(crate) struct KeyRing {
     env: Env,
     lease: Duration,
+    /// Decides how much earlier than need be this file system's keys are asked for.
+    jitter: u64,
     data: Slot,
     metadata: Slot,
     names: RwLock<Option<Arc<Names>>>,
@@ -136,6 +144,7 @@ impl KeyRing {
         let reason = "not opened yet".to_owned();
         let state = LeaseState::Sealed { which: Which::Metadata, cause: SealCause::Unreachable, reason };
         Self {
+            jitter: u64::from_be_bytes(env.random()),
             env,
             lease: lease.min(TERM_MAX),
             data: Slot::default(),

@@ -79,15 +79,16 @@ impl Core {
             let doublings = refusals.saturating_sub(1).min(6);
             return now + (SEALED_RETRY * (1 << doublings)).min(REFUSED_RETRY_MAX).min(self.keys.lease / 4);
         }
-        // The first try before half time; then, if the service did not answer, again and again.
+        // The first try in good time; then, if the service did not answer, again and again.
         let expires = self.keys.expires(which);
         let lease = u64::try_from(self.keys.lease.as_nanos()).unwrap_or(0);
-        // File systems that were opened together do not go on asking together.
-        let jitter = u64::from_be_bytes(self.env.random()) % (lease / 8).max(1);
+        let due = if self.source.is_told(which) { lease / 4 * 3 } else { lease / 2 };
+        // File systems that were opened together do not go on asking together; the keys of one do.
+        let jitter = self.keys.jitter % (lease / 16).max(1);
         let start = self.keys.start(which).nanoseconds();
         // Those that ask in the same second ask at once: one sync of the audit log does for all of them.
         let together = u64::try_from(TOGETHER.as_nanos()).unwrap_or(0).min(lease / 16).max(1);
-        let first = (start + lease / 2).saturating_sub(jitter);
+        let first = (start + due).saturating_sub(jitter);
         let first = Instant::from_nanoseconds(first - first % together);
         if first > now { first } else { (now + self.keys.lease / 12).min(expires) }
     }

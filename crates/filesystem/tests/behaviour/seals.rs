@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -246,14 +246,54 @@ async fn what_was_read_before_a_seal_is_not_sent_after_it() {
 }
 
 /// Counts questions for the data key.
-struct Counted(Arc<Keys>, std::sync::atomic::AtomicU32);
+struct Counted {
+    keys: Arc<Keys>,
+    asked: AtomicU32,
+    told: bool,
+}
+
+impl Counted {
+    fn new(keys: &Arc<Keys>) -> Self {
+        Self { keys: keys.clone(), asked: 0.into(), told: false }
+    }
+}
 
 impl KeySource for Counted {
     fn unwrap(&self, which: Which) -> BoxFuture<'_, Result<Key, KeyTrouble>> {
         if which == Which::Data {
-            self.1.fetch_add(1, Ordering::SeqCst);
+            self.asked.fetch_add(1, Ordering::SeqCst);
         }
-        self.0.unwrap(which)
+        self.keys.unwrap(which)
+    }
+
+    fn is_told(&self, _which: Which) -> bool {
+        self.told
+    }
+}
+
+/// Architecture section 5, "Lease": a renewal begins by half of the lease, or by three quarters of it where changes of the key are
+/// told anyway; a sixteenth earlier at most, and then to the whole second.
+#[tokio::test]
+async fn a_renewal_begins_in_good_time() {
+    for (told, due) in [(false, 80), (true, 120)] {
+        let (env, simulation) = Env::simulated(17);
+        let settings = Settings { key_lease: Duration::from_secs(160), ..Settings::default() };
+        let mut rig = Rig::with_env(settings, env, Budget::default()).await;
+        let counted = Arc::new(Counted { told, ..Counted::new(&rig.keys) });
+        let mut parts = rig.parts();
+        parts.keys = counted.clone();
+        rig.fs = FileSystem::open(parts, rig.settings.clone()).await.unwrap();
+        settle().await;
+        for round in 1..=3 {
+            counted.asked.store(0, Ordering::SeqCst);
+            let mut seconds = 0;
+            while counted.asked.load(Ordering::SeqCst) == 0 {
+                pass(&simulation, 1000).await;
+                seconds += 1;
+                assert!(seconds <= due, "told {told}, round {round}: not asked for {seconds} s");
+            }
+            assert!(seconds >= due - 12, "told {told}, round {round}: asked after {seconds} s");
+        }
     }
 }
 
@@ -264,18 +304,18 @@ async fn a_refused_key_is_asked_for_ever_more_rarely() {
     let (env, simulation) = Env::simulated(13);
     let settings = Settings { key_lease: Duration::from_secs(280), ..Settings::default() };
     let mut rig = Rig::with_env(settings, env, Budget::default()).await;
-    let counted = Arc::new(Counted(rig.keys.clone(), 0.into()));
+    let counted = Arc::new(Counted::new(&rig.keys));
     let mut parts = rig.parts();
     parts.keys = counted.clone();
     rig.fs = FileSystem::open(parts, rig.settings.clone()).await.unwrap();
     rig.keys.data.store(REFUSED, Ordering::SeqCst);
     rig.fs.key_notice();
     settle().await;
-    counted.1.store(0, Ordering::SeqCst);
+    counted.asked.store(0, Ordering::SeqCst);
     for _ in 0..600 {
         pass(&simulation, 1000).await;
     }
-    let asked = counted.1.load(Ordering::SeqCst);
+    let asked = counted.asked.load(Ordering::SeqCst);
     assert!((10..=15).contains(&asked), "{asked}");
     rig.keys.data.store(GIVEN, Ordering::SeqCst);
     rig.fs.key_notice();
@@ -289,7 +329,7 @@ async fn a_refused_key_is_asked_for_ever_more_rarely() {
 async fn what_cannot_be_read_is_not_the_keys_fault() {
     let (env, simulation) = Env::simulated(14);
     let mut rig = Rig::with_env(Settings::default(), env.clone(), Budget::default()).await;
-    let counted = Arc::new(Counted(rig.keys.clone(), 0.into()));
+    let counted = Arc::new(Counted::new(&rig.keys));
     rig.keys.data.store(REFUSED, Ordering::SeqCst);
     let faults = storage::faulty::Faults::new(env);
     faults.never_now(true);
@@ -308,11 +348,11 @@ async fn what_cannot_be_read_is_not_the_keys_fault() {
     assert_eq!(cause, SealCause::Refused);
     assert!(reason.contains("keys are usable") && reason.contains("torn"), "{reason}");
     assert_eq!(rig.fs.root().await.err(), REFUSAL);
-    counted.1.store(0, Ordering::SeqCst);
+    counted.asked.store(0, Ordering::SeqCst);
     for _ in 0..90 {
         pass(&simulation, 1000).await;
     }
-    let asked = counted.1.load(Ordering::SeqCst);
+    let asked = counted.asked.load(Ordering::SeqCst);
     assert!((2..=5).contains(&asked), "{asked}");
     rig.fs.root().await.unwrap();
 }
