@@ -127,7 +127,7 @@ impl Event {
             EventType::ApiCall => "AwsApiCall",
             EventType::ServiceEvent => "AwsServiceEvent",
         };
-        let mut text = Text::new();
+        let mut text = Text::with_room(2048);
         text.put("eventVersion", "1.08");
         text.put("userIdentity", &self.identity);
         text.put("eventTime", &self.time.iso());
@@ -152,8 +152,20 @@ impl Event {
         text
     }
 
-    /// The whole record as text, from what [`Self::text`] gave: as far as it is known before the act, or with how it ended.
-    pub(crate) fn record(&self, mut text: Text, outcome: Option<&Outcome>) -> Text {
+    /// The object of a line: what phase of which event it is, and the record, from what [`Self::text`] gave; as far as it is known
+    /// before the act, or with how it ended.
+    pub(crate) fn line(&self, phase: &str, event_id: &str, text: &Text, outcome: Option<&Outcome>) -> Vec<u8> {
+        let mut line = Text::with_room(text.0.len() + 1024);
+        line.put("phase", phase);
+        line.put("eventID", event_id);
+        line.name("record");
+        line.0.extend_from_slice(&text.0);
+        self.put_outcome(outcome, &mut line);
+        line.0.extend_from_slice(b"}}");
+        line.0
+    }
+
+    fn put_outcome(&self, outcome: Option<&Outcome>, text: &mut Text) {
         let error = outcome.and_then(|outcome| outcome.error.as_ref());
         if let Some((code, message)) = error {
             text.put("errorCode", cut(code));
@@ -173,17 +185,15 @@ impl Event {
             (false, None) => text.put_bounded("additionalEventData", &self.additional),
             (_, Some(more)) => text.put_bounded("additionalEventData", &joined(&self.additional, more)),
         }
-        text
     }
 }
 
 /// A JSON object without its end, written member by member. Each call of the API makes two records, so they are made as text.
-#[derive(Clone)]
 pub(crate) struct Text(Vec<u8>);
 
 impl Text {
-    pub(crate) fn new() -> Self {
-        let mut text = Vec::with_capacity(1536);
+    fn with_room(bytes: usize) -> Self {
+        let mut text = Vec::with_capacity(bytes);
         text.push(b'{');
         Self(text)
     }
@@ -216,17 +226,6 @@ impl Text {
             self.0.truncate(before);
             self.put(name, &json!({"omitted": true, "originalSize": size, "reason": "too large"}));
         }
-    }
-
-    /// The object of a line: the record, with what it is a record of.
-    pub(crate) fn line(&self, phase: &str, event_id: &str) -> Vec<u8> {
-        let mut line = Self::new();
-        line.put("phase", phase);
-        line.put("eventID", event_id);
-        line.name("record");
-        line.0.extend_from_slice(&self.0);
-        line.0.extend_from_slice(b"}}");
-        line.0
     }
 }
 

@@ -92,7 +92,7 @@ impl AuditLog {
         queue.room.acquire_many(2).await.map_err(|_| AuditError::Failed)?.forget();
         let event_id = self.0.env.uuid();
         let text = event.text(&event_id);
-        let body = event.record(text.clone(), None).line("begin", &event_id);
+        let body = event.line("begin", &event_id, &text, None);
         let (sender, receiver) = oneshot::channel();
         queue.push(Message { body: Some(body), durable: durable.then_some(sender) })?;
         let entry = Entry { queue, event, event_id, text, completed: false };
@@ -106,7 +106,7 @@ impl AuditLog {
     pub async fn note(&self, event: Event, outcome: Outcome) -> Result<(), AuditError> {
         self.0.queue.room.acquire().await.map_err(|_| AuditError::Failed)?.forget();
         let event_id = self.0.env.uuid();
-        let body = event.record(event.text(&event_id), Some(&outcome)).line("note", &event_id);
+        let body = event.line("note", &event_id, &event.text(&event_id), Some(&outcome));
         self.0.queue.push(Message { body: Some(body), durable: None })
     }
 
@@ -158,8 +158,7 @@ impl Entry {
 
     fn finish(&mut self, outcome: &Outcome) -> Result<(), AuditError> {
         self.completed = true;
-        let text = std::mem::replace(&mut self.text, Text::new());
-        let body = self.event.record(text, Some(outcome)).line("complete", &self.event_id);
+        let body = self.event.line("complete", &self.event_id, &self.text, Some(outcome));
         self.queue.push(Message { body: Some(body), durable: None })
     }
 }

@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 
 use aws_wire::Timestamp;
 use aws_wire::sigv4::Signer;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use crypto::{Oaep, PairKind, PublicKey};
 use serde_json::{Value, json};
 
 /// In this time the audit log has how a call ended.
@@ -187,4 +190,31 @@ fn whoever_takes_a_key_away_is_told_what_seals() {
     let log = fs::read_to_string(server.place("log")).unwrap();
     let told = |line: &str| line.contains("DisableKey") && all.iter().all(|id| line.contains(id.as_str()));
     assert!(log.lines().any(told), "{log}");
+}
+
+/// The same of imported key material, which whoever brought it can take away again without the key.
+#[test]
+fn whoever_deletes_imported_material_is_told_what_seals() {
+    let server = Running::start();
+    let made = server.kms("CreateKey", &json!({ "Origin": "EXTERNAL" }));
+    let key = made["KeyMetadata"]["KeyId"].as_str().unwrap();
+    let wrapping = json!({ "KeyId": key, "WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048" });
+    let parameters = server.kms("GetParametersForImport", &wrapping);
+    let public = STANDARD.decode(parameters["PublicKey"].as_str().unwrap()).unwrap();
+    let sealed = PublicKey::from_spki(PairKind::Rsa2048, public).encrypt(Oaep::Sha256, &[7; 32]).unwrap();
+    server.kms(
+        "ImportKeyMaterial",
+        &json!({
+            "KeyId": key,
+            "ImportToken": parameters["ImportToken"],
+            "EncryptedKeyMaterial": STANDARD.encode(sealed),
+            "ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE",
+        }),
+    );
+    let id = server.create_file_system("imported", key);
+    server.kms("DeleteImportedKeyMaterial", &json!({ "KeyId": key }));
+    let wanted = ["begin", "complete"].map(|phase| (phase.to_owned(), json!([id])));
+    assert_eq!(server.additional("DeleteImportedKeyMaterial"), wanted);
+    let log = fs::read_to_string(server.place("log")).unwrap();
+    assert!(log.lines().any(|line| line.contains("DeleteImportedKeyMaterial") && line.contains(&id)), "{log}");
 }

@@ -15,7 +15,7 @@ use crate::{
 const SEALED_RETRY: Duration = Duration::from_secs(2);
 
 /// Renewals come at whole multiples of this, or of a sixteenth of a shorter lease.
-const TOGETHER: Duration = Duration::from_secs(1);
+const TOGETHER: Duration = Duration::from_secs(2);
 
 /// A refusal stands until somebody changes it, and that is told by a notice: each next question waits twice as long, up
 /// to this.
@@ -86,7 +86,7 @@ impl Core {
         // File systems that were opened together do not go on asking together; the keys of one do.
         let jitter = self.keys.jitter % (lease / 16).max(1);
         let start = self.keys.start(which).nanoseconds();
-        // Those that ask in the same second ask at once: one sync of the audit log does for all of them.
+        // Those that ask at nearly the same time ask at once: one sync of the audit log does for all of them.
         let together = u64::try_from(TOGETHER.as_nanos()).unwrap_or(0).min(lease / 16).max(1);
         let first = (start + due).saturating_sub(jitter);
         let first = Instant::from_nanoseconds(first - first % together);

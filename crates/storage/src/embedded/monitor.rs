@@ -14,7 +14,7 @@ use crate::StorageError;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// While the memtables are far from their bound: a thousand shards at rest must cost next to nothing.
-const LOOK_EVERY_QUIET: Duration = Duration::from_secs(1);
+const LOOK_EVERY_QUIET: Duration = Duration::from_secs(2);
 
 /// The shards that are open.
 #[derive(Default)]
