@@ -54,7 +54,7 @@ impl Core {
     /// While the metadata key is withheld nothing can be sealed, so nobody waits for it.
     ///
     /// # Errors
-    /// [`FsError::Sealed`]: it may become durable yet, when the key is back. [`FsError::Failed`].
+    /// [`Sealed`](crate::FsError::Sealed): it may become durable yet, when the key is back. [`Failed`](crate::FsError::Failed).
     pub(crate) async fn commit_aside(&self, operation: Operation) -> Result<()> {
         tokio::select! {
             done = self.queue.commit_aside(operation) => done,
