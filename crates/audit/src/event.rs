@@ -209,22 +209,28 @@ impl Text {
 
     fn put<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
         self.name(name);
+        self.value(value);
+    }
+
+    /// The value of the member whose name was written last; gives its length.
+    fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> usize {
         let start = self.0.len();
         if serde_json::to_writer(&mut self.0, value).is_err() {
             // Text, numbers and values of JSON can always be written.
             self.0.truncate(start);
             self.0.extend_from_slice(b"null");
         }
+        self.0.len() - start
     }
 
     /// The same for what a peer can make large.
     fn put_bounded(&mut self, name: &str, value: &Value) {
-        let before = self.0.len();
-        self.put(name, value);
-        let size = self.0.len() - before;
+        self.name(name);
+        let start = self.0.len();
+        let size = self.value(value);
         if size > PART_BYTES_MAX {
-            self.0.truncate(before);
-            self.put(name, &json!({"omitted": true, "originalSize": size, "reason": "too large"}));
+            self.0.truncate(start);
+            self.value(&json!({"omitted": true, "originalSize": size, "reason": "too large"}));
         }
     }
 }

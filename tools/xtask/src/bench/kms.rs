@@ -29,8 +29,6 @@ const LEASES_PERCENT_MAX: f64 = 1.0;
 const SECONDS_MAX: u64 = 5;
 const FILE_SYSTEMS: usize = 1000;
 const IDLE: Duration = Duration::from_secs(60);
-/// Of a client that has gone.
-const LEASE: Duration = Duration::from_secs(10);
 /// Calls to the API, or clients that open file systems, at once.
 const AT_ONCE: usize = 4;
 /// GenerateDataKey gives 1,024 bytes at most.
@@ -161,8 +159,7 @@ fn http(house: &House, place: &Path, options: &Options) -> Result<(Vec<Figure>, 
 /// A thousand file systems under a key of a customer, first closed as they were made, then all of them open and idle: open,
 /// each holds a lease on its data key and one on its metadata key, and renews both.
 fn leases(house: &House, place: &Path, _: &Options) -> Result<(Vec<Figure>, Option<u64>), String> {
-    let settings =
-        Settings { lease_seconds: LEASE.as_secs().cast_signed(), idle_close_seconds: 86_400, ..Settings::default() };
+    let settings = Settings { idle_close_seconds: 86_400, ..Settings::default() };
     let coffer = Coffer::with_many_addresses(house, Profile::Release, place, settings, &[])?;
     let process = coffer.id().ok_or("the server is gone")?;
     let api = coffer.api()?;
@@ -183,9 +180,6 @@ fn leases(house: &House, place: &Path, _: &Options) -> Result<(Vec<Figure>, Opti
     if open < made.len() {
         return Err(format!("only {open} of {} file systems are open", made.len()));
     }
-    // The clients that opened them are forgotten when their leases end, durably, and then each cleaner looks once more: what is
-    // measured is what comes after that.
-    thread::sleep(LEASE * 3);
     figures.push(idle(process, &format!("{open} file systems, all open"))?);
     Ok((figures, Some(high_water(process))))
 }
