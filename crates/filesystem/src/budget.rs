@@ -21,6 +21,8 @@ pub struct Budget {
     entries: AtomicUsize,
     dirty: AtomicUsize,
     flushed: Notify,
+    /// Wakes the janitors that rest: inodes or entries have come to their bounds.
+    pub(crate) pressed: Notify,
     sealing: Semaphore,
     /// Plaintext caches that hold something.
     pub(crate) plain_caches: AtomicUsize,
@@ -48,6 +50,7 @@ impl Budget {
             entries: AtomicUsize::new(0),
             dirty: AtomicUsize::new(0),
             flushed: Notify::new(),
+            pressed: Notify::new(),
             sealing: Semaphore::new(SEALING_KIB_MAX as usize),
             plain_caches: AtomicUsize::new(0),
         }
@@ -115,6 +118,11 @@ impl Budget {
         self.inodes() >= self.inodes_max
     }
 
+    /// Caches have to give something back.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.inodes_full() || self.entries() > self.entries_max
+    }
+
     /// Waits until bytes are given back, if there is no room now.
     pub(crate) async fn room(&self) {
         let flushed = self.flushed.notified();
@@ -163,14 +171,20 @@ pub(crate) struct Cached {
 
 impl Cached {
     pub(crate) fn new(budget: Arc<Budget>) -> Self {
-        budget.inodes.fetch_add(1, Ordering::Relaxed);
+        if budget.inodes.fetch_add(1, Ordering::Relaxed) + 1 == budget.inodes_max {
+            budget.pressed.notify_waiters();
+        }
         Self { budget, entries: 0 }
     }
 
     /// It has so many entries now.
     pub(crate) fn set_entries(&mut self, entries: usize) {
         if entries > self.entries {
-            self.budget.entries.fetch_add(entries - self.entries, Ordering::Relaxed);
+            let more = entries - self.entries;
+            let before = self.budget.entries.fetch_add(more, Ordering::Relaxed);
+            if before <= self.budget.entries_max && before + more > self.budget.entries_max {
+                self.budget.pressed.notify_waiters();
+            }
         } else {
             self.budget.entries.fetch_sub(self.entries - entries, Ordering::Relaxed);
         }

@@ -95,8 +95,8 @@ impl Pieces {
                 head.copy_from_slice(wanted.get(..take).unwrap_or_default());
                 rest = tail;
                 skip = 0;
-                if keep {
-                    core.plain.put(self.extent.id, piece, plain.share());
+                if keep && core.plain.put(self.extent.id, piece, plain.share()) {
+                    core.stir_janitor();
                 }
             }
             // Fewer sealed bytes than the entry says.

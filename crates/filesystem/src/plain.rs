@@ -85,13 +85,20 @@ impl PlainCache {
         Some(found)
     }
 
-    pub(crate) fn put(&self, extent: u64, piece: u32, data: Bytes) {
+    /// Whether it is the first: from now on somebody must look whether the share has become less.
+    pub(crate) fn put(&self, extent: u64, piece: u32, data: Bytes) -> bool {
         let mut generations = self.generations.lock();
-        if generations.is_empty() {
+        let first = generations.is_empty();
+        if first {
             self.budget.plain_caches.fetch_add(1, Ordering::Relaxed);
         }
         self.insert(&mut generations, (extent, piece), data);
         self.leave_if_empty(&generations, false);
+        first
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.generations.lock().is_empty()
     }
 
     /// Forgets everything.
@@ -186,7 +193,7 @@ mod tests {
             assert_eq!(held, generations.young_bytes + generations.old_bytes);
             held
         };
-        let fill = |cache: &PlainCache| (0..100).for_each(|piece| cache.put(1, piece, Bytes::from(vec![0; 10])));
+        let fill = |cache: &PlainCache| (0..100).for_each(|piece| _ = cache.put(1, piece, Bytes::from(vec![0; 10])));
         let (one, two) = (PlainCache::new(budget.clone()), PlainCache::new(budget.clone()));
         fill(&one);
         assert!(bytes(&one) > 40);
