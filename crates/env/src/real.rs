@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::{Instant, WallTime};
 
 /// A timer of the runtime stands still in suspend, so long waits are cut into pieces and look at the clock between.
-const PIECE: Duration = Duration::from_secs(20);
+const PIECE: Duration = Duration::from_secs(5);
 
 pub(crate) fn now() -> Instant {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

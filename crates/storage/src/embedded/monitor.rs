@@ -13,8 +13,9 @@ use super::{COMMIT_LIMIT, EngineInner, core::Core, pool};
 use crate::StorageError;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// While the memtables are far from their bound: a thousand shards at rest must cost next to nothing.
-const LOOK_EVERY_QUIET: Duration = Duration::from_secs(2);
+/// While the memtables are so far from their bound that they cannot come to it meanwhile: a thousand shards at rest must cost next
+/// to nothing.
+const LOOK_EVERY_QUIET: Duration = Duration::from_secs(1);
 
 /// The shards that are open.
 #[derive(Default)]
@@ -68,5 +69,5 @@ fn look(engine: &EngineInner) -> Duration {
     if let Some((_, largest)) = largest.filter(|_| all > engine.budgets.memtable_bytes) {
         largest.queue.request_flush();
     }
-    if all < engine.budgets.memtable_bytes / 4 { LOOK_EVERY_QUIET } else { LOOK_EVERY }
+    if all < engine.budgets.memtable_bytes / 8 { LOOK_EVERY_QUIET } else { LOOK_EVERY }
 }
