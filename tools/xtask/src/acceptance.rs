@@ -50,7 +50,7 @@ impl Scale {
     fn usual() -> Self {
         Self {
             tree_files: 2200,
-            crowd_files: 50_000,
+            crowd_files: 100_000,
             kills: 5,
             counts: 150,
             seed: fresh_seed(),
